@@ -1,0 +1,223 @@
+"""A workflow as the engine keeps it: the same whether it was written in YAML or in Python.
+
+Text fields that may hold `{{ }}` stay text here; `engine.expressions` compiles them. Everything is frozen, so one
+object serves all runs of a version and equal workflows have equal encodings. The version of a workflow is the hash of
+its encoding without `source`, so that comments and line breaks make no new version.
+"""
+
+from hashlib import blake2b
+from typing import Any, Literal
+
+import msgspec
+
+from engine.model.instants import HOUR, MINUTE, SECOND
+from engine.model.resources import Claim
+
+ROWS_MAX = 1_000_000
+DEFINITION_BYTES_MAX = 64 * 2**20
+RESULT_BYTES_MAX = 2**20
+
+type_names = ("string", "integer", "number", "boolean", "date", "datetime", "duration", "list", "map")
+ParamType = Literal["string", "integer", "number", "boolean", "date", "datetime", "duration", "list", "map"]
+TriggerRule = Literal[
+    "all_success", "all_failed", "all_done", "all_done_min_one_success", "all_done_setup_success", "one_success",
+    "one_failed", "one_done", "none_failed", "none_skipped", "always", "none_failed_min_one_success", "all_skipped",
+]  # fmt: skip
+Jitter = Literal["none", "full", "equal"]
+OnLost = Literal["rerun", "hold"]
+CatchUp = Literal["none", "last", "all"]
+IfRunning = Literal["skip", "queue_one", "queue_all", "cancel", "kill", "allow"]
+
+
+class Param(msgspec.Struct, frozen=True):
+    """A declared input of a workflow. `default` is a JSON value or text with `{{ }}`; UNSET means it is required."""
+
+    name: str
+    type: ParamType = "string"
+    default: Any = msgspec.UNSET
+    choices: tuple[Any, ...] = ()
+    description: str = ""
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """When a run is due. Exactly one of `cron` and `interval_ns` is set.
+
+    `gap` says what happens to a local time that a clock change leaves out, `fold` to one that comes twice.
+    An interval counts from `anchor_ns` (0: the epoch), so it does not depend on when the engine started.
+    """
+
+    cron: str = ""
+    interval_ns: int = 0
+    anchor_ns: int = 0
+    timezone: str = "UTC"
+    gap: Literal["skip", "run_after"] = "run_after"
+    fold: Literal["first", "last", "both"] = "first"
+
+
+class Retry(msgspec.Struct, frozen=True, array_like=True):
+    """`limit` further attempts after the first. The n-th retry waits delay * backoff**(n-1), at most max_delay.
+
+    `on` names outcomes (`failed`, `timed_out`, `signalled`, `over_quota`, `over_quota.memory`, `not_started`); empty
+    means all of them. `exit_codes` and `exceptions` narrow `failed` where they are not empty. `grow` multiplies the
+    claim and quota of a resource after an over_quota: pairs of name and factor.
+    """
+
+    limit: int = 0
+    delay_ns: int = 0
+    backoff: float = 1.0
+    max_delay_ns: int = HOUR
+    jitter: Jitter = "none"
+    on: tuple[str, ...] = ()
+    exit_codes: tuple[int, ...] = ()
+    exceptions: tuple[str, ...] = ()
+    grow: tuple[tuple[str, float], ...] = ()
+
+
+class Quota(msgspec.Struct, frozen=True, array_like=True):
+    """The most an attempt may use; 0 means no limit was written."""
+
+    wall_ns: int = 0
+    memory_bytes: int = 0
+    processes: int = 0
+    log_bytes: int = 0
+
+
+class Stop(msgspec.Struct, frozen=True, array_like=True):
+    """How an attempt is asked to end: the signal's number, then after the grace SIGKILL to the whole tree."""
+
+    signal: int = 15
+    grace_ns: int = 10 * SECOND
+
+
+class Need(msgspec.Struct, frozen=True, array_like=True):
+    """An upstream task. With `same_index`, row i waits for row i of it only."""
+
+    task: str
+    same_index: bool = False
+
+
+class Command(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """Executed directly. Each word may hold `{{ }}`."""
+
+    argv: tuple[str, ...]
+
+
+class Shell(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """Run by `sh -e -c` or `bash -e -o pipefail -c`; `{{ }}` is inserted shell-quoted."""
+
+    script: str
+    bash: bool = False
+
+
+class Python(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """`module:function`, or a script ending in .py. `interpreter` empty means the engine's own."""
+
+    target: str
+    args: dict[str, Any] = {}
+    interpreter: str = ""
+    isolate: bool = False
+
+
+Action = Command | Shell | Python
+
+
+class Policy(msgspec.Struct, frozen=True, array_like=True):
+    """Everything about a task that many tasks share. Tasks refer to it by index, so it is stored once."""
+
+    claim: Claim = Claim()
+    quota: Quota = Quota()
+    retry: Retry = Retry()
+    stop: Stop = Stop()
+    trigger_rule: TriggerRule = "all_success"
+    priority: int = 0
+    on_lost: OnLost = "rerun"
+    dir: str = ""
+    env: tuple[tuple[str, str], ...] = ()
+    pass_env: tuple[str, ...] = ()
+
+
+class Task(msgspec.Struct, frozen=True, array_like=True):
+    """One task. `for_each` is a list or text holding one `{{ }}`; None means the task has a single row.
+
+    `tolerate` is the number of rows that may fail (`tolerate_percent`: of 100) before the task has failed.
+    A teardown names its setups in `teardown_for`; a setup is a task that such a teardown names.
+    """
+
+    name: str
+    action: Action
+    policy: int = 0
+    needs: tuple[Need, ...] = ()
+    when: str = ""
+    for_each: Any = None
+    max_parallel: int = 0
+    tolerate: int = 0
+    tolerate_percent: float = 0.0
+    setup: bool = False
+    teardown_for: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    description: str = ""
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+
+    @property
+    def mapped(self) -> bool:
+        """Whether rows arrive by expansion, when the list of items is known."""
+        return self.for_each is not None
+
+    @property
+    def teardown(self) -> bool:
+        return bool(self.teardown_for)
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where a workflow came from, and its text as it was then; `folder` is absolute."""
+
+    file: str = ""
+    folder: str = ""
+    text: str = ""
+
+
+class Workflow(msgspec.Struct, frozen=True):
+    """A named definition of tasks, their dependencies and triggers. `tasks` keeps the order of the file."""
+
+    name: str
+    tasks: tuple[Task, ...]
+    policies: tuple[Policy, ...] = (Policy(),)
+    params: tuple[Param, ...] = ()
+    pools: tuple[tuple[str, int], ...] = ()
+    schedules: tuple[Schedule, ...] = ()
+    catch_up: CatchUp = "none"
+    if_running: IfRunning = "skip"
+    durability: Literal["strict", "relaxed"] = "strict"
+    description: str = ""
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    source: Source = Source()
+
+    def policy_of(self, task: Task) -> Policy:
+        return self.policies[task.policy]
+
+
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_decoder = msgspec.msgpack.Decoder(Workflow)
+
+
+def encode(workflow: Workflow) -> bytes:
+    """The bytes by which a workflow is sent and stored."""
+    return _encoder.encode(workflow)
+
+
+def decode(data: bytes) -> Workflow:
+    """The workflow of `encode`. Raises ValueError (also for bad UTF-8) where the bytes are none."""
+    return _decoder.decode(data)
+
+
+def version_of(workflow: Workflow) -> str:
+    """16 hexadecimal digits that only a real change of the definition changes; its folder is part of it."""
+    folder_only = msgspec.structs.replace(workflow, source=Source(folder=workflow.source.folder))
+    return blake2b(_encoder.encode(folder_only), digest_size=8).hexdigest()
+
+
+DEFAULT_STOP = Stop()
+SCHEDULE_INTERVAL_MIN_NS = SECOND
+RETRY_DELAY_MAX_NS = 30 * 24 * 60 * MINUTE
