@@ -1,0 +1,71 @@
+"""Orders, in the imperative: what the world shall do after the batch that caused them is on disk."""
+
+from typing import Any
+
+import msgspec
+
+from engine.model.resources import Claim
+from engine.model.workflow import Command, Python, Quota, Shell, Stop
+
+
+class Effect(msgspec.Struct, frozen=True, tag=True):
+    """Base of all orders."""
+
+
+class StartAttempt(Effect, frozen=True):
+    """Start the attempt exactly once. All text is rendered; `dir` is absolute.
+
+    `number` counts the attempts of the row from 1. `claim_from`: start when that attempt's tree is empty.
+    `env` is what the definition declares (with PARAM_*); the executor adds the base environment and ORCHCTL_*.
+    """
+
+    attempt: int
+    run: int
+    workflow: str
+    version: str
+    task: str
+    index: int
+    number: int
+    action: Command | Shell | Python
+    dir: str
+    env: tuple[tuple[str, str], ...]
+    pass_env: tuple[str, ...]
+    claim: Claim
+    quota: Quota
+    stop: Stop
+    claim_from: int = 0
+
+
+class StopAttempt(Effect, frozen=True):
+    """End the attempt's tree: by the stop signal and after the grace SIGKILL, or (`kill`) at once.
+
+    An attempt that has not started yet is recalled: it ends as cancelled, without a process.
+    """
+
+    attempt: int
+    kill: bool = False
+
+
+class AcknowledgeExit(Effect, frozen=True):
+    """The end of the attempt is on disk: the launcher may forget it."""
+
+    attempt: int
+
+
+class Answer(Effect, frozen=True):
+    """The reply to a request. Exactly one of `body` and `refusal` is set."""
+
+    ticket: int
+    body: dict[str, Any] | None = None
+    refusal: "Refusal | None" = None
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a request changed nothing: `code` as in engine.model.errors."""
+
+    code: str
+    sentence: str
+    hint: str = ""
+
+
+AnyEffect = StartAttempt | StopAttempt | AcknowledgeExit | Answer

@@ -1,0 +1,279 @@
+"""Facts, in the past tense: what may come into the machine, and what the machine decided because of it.
+
+Both are written to the journal in the order in which they happened, which is what `orchctl events` shows. The first
+family comes from the world (requests, launchers, timers); the second are the machine's decisions, written down so that
+a restart loads them and decides nothing again. Rows are (task index in the plan, row index); instants are ns.
+"""
+
+from typing import Any
+
+import msgspec
+
+from engine.model.ids import NO_INDEX
+from engine.model.resources import Capacity
+from engine.model.status import Outcome, RunStatus, TaskStatus
+
+
+class Event(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Base of all facts; the tag is the class name, which is also the name that people see."""
+
+
+class LogSlice(msgspec.Struct, frozen=True, array_like=True):
+    """Where an attempt's output is: a file under the log folder, a first byte and a length."""
+
+    path: str = ""
+    offset: int = 0
+    length: int = 0
+
+
+class Usage(msgspec.Struct, frozen=True, array_like=True):
+    """What an attempt used, from `wait4`: CPU of the waited-for tree, peak resident memory of one process."""
+
+    cpu_ns: int = 0
+    max_rss_bytes: int = 0
+
+
+class Actor(msgspec.Struct, frozen=True, array_like=True):
+    """Who asked: user id, login name, and by which means (`cli`, `console`, `schedule`)."""
+
+    uid: int = -1
+    name: str = "engine"
+    via: str = "engine"
+
+
+class RowRef(msgspec.Struct, frozen=True, array_like=True):
+    """A row as an operator saw it. `status` None means "whatever it is now"; `index` None means all rows of the task."""
+
+    task: str
+    index: int | None = NO_INDEX
+    status: TaskStatus | None = None
+    attempts: int | None = None
+
+
+class Ask(msgspec.Struct, frozen=True, array_like=True):
+    """The part that all requests share. `ticket` finds the waiting client; `request_id` makes a repeat harmless."""
+
+    ticket: int = 0
+    request_id: str = ""
+    actor: Actor = Actor()
+
+
+# --- from the world -------------------------------------------------------------------------------------------------
+
+
+class EngineStarted(Event, frozen=True):
+    """A new life of the engine. On another boot every live attempt is lost."""
+
+    epoch: int
+    capacity: Capacity
+    boot_id: str
+
+
+class ClockAdvanced(Event, frozen=True):
+    """A timer or a schedule may be due."""
+
+
+class RunRequested(Event, frozen=True):
+    """`version` must be known to the machine. `trigger` is manual, schedule, cli..; `due_ns` is the schedule's instant."""
+
+    ask: Ask
+    workflow: str
+    version: str
+    params: dict[str, Any] = {}
+    trigger: str = "manual"
+    due_ns: int = 0
+    note: str = ""
+
+
+class WorkflowAdded(Event, frozen=True):
+    """The version becomes the current one of its name; its schedules count from now."""
+
+    ask: Ask
+    workflow: str
+    version: str
+
+
+class WorkflowRemoved(Event, frozen=True):
+    ask: Ask
+    workflow: str
+
+
+class WorkflowPauseRequested(Event, frozen=True):
+    """`paused` False resumes: what was missed meanwhile is not made up for."""
+
+    ask: Ask
+    workflow: str
+    paused: bool
+
+
+class RunPauseRequested(Event, frozen=True):
+    ask: Ask
+    run: int
+    seen: RunStatus | None = None
+    note: str = ""
+
+
+class RunResumeRequested(Event, frozen=True):
+    ask: Ask
+    run: int
+    seen: RunStatus | None = None
+
+
+class CancelRequested(Event, frozen=True):
+    """Politely (`kill` False: the stop signal, then the grace) or at once. Without rows: the whole run."""
+
+    ask: Ask
+    run: int
+    rows: tuple[RowRef, ...] = ()
+    kill: bool = False
+    seen: RunStatus | None = None
+    note: str = ""
+
+
+class RetryRequested(Event, frozen=True):
+    """Failed, upstream_failed and cancelled rows go again, and what waits on them. Without rows: all of the run's."""
+
+    ask: Ask
+    run: int
+    rows: tuple[RowRef, ...] = ()
+
+
+class RerunRequested(Event, frozen=True):
+    """The rows go again whatever they are, with everything downstream."""
+
+    ask: Ask
+    run: int
+    rows: tuple[RowRef, ...]
+
+
+class MarkRequested(Event, frozen=True):
+    """The rows count as succeeded or failed from now on; what waits on them is looked at again."""
+
+    ask: Ask
+    run: int
+    rows: tuple[RowRef, ...]
+    status: TaskStatus
+
+
+class AttemptStarted(Event, frozen=True):
+    """A process (or a worker's item) of the attempt is running. `start_ticks` is field 22 of /proc/PID/stat."""
+
+    attempt: int
+    at_ns: int
+    pid: int
+    start_ticks: int = 0
+
+
+class AttemptExited(Event, frozen=True):
+    """The attempt's whole tree has ended. `result` is JSON, at most 1 MiB."""
+
+    attempt: int
+    at_ns: int
+    outcome: Outcome
+    usage: Usage = Usage()
+    log: LogSlice = LogSlice()
+    result: bytes | None = None
+
+
+class AttemptNeverStarted(Event, frozen=True):
+    """It is proved that nothing of the attempt ever ran: it costs no retry, and no loss."""
+
+    attempt: int
+    why: str
+
+
+class AttemptLost(Event, frozen=True):
+    """How the attempt ended is unknown, and nothing of it runs any more. Never success, costs no retry."""
+
+    attempt: int
+    at_ns: int
+    why: str
+
+
+# --- decisions ------------------------------------------------------------------------------------------------------
+
+
+class RunQueued(Event, frozen=True):
+    run: int
+    workflow: str
+    version: str
+
+
+class RunStarted(Event, frozen=True):
+    run: int
+
+
+class RunStatusChanged(Event, frozen=True):
+    """Paused, resumed, cancelling or reopened."""
+
+    run: int
+    status: RunStatus
+
+
+class RunFinished(Event, frozen=True):
+    run: int
+    status: RunStatus
+
+
+class RunSkipped(Event, frozen=True):
+    """A trigger that made no run, and why: `if_running: skip`, a full queue, catch-up beyond its bound."""
+
+    workflow: str
+    due_ns: int
+    why: str
+
+
+class Expanded(Event, frozen=True):
+    """The items of a `for_each` are known: `count` rows."""
+
+    run: int
+    task: int
+    count: int
+
+
+class AttemptOrdered(Event, frozen=True):
+    """`claim_from` names the attempt whose claim this one takes over when that has ended, 0 if it has its own."""
+
+    attempt: int
+    run: int
+    task: int
+    index: int
+    number: int
+    claim_from: int = 0
+
+
+class RetryScheduled(Event, frozen=True):
+    run: int
+    task: int
+    index: int
+    due_ns: int
+
+
+class TaskFinished(Event, frozen=True):
+    """A row reached a final status. `why` is for those that no attempt explains (skipped, upstream_failed, marked)."""
+
+    run: int
+    task: int
+    index: int
+    status: TaskStatus
+    why: str = ""
+
+
+class TaskReopened(Event, frozen=True):
+    """By a retry or rerun, the row waits again."""
+
+    run: int
+    task: int
+    index: int
+
+
+External = (
+    EngineStarted | ClockAdvanced | RunRequested | WorkflowAdded | WorkflowRemoved | WorkflowPauseRequested
+    | RunPauseRequested | RunResumeRequested | CancelRequested | RetryRequested | RerunRequested | MarkRequested
+    | AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost
+)  # fmt: skip
+Decision = (
+    RunQueued | RunStarted | RunStatusChanged | RunFinished | RunSkipped | Expanded | AttemptOrdered | RetryScheduled
+    | TaskFinished | TaskReopened
+)  # fmt: skip
+AnyEvent = External | Decision
