@@ -1,0 +1,270 @@
+"""What the machine knows: runs, live attempts, workflows, the clock's last reading.
+
+A run's rows are columns (arrays), not objects. The first len(plan) rows belong to the tasks of the plan in order; the
+rows of a `for_each` are appended when its items are known, so `first_row[task]` and `row_count[task]` locate them. A
+mapped task has no row of its own: its first_row is -1 until it is expanded. What can be derived (counts, unmet needs,
+ledger, ready queue) is rebuilt from the columns at start and never stored.
+"""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from engine.core.events import Actor, LogSlice, Usage
+from engine.model.ids import NO_INDEX, row_text
+from engine.model.resources import Capacity, Claim
+from engine.model.status import AttemptStatus, Outcome, RunStatus, TaskStatus
+from engine.planning.plan import Plan
+
+CHUNK_ROWS = 128
+"""Rows that are stored together: 128 rows of 21 bytes stay below one page of the store."""
+
+NOT_FINAL = 255
+_STATUSES = len(TaskStatus)
+_FINISHED = [status for status in TaskStatus if status.finished]
+
+
+class Attempt(msgspec.Struct):
+    """One try of one row. `number` counts the row's tries from 1; instants are ns, 0 is "not yet"."""
+
+    attempt: int
+    run: int
+    task: int
+    index: int
+    number: int
+    claim: Claim
+    status: AttemptStatus = AttemptStatus.ORDERED
+    ordered_ns: int = 0
+    started_ns: int = 0
+    finished_ns: int = 0
+    pid: int = 0
+    start_ticks: int = 0
+    claim_from: int = 0
+    stop: str = ""
+    outcome: Outcome | None = None
+    usage: Usage = Usage()
+    log: LogSlice = LogSlice()
+
+    @property
+    def live(self) -> bool:
+        return self.status < AttemptStatus.EXITED
+
+
+class RunHeader(msgspec.Struct, kw_only=True):
+    """The part of a run that is one record."""
+
+    run: int
+    workflow: str
+    version: str
+    params: dict[str, Any]
+    status: RunStatus = RunStatus.QUEUED
+    trigger: str = "manual"
+    due_ns: int = 0
+    note: str = ""
+    actor: Actor = Actor()
+    queued_ns: int = 0
+    started_ns: int = 0
+    finished_ns: int = 0
+    paused_from: RunStatus | None = None
+    killed: bool = False
+    rows: int = 0
+    tasks: list[tuple[int, int, int, int]] = []
+    """Of each mapped task: its index, first row (-1: not expanded), row count, and its final status or 255."""
+    grown: dict[int, int] = {}
+    """Rows whose attempts went over quota, with how often: their claims grow."""
+    whys: dict[int, str] = {}
+    """Rows (or, negative, ~task) whose final status no attempt explains, with the sentence. Bounded."""
+    counts: list[int] = [0] * _STATUSES
+
+
+class RunState:
+    """A run in memory. `header` is what is stored of it beside its rows."""
+
+    def __init__(self, header: RunHeader, plan: Plan) -> None:
+        tasks = len(plan)
+        self.header = header
+        self.plan = plan
+        self.first_row = array("q", range(tasks))
+        self.row_count = array("q", [1]) * tasks
+        self.task_final = bytearray([NOT_FINAL]) * tasks
+        self.up_success = array("I", bytes(4 * tasks))
+        self.up_failed = array("I", bytes(4 * tasks))
+        self.up_skipped = array("I", bytes(4 * tasks))
+        self.status = bytearray(tasks)
+        self.tries = array("H", bytes(2 * tasks))
+        self.failures = bytearray(tasks)
+        self.losses = bytearray(tasks)
+        self.started = array("q", bytes(8 * tasks))
+        self.finished = array("q", bytes(8 * tasks))
+        self.items: dict[int, Sequence[Any]] = {}
+        self.results: dict[tuple[int, int], Any] = {}
+        self.live: dict[int, int] = {}
+        """Live attempts by row."""
+        self.live_of_task: dict[int, int] = {}
+        self.mapped_counts: dict[int, list[int]] = {}
+        self.unfinished_tasks = tasks
+        self.owner_of_row: list[tuple[int, int]] = []
+        """(first row, task) of each expansion, ascending, to find the task of an appended row."""
+        self.parked: list[Any] = []
+        """Entries of the ready queue that wait for the run to be resumed."""
+        for task, spec in enumerate(plan.tasks):
+            if spec.mapped:
+                self.first_row[task] = -1
+                self.row_count[task] = 0
+                self.mapped_counts[task] = [0] * _STATUSES
+
+    @property
+    def run(self) -> int:
+        return self.header.run
+
+    def row(self, task: int, index: int) -> int:
+        """The row of a task's item; NO_INDEX names the only row of a task without `for_each`."""
+        return self.first_row[task] + (index if index != NO_INDEX else 0)
+
+    def place(self, row: int) -> tuple[int, int]:
+        """(task, index) of a row."""
+        if row < len(self.plan):
+            return row, NO_INDEX
+        low, high = 0, len(self.owner_of_row)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.owner_of_row[middle][0] <= row else (low, middle)
+        first, task = self.owner_of_row[low]
+        return task, row - first
+
+    def rows_of(self, task: int) -> range:
+        first = self.first_row[task]
+        return range(first, first + self.row_count[task]) if first >= 0 else range(0)
+
+    def text(self, task: int, index: int) -> str:
+        """`clean[3]`."""
+        return row_text(self.plan.names[task], index)
+
+    def append_rows(self, task: int, count: int, tries: Sequence[int] = ()) -> int:
+        """Room for the rows of an expansion, all waiting. Returns the first row."""
+        first = len(self.status)
+        self.first_row[task] = first
+        self.row_count[task] = count
+        self.status.extend(bytes(count))
+        self.tries.extend(array("H", bytes(2 * count)))
+        self.failures.extend(bytes(count))
+        self.losses.extend(bytes(count))
+        self.started.extend(array("q", bytes(8 * count)))
+        self.finished.extend(array("q", bytes(8 * count)))
+        for offset, number in enumerate(tries[:count]):
+            self.tries[first + offset] = number
+        self.owner_of_row.append((first, task))
+        self.header.rows = len(self.status)
+        counts = self.mapped_counts[task]
+        counts[TaskStatus.WAITING] += count
+        self.header.counts[TaskStatus.WAITING] += count
+        return first
+
+    def drop_rows(self, task: int) -> list[int]:
+        """Forget an expansion (its rows stay as unused room). Returns the number of tries of each row."""
+        rows = self.rows_of(task)
+        counts = self.mapped_counts[task]
+        for status, count in enumerate(counts):
+            self.header.counts[status] -= count
+            counts[status] = 0
+        tries = [self.tries[row] for row in rows]
+        self.first_row[task] = -1
+        self.row_count[task] = 0
+        return tries
+
+    def set_status(self, row: int, task: int, status: TaskStatus) -> None:
+        """Move a row, and keep the counts. Whether it may move so is `transitions`' business."""
+        old = self.status[row]
+        self.status[row] = status
+        counts = self.header.counts
+        counts[old] -= 1
+        counts[status] += 1
+        mapped = self.mapped_counts.get(task)
+        if mapped is not None:
+            mapped[old] -= 1
+            mapped[status] += 1
+
+    def rows_finished(self, task: int) -> bool:
+        """Whether all rows of an expanded task are final."""
+        counts = self.mapped_counts.get(task)
+        if counts is None:
+            return self.status[task] >= TaskStatus.SUCCEEDED
+        return sum(counts[status] for status in _FINISHED) == self.row_count[task]
+
+    def task_status(self, task: int) -> TaskStatus:
+        """One status for a task with all its rows, for people and for graphs."""
+        final = self.task_final[task]
+        if final != NOT_FINAL:
+            return TaskStatus(final)
+        counts = self.mapped_counts.get(task)
+        if counts is None:
+            return TaskStatus(self.status[task])
+        for status in (TaskStatus.RUNNING, TaskStatus.READY, TaskStatus.BACKING_OFF):
+            if counts[status]:
+                return status
+        return TaskStatus.RUNNING if any(counts[status] for status in _FINISHED) else TaskStatus.WAITING
+
+    def task_counts(self, task: int) -> list[int]:
+        """Rows of the task by status. A mapped task that is not expanded has none."""
+        counts = self.mapped_counts.get(task)
+        if counts is not None:
+            return list(counts)
+        single = [0] * _STATUSES
+        single[self.status[task]] = 1
+        return single
+
+    def mapped_tasks(self) -> list[tuple[int, int, int, int]]:
+        """What the header keeps of each mapped task."""
+        return [
+            (task, self.first_row[task], self.row_count[task], self.task_final[task]) for task in self.mapped_counts
+        ]
+
+
+class WorkflowEntry(msgspec.Struct, kw_only=True):
+    """A workflow that was added: its current version and what its schedules have come to."""
+
+    name: str
+    version: str
+    paused: bool = False
+    added_ns: int = 0
+    cursors: list[int] = []
+    """Of each schedule, the instant up to which due times have been dealt with (wall clock)."""
+    next_due: list[int] = []
+    """Of each schedule, its next due instant; 0 means never."""
+    waiting: list[int] = []
+    """Queued runs that wait for an earlier one, oldest first."""
+    active: list[int] = []
+    """Runs that are not finished, without the waiting ones."""
+
+
+class Meta(msgspec.Struct, kw_only=True):
+    """Counters and identities of the state. `instance` is random and drawn anew by a restore."""
+
+    instance: int
+    seed: int
+    epoch: int = 0
+    boot_id: str = ""
+    revision: int = 0
+    next_run: int = 1
+    next_attempt: int = 1
+    now_ns: int = 0
+    read_only: bool = False
+
+
+class EngineState:
+    """All live state. Finished runs are not in it: they are loaded by whoever reopens them."""
+
+    def __init__(self, meta: Meta, capacity: Capacity) -> None:
+        self.meta = meta
+        self.capacity = capacity
+        self.plans: dict[str, Plan] = {}
+        self.runs: dict[int, RunState] = {}
+        self.attempts: dict[int, Attempt] = {}
+        self.workflows: dict[str, WorkflowEntry] = {}
+        self.requests: dict[str, dict[str, Any]] = {}
+        """Answers to the newest requests by their ids, oldest first: a repeat gets the same answer."""
+
+    def live_attempts(self) -> Iterator[Attempt]:
+        return iter(self.attempts.values())

@@ -1,0 +1,173 @@
+"""The plan: the frozen shape of one workflow version, shared by all of its runs.
+
+Edges are flat arrays (compressed sparse rows): the upstream tasks of task i are `upstream[up_start[i]:up_start[i+1]]`,
+with `same_index` telling for each such edge whether rows are paired. What a teardown needs of its setups is added as
+edges here. `weight[i]` is the number of tasks on the longest way from i to an end: the critical path comes first.
+"""
+
+from array import array
+from collections.abc import Iterable
+
+from engine.model.errors import DefinitionError, Fault
+from engine.model.workflow import Action, Command, Policy, Shell, Task, Workflow, version_of
+
+type_u32 = "I"
+
+
+class Plan:
+    """Built once by `make_plan`, never changed."""
+
+    __slots__ = (
+        "down_start", "downstream", "index", "names", "needs_result", "order", "same_index", "tasks", "up_start",
+        "upstream", "version", "weight", "workflow",
+    )  # fmt: skip
+
+    def __init__(self, workflow: Workflow, version: str) -> None:
+        self.workflow = workflow
+        self.version = version
+        self.tasks: tuple[Task, ...] = workflow.tasks
+        self.names: tuple[str, ...] = tuple(task.name for task in workflow.tasks)
+        self.index: dict[str, int] = {name: i for i, name in enumerate(self.names)}
+        self.up_start = array(type_u32)
+        self.upstream = array(type_u32)
+        self.same_index = bytearray()
+        self.down_start = array(type_u32)
+        self.downstream = array(type_u32)
+        self.order = array(type_u32)
+        self.weight = array(type_u32)
+        self.needs_result = bytearray(len(self.tasks))
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def policy(self, task: int) -> Policy:
+        return self.workflow.policies[self.tasks[task].policy]
+
+    def ups(self, task: int) -> array[int]:
+        """The tasks that `task` needs."""
+        return self.upstream[self.up_start[task] : self.up_start[task + 1]]
+
+    def downs(self, task: int) -> array[int]:
+        """The tasks that need `task`."""
+        return self.downstream[self.down_start[task] : self.down_start[task + 1]]
+
+    def paired(self, task: int) -> list[int]:
+        """The upstream tasks whose rows are paired with those of `task`."""
+        start, end = self.up_start[task], self.up_start[task + 1]
+        return [self.upstream[edge] for edge in range(start, end) if self.same_index[edge]]
+
+    def below(self, tasks: Iterable[int]) -> set[int]:
+        """Everything downstream of the tasks, without the tasks themselves unless one is below another."""
+        found: set[int] = set()
+        stack = [down for task in tasks for down in self.downs(task)]
+        while stack:
+            task = stack.pop()
+            if task not in found:
+                found.add(task)
+                stack.extend(self.downs(task))
+        return found
+
+
+def make_plan(workflow: Workflow) -> Plan:
+    """The plan of a workflow that `definition.check` has passed. Raises DefinitionError for a cycle."""
+    plan = Plan(workflow, version_of(workflow))
+    _add_edges(plan)
+    _add_reverse_edges(plan)
+    _sort(plan)
+    _weigh(plan)
+    _find_needed_results(plan)
+    return plan
+
+
+def _add_edges(plan: Plan) -> None:
+    index, upstream, same = plan.index, plan.upstream, plan.same_index
+    for task in plan.tasks:
+        plan.up_start.append(len(upstream))
+        for need in task.needs:
+            upstream.append(index[need.task])
+            same.append(need.same_index)
+        if task.teardown_for:
+            named = {need.task for need in task.needs}
+            for setup in task.teardown_for:
+                if setup not in named:
+                    upstream.append(index[setup])
+                    same.append(False)
+    plan.up_start.append(len(upstream))
+
+
+def _add_reverse_edges(plan: Plan) -> None:
+    degrees = array(type_u32, bytes(4 * (len(plan) + 1)))
+    for up in plan.upstream:
+        degrees[up + 1] += 1
+    for i in range(1, len(degrees)):
+        degrees[i] += degrees[i - 1]
+    plan.down_start = degrees
+    cursor = array(type_u32, degrees)
+    plan.downstream = array(type_u32, bytes(4 * len(plan.upstream)))
+    for task in range(len(plan)):
+        for edge in range(plan.up_start[task], plan.up_start[task + 1]):
+            up = plan.upstream[edge]
+            plan.downstream[cursor[up]] = task
+            cursor[up] += 1
+
+
+def _sort(plan: Plan) -> None:
+    """Kahn's order; among tasks that are free at once, the order of the file."""
+    unmet = array(type_u32, (plan.up_start[i + 1] - plan.up_start[i] for i in range(len(plan))))
+    order = array(type_u32, (i for i, count in enumerate(unmet) if count == 0))
+    for task in order:  # grows while it is walked
+        for down in plan.downs(task):
+            unmet[down] -= 1
+            if unmet[down] == 0:
+                order.append(down)
+    if len(order) < len(plan):
+        stuck = [plan.names[i] for i, count in enumerate(unmet) if count]
+        raise DefinitionError([Fault(f"tasks wait for each other in a cycle, among them {', '.join(stuck[:5])}")])
+    plan.order = order
+
+
+def _weigh(plan: Plan) -> None:
+    weight = array(type_u32, bytes(4 * len(plan)))
+    for task in reversed(plan.order):
+        downs = plan.downs(task)
+        weight[task] = 1 + (max(weight[down] for down in downs) if downs else 0)
+    plan.weight = weight
+
+
+def _find_needed_results(plan: Plan) -> None:
+    """Results are kept in memory only where an expression downstream can look at them.
+
+    The test is cheap and generous: a result kept in vain costs memory, one that is missing would cost the run.
+    """
+    for i, task in enumerate(plan.tasks):
+        if not task.needs or not any("needs" in text for text in texts_of(task)):
+            continue
+        for up in plan.ups(i):
+            plan.needs_result[up] = 1
+
+
+def texts_of(task: Task) -> list[str]:
+    """All texts of a task in which an expression may stand."""
+    texts = [task.when, *task.outputs]
+    if isinstance(task.for_each, str):
+        texts.append(task.for_each)
+    texts.extend(_action_texts(task.action))
+    return texts
+
+
+def _action_texts(action: Action) -> list[str]:
+    if isinstance(action, Command):
+        return list(action.argv)
+    if isinstance(action, Shell):
+        return [action.script]
+    return _nested_texts(action.args)
+
+
+def _nested_texts(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [text for inner in value.values() for text in _nested_texts(inner)]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list | tuple):
+        return [text for inner in value for text in _nested_texts(inner)]  # pyright: ignore[reportUnknownVariableType]
+    return []

@@ -1,0 +1,365 @@
+"""The wire's messages. A client sends requests, each with a number of its own; the engine answers each once.
+
+Every list request is also a view: `Subscribe` keeps its answer current. The engine sends a `Snapshot` of the rows, then
+`Delta`s of rows that changed, at most `rate` a second; rows are matched by `key_of`. A client that falls behind is
+dropped and subscribes anew. Requests that act carry a `request_id`, so that repeating one after a lost answer does
+nothing twice, and name what the operator saw, so that a target that has moved on is refused and told.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from engine.protocol.rows import (
+    AttemptRow, AuditRow, EngineRow, EventRow, GroupRow, ReasonRow, ResourcesRow, RunRow, ScheduleRow, TaskRow,
+    WorkflowRow,
+)  # fmt: skip
+
+PROTOCOL = 1
+FRAME_BYTES_MAX = 2**20
+UPLOAD_BYTES_MAX = 64 * 2**20
+CHUNK_BYTES = 512 * 2**10
+LOG_CHUNK_BYTES = 256 * 2**10
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Base of requests. `id` is echoed by the answer."""
+
+    id: int = 0
+
+
+# --- session --------------------------------------------------------------------------------------------------------
+
+
+class Hello(Request, frozen=True, kw_only=True):
+    """The first message. `via` is cli or console; a read-only session cannot act."""
+
+    protocol: int
+    via: Literal["cli", "console"] = "cli"
+    read_only: bool = False
+
+
+class Subscribe(Request, frozen=True, kw_only=True):
+    """Keep the answer to `view` current. `id` names the subscription in Snapshot and Delta; rate is 0.2 to 20."""
+
+    view: "View"
+    rate: float = 10.0
+
+
+class Unsubscribe(Request, frozen=True, kw_only=True):
+    subscription: int
+
+
+# --- questions ------------------------------------------------------------------------------------------------------
+
+
+class GetEngine(Request, frozen=True, kw_only=True):
+    pass
+
+
+class ListRuns(Request, frozen=True, kw_only=True):
+    """Newest first. `before` continues a page: runs with a smaller number. Empty filters mean all."""
+
+    workflow: str = ""
+    statuses: tuple[str, ...] = ()
+    before: int = 0
+    limit: int = 50
+
+
+class GetRun(Request, frozen=True, kw_only=True):
+    """`run` 0 means the newest."""
+
+    run: int
+
+
+class ListGroups(Request, frozen=True, kw_only=True):
+    """The tasks of a run in topological order. `text` filters by a part of the name."""
+
+    run: int
+    text: str = ""
+    statuses: tuple[str, ...] = ()
+    offset: int = 0
+    limit: int = 200
+
+
+class ListTasks(Request, frozen=True, kw_only=True):
+    """Rows of a run. `task` one task's rows only; `sort` topological, attention (failed, running, ...) or duration."""
+
+    run: int
+    task: str = ""
+    index: int | None = None
+    text: str = ""
+    statuses: tuple[str, ...] = ()
+    sort: Literal["topological", "attention", "duration"] = "topological"
+    offset: int = 0
+    limit: int = 200
+
+
+class ListAttempts(Request, frozen=True, kw_only=True):
+    run: int
+    task: str
+    index: int = -1
+
+
+class ExplainRun(Request, frozen=True, kw_only=True):
+    """Why rows do not run: all waiting ones of the run, or those of one task, or one row."""
+
+    run: int
+    task: str = ""
+    index: int | None = None
+    limit: int = 200
+
+
+class ReadLog(Request, frozen=True, kw_only=True):
+    """A piece of an attempt's log. `offset` counts from the attempt's first byte; negative: from its end.
+
+    `number` 0 means the row's newest attempt.
+    """
+
+    run: int
+    task: str
+    index: int = -1
+    number: int = 0
+    offset: int = 0
+    limit: int = LOG_CHUNK_BYTES
+
+
+class ListEvents(Request, frozen=True, kw_only=True):
+    """The journal of a run (0: of everything) in order, after a cursor that the page before gave."""
+
+    run: int = 0
+    cursor: str = ""
+    limit: int = 500
+
+
+class ListAudit(Request, frozen=True, kw_only=True):
+    """Newest first; `before` is the revision where the page before ended."""
+
+    before: int = 0
+    limit: int = 100
+
+
+class ListSchedules(Request, frozen=True, kw_only=True):
+    pass
+
+
+class ListWorkflows(Request, frozen=True, kw_only=True):
+    pass
+
+
+class GetWorkflow(Request, frozen=True, kw_only=True):
+    """The definition of a workflow's current version, or of the version given."""
+
+    workflow: str
+    version: str = ""
+
+
+class GetResources(Request, frozen=True, kw_only=True):
+    pass
+
+
+# --- acts -----------------------------------------------------------------------------------------------------------
+
+
+class Upload(Request, frozen=True, kw_only=True):
+    """A piece of an encoded workflow larger than a frame, in order. `upload` is a name of the client's choice."""
+
+    upload: str
+    offset: int
+    data: bytes
+
+
+class Submit(Request, frozen=True, kw_only=True):
+    """Make a run, of a workflow that was added (`workflow`), or of one sent along (`definition` or `upload`)."""
+
+    request_id: str
+    workflow: str = ""
+    definition: bytes = b""
+    upload: str = ""
+    params: dict[str, Any] = {}
+    note: str = ""
+
+
+class AddWorkflow(Request, frozen=True, kw_only=True):
+    request_id: str
+    definition: bytes = b""
+    upload: str = ""
+    paused: bool = False
+
+
+class RemoveWorkflow(Request, frozen=True, kw_only=True):
+    request_id: str
+    workflow: str
+
+
+class PauseWorkflow(Request, frozen=True, kw_only=True):
+    request_id: str
+    workflow: str
+    paused: bool
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A row as the operator saw it. `index` None: all rows of the task. Unset `status`, `attempts`: whatever they are."""
+
+    task: str
+    index: int | None = -1
+    status: str = ""
+    attempts: int = -1
+
+
+class Act(Request, frozen=True, kw_only=True):
+    """Pause, resume, cancel, kill, retry, rerun or mark. No targets: the run. `mark` is succeeded or failed."""
+
+    request_id: str
+    verb: Literal["pause", "resume", "cancel", "kill", "retry", "rerun", "mark"]
+    run: int
+    targets: tuple[Target, ...] = ()
+    seen: str = ""
+    mark: str = ""
+    note: str = ""
+
+
+class Backup(Request, frozen=True, kw_only=True):
+    """Copy the state, consistent at one revision, into a new folder (absolute path)."""
+
+    folder: str
+
+
+class CollectGarbage(Request, frozen=True, kw_only=True):
+    """Apply retention now. With `dry_run`, only count."""
+
+    dry_run: bool = False
+
+
+class StopEngine(Request, frozen=True, kw_only=True):
+    """Attempts go on unless `kill`; `drain` waits for live attempts and orders no new ones."""
+
+    kill: bool = False
+    drain: bool = False
+
+
+View = (
+    GetEngine | ListRuns | GetRun | ListGroups | ListTasks | ListAttempts | ExplainRun | ListSchedules | ListWorkflows
+    | GetResources
+)  # fmt: skip
+Question = View | ReadLog | ListEvents | ListAudit | GetWorkflow
+ActRequest = (
+    Submit | AddWorkflow | RemoveWorkflow | PauseWorkflow | Act | Backup | CollectGarbage | StopEngine | Upload
+)  # fmt: skip
+AnyRequest = (
+    Hello | Subscribe | Unsubscribe | GetEngine | ListRuns | GetRun | ListGroups | ListTasks | ListAttempts | ExplainRun
+    | ReadLog | ListEvents | ListAudit | ListSchedules | ListWorkflows | GetWorkflow | GetResources | Upload | Submit
+    | AddWorkflow | RemoveWorkflow | PauseWorkflow | Act | Backup | CollectGarbage | StopEngine
+)  # fmt: skip
+
+
+# --- answers --------------------------------------------------------------------------------------------------------
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Base of everything that the engine sends."""
+
+    id: int = 0
+
+
+class Welcome(Reply, frozen=True, kw_only=True):
+    """`role` is viewer, operator or admin."""
+
+    protocol: int
+    engine: EngineRow
+    role: str
+
+
+class Refused(Reply, frozen=True, kw_only=True):
+    """Nothing was changed. `code` as in engine.model.errors; `faults` for a definition."""
+
+    code: str
+    sentence: str
+    hint: str = ""
+    faults: tuple[str, ...] = ()
+
+
+class Done(Reply, frozen=True, kw_only=True):
+    """An act is on disk. `body` by verb: submit {"run"}, add {"workflow", "version", "changed"}, act {"changed",
+    "refused": [{"row", "why"}]}, backup {"folder", "revision", "bytes"}, gc {"runs", "bytes"}."""
+
+    body: dict[str, Any] = {}
+
+
+AnyRow = (
+    RunRow | TaskRow | AttemptRow | GroupRow | ReasonRow | EventRow | AuditRow | ScheduleRow | WorkflowRow
+    | ResourcesRow | EngineRow
+)  # fmt: skip
+
+
+class Rows(Reply, frozen=True, kw_only=True):
+    """The answer to a question that lists. `total` counts all that match; `cursor` continues (empty: the end).
+
+    `rows` are row structs of the request's kind, as maps.
+    """
+
+    revision: int
+    rows: list[dict[str, Any]]
+    total: int = 0
+    cursor: str = ""
+
+
+class LogChunk(Reply, frozen=True, kw_only=True):
+    """`data` begins at `offset` of the attempt's log, whose length now is `size`. `final`: it will not grow."""
+
+    data: bytes
+    offset: int
+    size: int
+    number: int
+    final: bool
+    path: str = ""
+
+
+class Definition(Reply, frozen=True, kw_only=True):
+    """A workflow version: its text as written, and its encoding (engine.model.workflow.decode); both may be cut off
+    (`truncated`) where they do not fit a frame."""
+
+    workflow: str
+    version: str
+    file: str
+    text: str
+    truncated: bool = False
+
+
+class Snapshot(Reply, frozen=True, kw_only=True):
+    """All rows of a subscription at a revision, in order."""
+
+    revision: int
+    rows: list[dict[str, Any]]
+    total: int = 0
+
+
+class Delta(Reply, frozen=True, kw_only=True):
+    """What changed since revision `since`. `order` lists the keys when rows came, went or moved, else it is None."""
+
+    since: int
+    revision: int
+    rows: list[dict[str, Any]]
+    order: list[str] | None = None
+    total: int = 0
+
+
+class Gone(Reply, frozen=True, kw_only=True):
+    """A subscription has ended because its subject does not exist any more."""
+
+    why: str
+
+
+AnyReply = Welcome | Refused | Done | Rows | LogChunk | Definition | Snapshot | Delta | Gone
+
+
+def key_of(row: dict[str, Any]) -> str:
+    """What identifies a row within one view: the task and index, the attempt number, the run or the workflow."""
+    if "number" in row:
+        return str(row["number"])
+    if "task" in row:
+        index = row.get("index")
+        return row["task"] if index is None else f"{row['task']}[{index}]"
+    if "schedule" in row:
+        return f"{row['workflow']}/{row['schedule']}"
+    return str(row.get("run") or row.get("workflow") or "")

@@ -1,0 +1,213 @@
+"""What a client sees: rows. Instants are RFC 3339 text in UTC, sizes bytes, durations seconds, names as written.
+
+`--json` prints these rows, so their fields are a contract: fields are added, never renamed. Text fields may hold any
+character that a user or a task wrote; whoever prints them makes them inert first.
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """Base of all rows."""
+
+
+class RunRow(Row, frozen=True, kw_only=True):
+    """One run. `tasks` counts rows by status, without zeros; `due_at` is the schedule's instant."""
+
+    run: str
+    workflow: str
+    version: str
+    status: str
+    queued_at: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    tasks: dict[str, int] = {}
+    trigger: str = "manual"
+    due_at: str | None = None
+    params: dict[str, Any] = {}
+    note: str = ""
+    actor: str = ""
+    folder: str = ""
+
+
+class TaskRow(Row, frozen=True, kw_only=True):
+    """One row of a run: a task, or one item of its `for_each` (`index` is None for a task without)."""
+
+    task: str
+    index: int | None
+    status: str
+    attempts: int = 0
+    started_at: str | None = None
+    finished_at: str | None = None
+    outcome: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    why: str = ""
+    pid: int | None = None
+    max_rss: int | None = None
+    cpu_seconds: float | None = None
+    log: dict[str, Any] | None = None
+    """{"path", "offset", "length"}; the path is absolute."""
+    item: Any = None
+
+
+class AttemptRow(Row, frozen=True, kw_only=True):
+    """One attempt of a row. `number` counts from 1; `status` is ordered, running, stopping, exited or lost."""
+
+    task: str
+    index: int | None
+    number: int
+    attempt: int
+    status: str
+    ordered_at: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    outcome: str | None = None
+    sentence: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    pid: int | None = None
+    max_rss: int | None = None
+    cpu_seconds: float | None = None
+    log: dict[str, Any] | None = None
+
+
+class GroupRow(Row, frozen=True, kw_only=True):
+    """One task of a run with all its rows: what the outline shows. `depth` is its level from the roots.
+
+    `tasks` counts rows by status, without zeros; `running`, `failed` name a few rows (longest running, newest failed).
+    """
+
+    task: str
+    status: str
+    mapped: bool
+    rows: int
+    tasks: dict[str, int]
+    depth: int = 0
+    needs: tuple[str, ...] = ()
+    started_at: str | None = None
+    finished_at: str | None = None
+    running: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    why: str = ""
+    description: str = ""
+    action: str = ""
+    max_parallel: int = 0
+
+
+class ReasonRow(Row, frozen=True, kw_only=True):
+    """One row that does not run, and all reasons why."""
+
+    task: str
+    index: int | None
+    status: str
+    rank: int | None = None
+    predicted_start: str | None = None
+    reasons: list[dict[str, Any]] = []
+    """Each {"kind", "resource", "asked", "available", "holders"}."""
+
+
+class EventRow(Row, frozen=True, kw_only=True):
+    """One entry of the journal. `details` holds the event's further fields."""
+
+    revision: int
+    at: str
+    event: str
+    run: str | None = None
+    task: str | None = None
+    index: int | None = None
+    attempt: int | None = None
+    details: dict[str, Any] = {}
+
+
+class AuditRow(Row, frozen=True, kw_only=True):
+    """Who asked for what, from where, and what became of it (`accepted`, or the refusal's code)."""
+
+    revision: int
+    at: str
+    uid: int
+    actor: str
+    via: str
+    verb: str
+    target: str
+    result: str
+    note: str = ""
+
+
+class ScheduleRow(Row, frozen=True, kw_only=True):
+    """One schedule of a workflow, and when it is due next (None: paused or never)."""
+
+    workflow: str
+    schedule: str
+    timezone: str
+    paused: bool
+    next_at: str | None = None
+    last_at: str | None = None
+    last_run: str | None = None
+    catch_up: str = "none"
+    if_running: str = "skip"
+
+
+class WorkflowRow(Row, frozen=True, kw_only=True):
+    """A workflow that was added."""
+
+    workflow: str
+    version: str
+    paused: bool
+    tasks: int
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    description: str = ""
+    schedules: tuple[str, ...] = ()
+    next_at: str | None = None
+    added_at: str | None = None
+    last_run: str | None = None
+    last_status: str | None = None
+    file: str = ""
+    params: list[dict[str, Any]] = []
+    fault: str = ""
+    """Why the newest text of its file was not taken, if so: the last good version stays."""
+
+
+class ResourcesRow(Row, frozen=True, kw_only=True):
+    """The host: capacity, what attempts claim, what is really used; pools as {name: {"slots", "claimed"}}."""
+
+    cpus: float
+    cpus_claimed: float
+    cpus_used: float | None = None
+    memory: int
+    memory_claimed: int
+    memory_available: int | None = None
+    load: float | None = None
+    pools: dict[str, dict[str, int]] = {}
+    running: int = 0
+    ready: int = 0
+    holders: list[dict[str, Any]] = []
+    """Of live attempts, at most 100: {"row", "run", "cpu", "memory", "pools", "rss"}."""
+
+
+class EngineRow(Row, frozen=True, kw_only=True):
+    """The engine itself. `state` is serving, read_only or stopping."""
+
+    pid: int
+    state: str
+    revision: int
+    version: str
+    protocol: int
+    instance: str
+    epoch: int
+    started_at: str
+    home: str
+    socket: str
+    keeper: int | None = None
+    launchers: list[int] = []
+    workers: list[int] = []
+    meter: int | None = None
+    runs: dict[str, int] = {}
+    attempts: int = 0
+    clients: int = 0
+    disk_free: int | None = None
+    store_bytes: int | None = None
+    problems: list[str] = []
