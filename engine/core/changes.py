@@ -1,0 +1,61 @@
+"""What one batch did: the journal's entries, the effects to perform, and which records are to be written again.
+
+The machine fills one `Changes` per batch; the store turns it into one transaction and the server into notices. Dirty
+things are named, not copied: the store encodes them from the state before the next batch is stepped.
+"""
+
+from typing import Any
+
+import msgspec
+
+from engine.core.effects import AnyEffect
+from engine.core.events import Actor, AnyEvent
+from engine.core.state import Attempt
+
+
+class AuditEntry(msgspec.Struct, frozen=True, array_like=True):
+    """A request as it was judged: `result` is accepted or the refusal's code."""
+
+    actor: Actor
+    verb: str
+    target: str
+    result: str
+    note: str = ""
+
+
+class Changes:
+    """The outcome of one `step`. Belongs to the batch at `revision`."""
+
+    def __init__(self, revision: int, now_ns: int) -> None:
+        self.revision = revision
+        self.now_ns = now_ns
+        self.journal: list[AnyEvent] = []
+        self.effects: list[AnyEffect] = []
+        self.audit: list[AuditEntry] = []
+        self.runs: set[int] = set()
+        """Runs whose header changed."""
+        self.new_runs: set[int] = set()
+        self.finished_runs: set[int] = set()
+        """Runs that are over: after the commit they may leave the memory."""
+        self.chunks: set[tuple[int, int]] = set()
+        """(run, chunk) of rows that changed; chunk = row // CHUNK_ROWS."""
+        self.items: set[tuple[int, int]] = set()
+        """(run, task) whose items became known."""
+        self.results: list[tuple[int, int, int, bytes]] = []
+        """(run, task, index, JSON) of new results."""
+        self.attempts: dict[int, Attempt] = {}
+        """Attempts that changed, live or ended, by number."""
+        self.workflows: set[str] = set()
+        """Entries that changed or were removed."""
+        self.versions: set[str] = set()
+        """Versions that must be on disk because something refers to them now."""
+        self.requests: dict[str, dict[str, Any]] = {}
+        """Answers to requests with an id, to be found again by a repeat."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has to be written."""
+        return not (
+            self.journal or self.audit or self.runs or self.chunks or self.attempts or self.workflows or self.versions
+            or self.requests
+        )  # fmt: skip
