@@ -11,15 +11,15 @@ from collections.abc import Iterable
 from engine.model.errors import DefinitionError, Fault
 from engine.model.workflow import Action, Command, Policy, Shell, Task, Workflow, version_of
 
-type_u32 = "I"
+_U32 = "I"
 
 
 class Plan:
     """Built once by `make_plan`, never changed."""
 
     __slots__ = (
-        "down_start", "downstream", "index", "names", "needs_result", "order", "same_index", "tasks", "up_start",
-        "upstream", "version", "weight", "workflow",
+        "down_start", "downstream", "index", "names", "needs_result", "order", "reads_needs", "same_index", "tasks",
+        "up_start", "upstream", "version", "weight", "workflow",
     )  # fmt: skip
 
     def __init__(self, workflow: Workflow, version: str) -> None:
@@ -28,13 +28,14 @@ class Plan:
         self.tasks: tuple[Task, ...] = workflow.tasks
         self.names: tuple[str, ...] = tuple(task.name for task in workflow.tasks)
         self.index: dict[str, int] = {name: i for i, name in enumerate(self.names)}
-        self.up_start = array(type_u32)
-        self.upstream = array(type_u32)
+        self.up_start = array(_U32)
+        self.upstream = array(_U32)
         self.same_index = bytearray()
-        self.down_start = array(type_u32)
-        self.downstream = array(type_u32)
-        self.order = array(type_u32)
-        self.weight = array(type_u32)
+        self.down_start = array(_U32)
+        self.downstream = array(_U32)
+        self.order = array(_U32)
+        self.weight = array(_U32)
+        self.reads_needs = bytearray(len(self.tasks))
         self.needs_result = bytearray(len(self.tasks))
 
     def __len__(self) -> int:
@@ -96,14 +97,14 @@ def _add_edges(plan: Plan) -> None:
 
 
 def _add_reverse_edges(plan: Plan) -> None:
-    degrees = array(type_u32, bytes(4 * (len(plan) + 1)))
+    degrees = array(_U32, bytes(4 * (len(plan) + 1)))
     for up in plan.upstream:
         degrees[up + 1] += 1
     for i in range(1, len(degrees)):
         degrees[i] += degrees[i - 1]
     plan.down_start = degrees
-    cursor = array(type_u32, degrees)
-    plan.downstream = array(type_u32, bytes(4 * len(plan.upstream)))
+    cursor = array(_U32, degrees)
+    plan.downstream = array(_U32, bytes(4 * len(plan.upstream)))
     for task in range(len(plan)):
         for edge in range(plan.up_start[task], plan.up_start[task + 1]):
             up = plan.upstream[edge]
@@ -113,8 +114,8 @@ def _add_reverse_edges(plan: Plan) -> None:
 
 def _sort(plan: Plan) -> None:
     """Kahn's order; among tasks that are free at once, the order of the file."""
-    unmet = array(type_u32, (plan.up_start[i + 1] - plan.up_start[i] for i in range(len(plan))))
-    order = array(type_u32, (i for i, count in enumerate(unmet) if count == 0))
+    unmet = array(_U32, (plan.up_start[i + 1] - plan.up_start[i] for i in range(len(plan))))
+    order = array(_U32, (i for i, count in enumerate(unmet) if count == 0))
     for task in order:  # grows while it is walked
         for down in plan.downs(task):
             unmet[down] -= 1
@@ -127,7 +128,7 @@ def _sort(plan: Plan) -> None:
 
 
 def _weigh(plan: Plan) -> None:
-    weight = array(type_u32, bytes(4 * len(plan)))
+    weight = array(_U32, bytes(4 * len(plan)))
     for task in reversed(plan.order):
         downs = plan.downs(task)
         weight[task] = 1 + (max(weight[down] for down in downs) if downs else 0)
@@ -142,6 +143,7 @@ def _find_needed_results(plan: Plan) -> None:
     for i, task in enumerate(plan.tasks):
         if not task.needs or not any("needs" in text for text in texts_of(task)):
             continue
+        plan.reads_needs[i] = 1
         for up in plan.ups(i):
             plan.needs_result[up] = 1
 
