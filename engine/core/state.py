@@ -69,11 +69,15 @@ class RunHeader(msgspec.Struct, kw_only=True):
     finished_ns: int = 0
     paused_from: RunStatus | None = None
     killed: bool = False
+    partition: str = ""
+    """The local date that the run is for."""
     rows: int = 0
     tasks: list[tuple[int, int, int, int]] = []
     """Of each mapped task: its index, first row (-1: not expanded), row count, and its final status or 255."""
     grown: dict[int, int] = {}
     """Rows whose attempts went over quota, with how often: their claims grow."""
+    tries_before: dict[int, int] = {}
+    """Mapped tasks that were expanded anew, with the most tries that a row had before: numbers are never used twice."""
     whys: dict[int, str] = {}
     """Rows (or, negative, ~task) whose final status no attempt explains, with the sentence. Bounded."""
     counts: list[int] = [0] * _STATUSES
@@ -98,6 +102,7 @@ class RunState:
         self.losses = bytearray(tasks)
         self.started = array("q", bytes(8 * tasks))
         self.finished = array("q", bytes(8 * tasks))
+        """When the row ended; while it backs off, when its delay is over."""
         self.items: dict[int, Sequence[Any]] = {}
         self.results: dict[tuple[int, int], Any] = {}
         self.live: dict[int, int] = {}
@@ -114,6 +119,8 @@ class RunState:
                 self.first_row[task] = -1
                 self.row_count[task] = 0
                 self.mapped_counts[task] = [0] * _STATUSES
+        header.counts = [0] * _STATUSES
+        header.counts[TaskStatus.WAITING] = tasks - len(self.mapped_counts)
 
     @property
     def run(self) -> int:
@@ -142,37 +149,36 @@ class RunState:
         """`clean[3]`."""
         return row_text(self.plan.names[task], index)
 
-    def append_rows(self, task: int, count: int, tries: Sequence[int] = ()) -> int:
+    def append_rows(self, task: int, count: int) -> int:
         """Room for the rows of an expansion, all waiting. Returns the first row."""
         first = len(self.status)
+        before = self.header.tries_before.get(task, 0)
         self.first_row[task] = first
         self.row_count[task] = count
         self.status.extend(bytes(count))
-        self.tries.extend(array("H", bytes(2 * count)))
+        self.tries.extend(array("H", [before]) * count)
         self.failures.extend(bytes(count))
         self.losses.extend(bytes(count))
         self.started.extend(array("q", bytes(8 * count)))
         self.finished.extend(array("q", bytes(8 * count)))
-        for offset, number in enumerate(tries[:count]):
-            self.tries[first + offset] = number
         self.owner_of_row.append((first, task))
-        self.header.rows = len(self.status)
         counts = self.mapped_counts[task]
         counts[TaskStatus.WAITING] += count
         self.header.counts[TaskStatus.WAITING] += count
         return first
 
-    def drop_rows(self, task: int) -> list[int]:
-        """Forget an expansion (its rows stay as unused room). Returns the number of tries of each row."""
+    def drop_rows(self, task: int) -> None:
+        """Forget an expansion; its rows stay as unused room."""
         rows = self.rows_of(task)
         counts = self.mapped_counts[task]
         for status, count in enumerate(counts):
             self.header.counts[status] -= count
             counts[status] = 0
-        tries = [self.tries[row] for row in rows]
+        if rows:
+            self.header.tries_before[task] = max(self.tries[rows.start : rows.stop])
         self.first_row[task] = -1
         self.row_count[task] = 0
-        return tries
+        self.items.pop(task, None)
 
     def set_status(self, row: int, task: int, status: TaskStatus) -> None:
         """Move a row, and keep the counts. Whether it may move so is `transitions`' business."""

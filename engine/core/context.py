@@ -1,0 +1,178 @@
+"""What a handler works on: the state, what is derived from it, and the changes of the batch in hand.
+
+Handlers never touch a status or a record directly: they go through the few verbs here, which consult the transition
+tables, keep the counts and name what has become dirty.
+"""
+
+from collections.abc import Iterable
+from heapq import heappop, heappush
+from posixpath import join
+
+from engine.admission.ledger import Ledger
+from engine.core import transitions
+from engine.core.changes import AuditEntry, Changes
+from engine.core.effects import Answer, Refusal, StopAttempt
+from engine.core.events import AnyEvent, Ask, RunStatusChanged
+from engine.core.state import CHUNK_ROWS, Attempt, EngineState, RunState
+from engine.model.errors import EngineError, NotFound
+from engine.model.resources import Claim
+from engine.model.status import RunStatus, TaskStatus
+from engine.model.workflow import Policy, Quota
+from engine.planning.plan import Plan
+from engine.scheduling.ready_queue import Entry, ReadyQueue
+from engine.scheduling.retry import grown
+
+REQUESTS_KEPT = 10_000
+WHYS_KEPT = 1_000
+_STATUSES = tuple(TaskStatus)
+
+
+class Context:
+    """One machine's working set. `changes`, `now_ns` and `wall_ns` belong to the batch in hand."""
+
+    def __init__(self, state: EngineState) -> None:
+        self.state = state
+        self.queue = ReadyQueue()
+        self.ledger = Ledger(state.capacity)
+        self.timers: list[tuple[int, int, int]] = []
+        """Heap of (due_ns, run, row) of rows that back off."""
+        self.unsettled: list[tuple[RunState, int]] = []
+        """Tasks whose upstream has changed and which are to be looked at before the batch ends."""
+        self.parallel_parked: dict[tuple[int, int], list[Entry]] = {}
+        """By (run, task): entries that wait for a sibling to end, because of `max_parallel`."""
+        self.claims: dict[tuple[str, int], Claim] = {}
+        self.changes = Changes(state.meta.revision, 0)
+        self.now_ns = 0
+        self.wall_ns = 0
+        self.draining = False
+
+    # --- journal and answers ----------------------------------------------------------------------------------------
+
+    def note(self, event: AnyEvent) -> None:
+        """Write a fact or a decision to the journal."""
+        self.changes.journal.append(event)
+
+    def accept(self, ask: Ask, verb: str, target: str, body: dict[str, object], note: str = "") -> None:
+        """Answer a request that was carried out, and write it to the audit."""
+        self.changes.audit.append(AuditEntry(ask.actor, verb, target, "accepted", note))
+        self._remember(ask, body)
+        if ask.ticket:
+            self.changes.effects.append(Answer(ask.ticket, body=body))
+
+    def refuse(self, ask: Ask, verb: str, target: str, error: EngineError, note: str = "") -> None:
+        """Answer a request that changed nothing, and write that to the audit."""
+        self.changes.audit.append(AuditEntry(ask.actor, verb, target, error.code, note))
+        if ask.ticket:
+            refusal = Refusal(error.code, error.sentence, error.hint)
+            self.changes.effects.append(Answer(ask.ticket, refusal=refusal))
+
+    def repeated(self, ask: Ask) -> bool:
+        """Whether this request was carried out before; if so it gets the same answer again."""
+        body = self.state.requests.get(ask.request_id) if ask.request_id else None
+        if body is None:
+            return False
+        if ask.ticket:
+            self.changes.effects.append(Answer(ask.ticket, body=body))
+        return True
+
+    def _remember(self, ask: Ask, body: dict[str, object]) -> None:
+        if not ask.request_id:
+            return
+        requests = self.state.requests
+        requests[ask.request_id] = body
+        self.changes.requests[ask.request_id] = body
+        while len(requests) > REQUESTS_KEPT:
+            del requests[next(iter(requests))]
+
+    # --- runs and rows ----------------------------------------------------------------------------------------------
+
+    def run(self, number: int) -> RunState:
+        """The run in memory. Raises NotFound."""
+        run = self.state.runs.get(number)
+        if run is None:
+            raise NotFound(f"there is no run r{number}", "`orchctl runs` lists them")
+        return run
+
+    def touch(self, run: RunState, row: int) -> None:
+        """The row's record and the run's counts have changed."""
+        self.changes.chunks.add((run.run, row // CHUNK_ROWS))
+        self.changes.runs.add(run.run)
+
+    def move_run(self, run: RunState, cause: str, *, quiet: bool = False) -> RunStatus:
+        """Take the run to the status that its table names. Raises IllegalTransition."""
+        header = run.header
+        header.status = transitions.after(transitions.RUN, header.status, cause)
+        self.changes.runs.add(run.run)
+        if not quiet:
+            self.note(RunStatusChanged(run.run, header.status))
+        return header.status
+
+    def move_row(self, run: RunState, row: int, task: int, cause: str) -> TaskStatus:
+        """Take the row to the status that its table names. Raises IllegalTransition."""
+        status = transitions.after(transitions.TASK, _STATUSES[run.status[row]], cause)
+        run.set_status(row, task, status)
+        self.touch(run, row)
+        return status
+
+    def explain_row(self, run: RunState, key: int, why: str) -> None:
+        """Keep a sentence for a row (or ~task); beyond a bound only the journal has it."""
+        if why and len(run.header.whys) < WHYS_KEPT:
+            run.header.whys[key] = why[:500]
+
+    # --- the ready queue --------------------------------------------------------------------------------------------
+
+    def enqueue(self, run: RunState, task: int, rows: range) -> None:
+        """Rows (all ready, consecutive) join the queue."""
+        policy = run.plan.policy(task)
+        claim = self.claim_of(run.plan, run.plan.tasks[task].policy)
+        if run.header.grown and len(rows) == 1:
+            claim = self.grown_of(run, task, rows.start)[0]
+        weight = run.plan.weight[task]
+        self.queue.push(run.run, task, rows, claim, priority=policy.priority, weight=weight)
+
+    def claim_of(self, plan: Plan, policy: int) -> Claim:
+        """A policy's claim, with the pools that the workflow declares itself under its own name (`orders/warehouse`)."""
+        key = (plan.version, policy)
+        claim = self.claims.get(key)
+        if claim is None:
+            claim = self.claims[key] = _resolve(plan, plan.workflow.policies[policy].claim)
+        return claim
+
+    def grown_of(self, run: RunState, task: int, row: int) -> tuple[Claim, Quota]:
+        """Claim and quota of the row's next attempt, after the over_quota outcomes that it has had."""
+        policy: Policy = run.plan.policy(task)
+        claim = self.claim_of(run.plan, run.plan.tasks[task].policy)
+        times = run.header.grown.get(row, 0)
+        return grown(policy.retry, claim, policy.quota, times, self.state.capacity.memory_bytes)
+
+    # --- attempts ---------------------------------------------------------------------------------------------------
+
+    def stop_attempt(self, attempt: Attempt, cause: str, *, kill: bool) -> None:
+        """Order the attempt's end; `cause` is why (cancelled)."""
+        attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, "stop_ordered")
+        attempt.stop = cause
+        self.changes.attempts[attempt.attempt] = attempt
+        self.changes.effects.append(StopAttempt(attempt.attempt, kill))
+
+    def live_attempts_of(self, run: RunState, rows: Iterable[int] | None = None) -> list[Attempt]:
+        """The live attempts of a run, or of some of its rows."""
+        numbers = run.live.values() if rows is None else [run.live[row] for row in rows if row in run.live]
+        return [self.state.attempts[number] for number in numbers]
+
+    # --- timers -----------------------------------------------------------------------------------------------------
+
+    def set_timer(self, due_ns: int, run: int, row: int) -> None:
+        heappush(self.timers, (due_ns, run, row))
+
+    def due_timers(self) -> list[tuple[int, int, int]]:
+        """Remove and return the timers that are due now."""
+        due: list[tuple[int, int, int]] = []
+        while self.timers and self.timers[0][0] <= self.now_ns:
+            due.append(heappop(self.timers))
+        return due
+
+
+def _resolve(plan: Plan, claim: Claim) -> Claim:
+    own = dict(plan.workflow.pools)
+    pools = tuple((join(plan.workflow.name, name) if name in own else name, slots) for name, slots in claim.pools)
+    return Claim(claim.cpu_milli, claim.memory_bytes, pools)

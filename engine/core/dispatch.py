@@ -1,0 +1,113 @@
+"""From ready to ordered: take the best entry whose claim fits, render its texts, order an attempt."""
+
+from engine.core.context import Context
+from engine.core.effects import StartAttempt
+from engine.core.events import AttemptOrdered
+from engine.core.progress import finish_row, settle
+from engine.core.scope import environment_of, folder_of, rendered_action, scope_of
+from engine.core.state import Attempt, RunState
+from engine.model.errors import EngineError
+from engine.model.status import RunStatus, TaskStatus
+from engine.scheduling.ready_queue import Entry
+
+
+def dispatch(cx: Context) -> None:
+    """Order attempts until nothing that is ready fits."""
+    if cx.draining or cx.state.meta.read_only:
+        return
+    while (entry := cx.queue.best(cx.ledger.fits)) is not None:
+        run = cx.state.runs.get(entry.run)
+        if run is None or run.header.status.finished:
+            cx.queue.take(entry)
+            continue
+        if run.header.status is RunStatus.PAUSED:
+            cx.queue.take(entry)
+            run.parked.append(entry)
+            continue
+        _order_next(cx, run, entry)
+
+
+def _order_next(cx: Context, run: RunState, entry: Entry) -> None:
+    """Order the entry's first row that is still ready."""
+    task, row = entry.task, entry.low
+    if run.status[row] != TaskStatus.READY or row in run.live:
+        _advance(cx, entry)
+        return
+    limit = run.plan.tasks[task].max_parallel
+    if limit and run.live_of_task.get(task, 0) >= limit:
+        cx.queue.take(entry)
+        cx.parallel_parked.setdefault((run.run, task), []).append(entry)
+        return
+    _advance(cx, entry)
+    index = run.place(row)[1]
+    try:
+        effect = _render(cx, run, task, index, row)
+    except EngineError as error:
+        finish_row(cx, run, task, index, "failed", error.sentence)
+        settle(cx)
+        return
+    _order(cx, run, row, effect)
+
+
+def _advance(cx: Context, entry: Entry) -> None:
+    entry.low += 1
+    if entry.low >= entry.high:
+        cx.queue.take(entry)
+
+
+def _render(cx: Context, run: RunState, task: int, index: int, row: int) -> StartAttempt:
+    spec = run.plan.tasks[task]
+    policy = run.plan.policy(task)
+    scope = scope_of(run, task, index)
+    claim, quota = cx.claim_of(run.plan, spec.policy), policy.quota
+    if run.header.grown:
+        claim, quota = cx.grown_of(run, task, row)
+    return StartAttempt(
+        attempt=cx.state.meta.next_attempt,
+        run=run.run,
+        workflow=run.header.workflow,
+        version=run.header.version,
+        task=spec.name,
+        index=index,
+        number=run.tries[row] + 1,
+        action=rendered_action(spec.action, scope),
+        dir=folder_of(run, policy.dir, scope),
+        env=environment_of(run, policy.env, scope),
+        pass_env=policy.pass_env,
+        claim=claim,
+        quota=quota,
+        stop=policy.stop,
+    )
+
+
+def _order(cx: Context, run: RunState, row: int, effect: StartAttempt) -> None:
+    task, _ = run.place(row)
+    meta = cx.state.meta
+    meta.next_attempt += 1
+    attempt = Attempt(
+        attempt=effect.attempt, run=run.run, task=task, index=effect.index, number=effect.number, claim=effect.claim,
+        ordered_ns=cx.now_ns,
+    )  # fmt: skip
+    cx.move_row(run, row, task, "ordered")
+    run.tries[row] = effect.number
+    run.live[row] = effect.attempt
+    run.live_of_task[task] = run.live_of_task.get(task, 0) + 1
+    cx.state.attempts[effect.attempt] = attempt
+    cx.ledger.take(effect.claim)
+    cx.changes.attempts[effect.attempt] = attempt
+    cx.changes.effects.append(effect)
+    cx.note(AttemptOrdered(effect.attempt, run.run, task, effect.index, effect.number))
+
+
+def unpark_siblings(cx: Context, run: RunState, task: int) -> None:
+    """A row of the task has ended: those that waited for a place among `max_parallel` may go."""
+    parked = cx.parallel_parked.pop((run.run, task), None)
+    for entry in parked or ():
+        cx.queue.put_back(entry)
+
+
+def unpark_run(cx: Context, run: RunState) -> None:
+    """The run was resumed (or is being cancelled): its entries are queued again, where they were."""
+    for entry in run.parked:
+        cx.queue.put_back(entry)
+    run.parked.clear()

@@ -1,0 +1,147 @@
+"""What the launchers report: an attempt started, exited, never started, or was lost."""
+
+from engine.core import transitions
+from engine.core.context import Context
+from engine.core.dispatch import unpark_siblings
+from engine.core.effects import AcknowledgeExit
+from engine.core.events import AttemptExited, AttemptLost, AttemptNeverStarted, AttemptStarted, RetryScheduled
+from engine.core.progress import finish_row
+from engine.core.state import Attempt, RunState
+from engine.model.status import Outcome, OutcomeKind, RunStatus
+from engine.scheduling.retry import applies, delay_ns
+
+import msgspec
+
+LOSSES_MAX = 3
+_COUNT_MAX = 255
+
+
+def on_started(cx: Context, event: AttemptStarted) -> None:
+    """A process of it runs. A report about an attempt that has ended already says nothing new."""
+    attempt = cx.state.attempts.get(event.attempt)
+    if attempt is None:
+        return
+    attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, "started")
+    attempt.pid, attempt.start_ticks, attempt.started_ns = event.pid, event.start_ticks, event.at_ns
+    cx.changes.attempts[event.attempt] = attempt
+    run = cx.state.runs[attempt.run]
+    row = run.row(attempt.task, attempt.index)
+    run.started[row] = event.at_ns
+    cx.touch(run, row)
+
+
+def on_exited(cx: Context, event: AttemptExited) -> None:
+    """Its tree has ended, and how is known."""
+    cx.changes.effects.append(AcknowledgeExit(event.attempt))
+    found = _end(cx, event.attempt, "exited", event.at_ns)
+    if found is None:
+        return
+    run, attempt = found
+    outcome = _keep_result(cx, run, attempt, event)
+    attempt.outcome, attempt.usage, attempt.log = outcome, event.usage, event.log
+    row = run.row(attempt.task, attempt.index)
+    run.losses[row] = 0
+    if outcome.kind is OutcomeKind.SUCCEEDED:
+        run.header.grown.pop(row, None)
+        finish_row(cx, run, attempt.task, attempt.index, "succeeded")
+    elif attempt.stop or outcome.kind is OutcomeKind.CANCELLED:
+        finish_row(cx, run, attempt.task, attempt.index, "cancelled")
+    else:
+        _after_failure(cx, run, attempt, outcome)
+
+
+def on_never_started(cx: Context, event: AttemptNeverStarted) -> None:
+    """Nothing of it ran: the row is as ready as it was before."""
+    found = _end(cx, event.attempt, "never_started", cx.now_ns)
+    if found is None:
+        return
+    run, attempt = found
+    attempt.outcome = Outcome(OutcomeKind.NOT_STARTED, why=event.why)
+    _again_or_cancelled(cx, run, attempt)
+
+
+def on_lost(cx: Context, event: AttemptLost) -> None:
+    """How it ended is unknown. It costs no retry, but a task that is lost three times in a row has failed."""
+    cx.changes.effects.append(AcknowledgeExit(event.attempt))
+    found = _end(cx, event.attempt, "lost", event.at_ns)
+    if found is None:
+        return
+    run, attempt = found
+    attempt.outcome = Outcome(OutcomeKind.LOST, why=event.why)
+    row = run.row(attempt.task, attempt.index)
+    run.losses[row] = min(run.losses[row] + 1, _COUNT_MAX)
+    if run.losses[row] >= LOSSES_MAX:
+        why = f"lost {LOSSES_MAX} times in a row; the last time: {event.why}"
+        finish_row(cx, run, attempt.task, attempt.index, "failed", why)
+    elif run.plan.policy(attempt.task).on_lost == "hold" and not attempt.stop:
+        why = f"lost ({event.why}) and on_lost is hold: retry it, or mark it"
+        finish_row(cx, run, attempt.task, attempt.index, "failed", why)
+    else:
+        _again_or_cancelled(cx, run, attempt)
+
+
+def _end(cx: Context, number: int, cause: str, at_ns: int) -> tuple[RunState, Attempt] | None:
+    """Give back the attempt's claim and its row's place; None for an attempt that has ended already."""
+    attempt = cx.state.attempts.get(number)
+    if attempt is None:
+        return None
+    attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, cause)
+    attempt.finished_ns = at_ns
+    del cx.state.attempts[number]
+    cx.changes.attempts[number] = attempt
+    cx.ledger.release(attempt.claim)
+    run = cx.state.runs[attempt.run]
+    del run.live[run.row(attempt.task, attempt.index)]
+    run.live_of_task[attempt.task] -= 1
+    cx.changes.runs.add(run.run)
+    unpark_siblings(cx, run, attempt.task)
+    return run, attempt
+
+
+def _keep_result(cx: Context, run: RunState, attempt: Attempt, event: AttemptExited) -> Outcome:
+    """Store the result of a success; one that is not JSON makes it a failure."""
+    if event.result is None or event.outcome.kind is not OutcomeKind.SUCCEEDED:
+        return event.outcome
+    try:
+        value = msgspec.json.decode(event.result)
+    except (ValueError, RecursionError) as error:
+        return Outcome(OutcomeKind.FAILED, exit_code=0, why=f"its result is not JSON: {str(error)[:200]}")
+    cx.changes.results.append((run.run, attempt.task, attempt.index, event.result))
+    if run.plan.needs_result[attempt.task]:
+        run.results[attempt.task, attempt.index] = value
+    return event.outcome
+
+
+def _after_failure(cx: Context, run: RunState, attempt: Attempt, outcome: Outcome) -> None:
+    """Again after a delay, or the row has failed."""
+    task, index = attempt.task, attempt.index
+    row = run.row(task, index)
+    retry = run.plan.policy(task).retry
+    failures = run.failures[row] = min(run.failures[row] + 1, _COUNT_MAX)
+    if outcome.which:
+        run.header.grown[row] = run.header.grown.get(row, 0) + 1
+    if failures > retry.limit or not applies(retry, outcome):
+        finish_row(cx, run, task, index, "failed")
+        return
+    if run.header.status is RunStatus.CANCELLING:
+        finish_row(cx, run, task, index, "cancelled")
+        return
+    due_ns = cx.now_ns + delay_ns(retry, failures, cx.state.meta.seed, attempt.attempt)
+    cx.note(RetryScheduled(run.run, task, index, due_ns))
+    if due_ns <= cx.now_ns:
+        cx.move_row(run, row, task, "returned")
+        cx.enqueue(run, task, range(row, row + 1))
+        return
+    cx.move_row(run, row, task, "backed_off")
+    run.finished[row] = due_ns
+    cx.set_timer(due_ns, run.run, row)
+
+
+def _again_or_cancelled(cx: Context, run: RunState, attempt: Attempt) -> None:
+    task, index = attempt.task, attempt.index
+    if attempt.stop or (run.header.status is RunStatus.CANCELLING and not run.plan.tasks[task].teardown):
+        finish_row(cx, run, task, index, "cancelled")
+        return
+    row = run.row(task, index)
+    cx.move_row(run, row, task, "returned")
+    cx.enqueue(run, task, range(row, row + 1))
