@@ -131,7 +131,7 @@ class Context:
         self.queue.push(run.run, task, rows, claim, priority=policy.priority, weight=weight)
 
     def claim_of(self, plan: Plan, policy: int) -> Claim:
-        """A policy's claim, with the pools that the workflow declares itself under its own name (`orders/warehouse`)."""
+        """A policy's claim. Pools that the workflow declares itself go by its name too: `orders/warehouse`."""
         key = (plan.version, policy)
         claim = self.claims.get(key)
         if claim is None:

@@ -42,7 +42,7 @@ class Actor(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RowRef(msgspec.Struct, frozen=True, array_like=True):
-    """A row as an operator saw it. `status` None means "whatever it is now"; `index` None means all rows of the task."""
+    """A row as an operator saw it. `status` None: whatever it is now; `index` None: all rows of the task."""
 
     task: str
     index: int | None = NO_INDEX
@@ -74,7 +74,7 @@ class ClockAdvanced(Event, frozen=True):
 
 
 class RunRequested(Event, frozen=True):
-    """`version` must be known to the machine. `trigger` is manual, schedule, cli..; `due_ns` is the schedule's instant."""
+    """`version` must be known to the machine. `trigger` is manual or schedule; `due_ns` is the schedule's instant."""
 
     ask: Ask
     workflow: str

@@ -1,5 +1,7 @@
 """What the launchers report: an attempt started, exited, never started, or was lost."""
 
+import msgspec
+
 from engine.core import transitions
 from engine.core.context import Context
 from engine.core.dispatch import unpark_siblings
@@ -9,8 +11,6 @@ from engine.core.progress import finish_row
 from engine.core.state import Attempt, RunState
 from engine.model.status import Outcome, OutcomeKind, RunStatus
 from engine.scheduling.retry import applies, delay_ns
-
-import msgspec
 
 LOSSES_MAX = 3
 _COUNT_MAX = 255

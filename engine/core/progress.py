@@ -69,7 +69,7 @@ def _sum_up(run: RunState, task: int) -> TaskStatus:
 
 
 def settle(cx: Context) -> None:
-    """Look at every task whose upstream has changed, until nothing follows any more; then end the runs that are over."""
+    """Look at every task whose upstream has changed until nothing follows any more; then end the runs that are over."""
     touched: dict[int, RunState] = {}
     while cx.unsettled:
         run, task = cx.unsettled.pop()
@@ -252,7 +252,7 @@ def _row_upstream(run: RunState, task: int, index: int) -> Upstream:
 
 
 def _is_ending(run: RunState, task: int) -> bool:
-    """Whether nothing more of the task shall begin. Teardowns still run when a run is cancelled, not when it is killed."""
+    """Whether nothing more of the task shall begin. Teardowns of a cancelled run still do, not of a killed one."""
     header = run.header
     return header.status is RunStatus.CANCELLING and (header.killed or not run.plan.tasks[task].teardown)
 

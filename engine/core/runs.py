@@ -29,7 +29,11 @@ def on_run_requested(cx: Context, event: RunRequested) -> None:
         raise Unavailable("the engine is read-only: its disk or map is nearly full", "free space, then try again")
     run = make_run(cx, plan, event)
     start_run(cx, run)
-    body: dict[str, object] = {"run": run_text(run.run), "workflow": plan.workflow.name, "version": plan.version}
+    body: dict[str, object] = {
+        "run": run_text(run.run),
+        "workflow": plan.workflow.name,
+        "version": plan.version,
+    }
     cx.accept(event.ask, "submit", f"{run_text(run.run)} {plan.workflow.name}", body, event.note)
 
 

@@ -79,9 +79,14 @@ def items_of(run: RunState, task: int) -> range | list[Any]:
 def rendered_action(action: Action, scope: dict[str, Any]) -> Action:
     """The action with every expression replaced by its value. Raises EngineError."""
     if isinstance(action, Command):
-        return Command(tuple(compile_template(word).render_text(scope) if "{{" in word else word for word in action.argv))
+        return Command(
+            tuple(compile_template(word).render_text(scope) if "{{" in word else word for word in action.argv)
+        )
     if isinstance(action, Shell):
-        return Shell(compile_shell(action.script).render_text(scope) if "{{" in action.script else action.script, action.bash)
+        return Shell(
+            compile_shell(action.script).render_text(scope) if "{{" in action.script else action.script,
+            action.bash,
+        )
     return Python(action.target, rendered(action.args, scope), action.interpreter, action.isolate)
 
 
@@ -106,7 +111,9 @@ def folder_of(run: RunState, folder: str, scope: dict[str, Any]) -> str:
     return normpath(join(run.plan.workflow.source.folder or "/", rendered_folder))
 
 
-def environment_of(run: RunState, declared: tuple[tuple[str, str], ...], scope: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def environment_of(
+    run: RunState, declared: tuple[tuple[str, str], ...], scope: dict[str, Any]
+) -> tuple[tuple[str, str], ...]:
     """What the definition declares, and the parameters as PARAM_*: text as it is, all else as JSON."""
     pairs = [(f"PARAM_{name}", _text(value)) for name, value in run.header.params.items()]
     pairs += [(name, compile_template(text).render_text(scope) if "{{" in text else text) for name, text in declared]

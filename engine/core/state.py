@@ -80,7 +80,7 @@ class RunHeader(msgspec.Struct, kw_only=True):
     """Mapped tasks that were expanded anew, with the most tries that a row had before: numbers are never used twice."""
     whys: dict[int, str] = {}
     """Rows (or, negative, ~task) whose final status no attempt explains, with the sentence. Bounded."""
-    counts: list[int] = [0] * _STATUSES
+    counts: list[int] = msgspec.field(default_factory=lambda: [0] * _STATUSES)
 
 
 class RunState:

@@ -81,7 +81,11 @@ def duration_text(duration_ns: int) -> str:
     if duration_ns < MINUTE:
         return f"{duration_ns / SECOND:.1f}s"
     total = duration_ns // SECOND
-    for big, small, big_name, small_name in ((86_400, 3_600, "d", "h"), (3_600, 60, "h", "m"), (60, 1, "m", "s")):
+    for big, small, big_name, small_name in (
+        (86_400, 3_600, "d", "h"),
+        (3_600, 60, "h", "m"),
+        (60, 1, "m", "s"),
+    ):
         if total >= big:
             return f"{total // big}{big_name}{total % big // small:02d}{small_name}"
     return f"{total}s"

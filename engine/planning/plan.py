@@ -5,6 +5,8 @@ with `same_index` telling for each such edge whether rows are paired. What a tea
 edges here. `weight[i]` is the number of tasks on the longest way from i to an end: the critical path comes first.
 """
 
+from __future__ import annotations
+
 from array import array
 from collections.abc import Iterable
 

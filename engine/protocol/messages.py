@@ -11,7 +11,16 @@ from typing import Any, Literal
 import msgspec
 
 from engine.protocol.rows import (
-    AttemptRow, AuditRow, EngineRow, EventRow, GroupRow, ReasonRow, ResourcesRow, RunRow, ScheduleRow, TaskRow,
+    AttemptRow,
+    AuditRow,
+    EngineRow,
+    EventRow,
+    GroupRow,
+    ReasonRow,
+    ResourcesRow,
+    RunRow,
+    ScheduleRow,
+    TaskRow,
     WorkflowRow,
 )  # fmt: skip
 
@@ -199,7 +208,7 @@ class PauseWorkflow(Request, frozen=True, kw_only=True):
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """A row as the operator saw it. `index` None: all rows of the task. Unset `status`, `attempts`: whatever they are."""
+    """A row as the operator saw it. `index` None: all rows of the task. Unset status or attempts: whatever they are."""
 
     task: str
     index: int | None = -1

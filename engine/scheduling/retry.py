@@ -1,7 +1,7 @@
 """After a failed attempt: again, and when, or give up.
 
-The n-th retry waits delay * backoff**(n-1), at most max_delay; jitter `full` draws from 0 to that, `equal` from its half
-to all of it. Randomness is a hash of the state's seed and the attempt's number, so a replay waits as long.
+The n-th retry waits delay * backoff**(n-1), at most max_delay; jitter `full` draws from 0 to that, `equal` from its
+half to all of it. Randomness is a hash of the state's seed and the attempt's number, so a replay waits as long.
 """
 
 from engine.model.resources import Claim

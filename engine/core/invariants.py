@@ -1,0 +1,92 @@
+"""What is always true between two steps. The simulation asks after every one; a violation names the place."""
+
+from engine.admission.ledger import Ledger
+from engine.core.machine import Machine
+from engine.core.state import NOT_FINAL, RunState
+from engine.model.ids import run_text
+from engine.model.status import RunStatus, TaskStatus
+
+
+def violations(machine: Machine) -> list[str]:
+    """Sentences about everything that is not as it must be; empty is good. Costs O(state)."""
+    found = _ledger(machine)
+    for run in machine.state.runs.values():
+        found += [f"{run_text(run.run)}: {sentence}" for sentence in _run(run)]
+        found += [f"{run_text(run.run)}: {sentence}" for sentence in _live(machine, run)]
+    return found
+
+
+def _ledger(machine: Machine) -> list[str]:
+    ledger = machine.cx.ledger
+    fresh = Ledger(ledger.capacity)
+    for attempt in machine.state.attempts.values():
+        fresh.take(attempt.claim)
+    found: list[str] = []
+    if (fresh.cpu_milli, fresh.memory_bytes) != (ledger.cpu_milli, ledger.memory_bytes):
+        found.append("the ledger's sums differ from the claims of the live attempts")
+    held = {name: count for name, count in ledger.pools.items() if count}
+    if held != {name: count for name, count in fresh.pools.items() if count}:
+        found.append(f"pools hold {held}, live attempts claim {fresh.pools}")
+    capacity = ledger.capacity
+    if ledger.cpu_milli > capacity.cpu_milli or ledger.memory_bytes > capacity.memory_bytes:
+        found.append("more is claimed than the host has")
+    found += [f"pool {name} is overdrawn" for name, count in held.items() if count > ledger.slots.get(name, 0)]
+    return found
+
+
+def _run(run: RunState) -> list[str]:
+    found: list[str] = []
+    counts = [0] * len(TaskStatus)
+    unfinished = 0
+    for task in range(len(run.plan)):
+        rows = run.rows_of(task)
+        for row in rows:
+            counts[run.status[row]] += 1
+        over = run.first_row[task] >= 0 and all(run.status[row] >= TaskStatus.SUCCEEDED for row in rows)
+        final = run.task_final[task] != NOT_FINAL
+        unfinished += not final
+        if final and run.first_row[task] >= 0 and not over:
+            found.append(f"{run.plan.names[task]} counts as ended but has rows that have not")
+        if over and not final:
+            found.append(f"all rows of {run.plan.names[task]} have ended but the task has not")
+    if counts != run.header.counts:
+        found.append(f"counts are {run.header.counts}, rows say {counts}")
+    if unfinished != run.unfinished_tasks:
+        found.append(f"{run.unfinished_tasks} tasks count as unfinished, {unfinished} are")
+    if run.header.status.finished and (unfinished or run.live):
+        found.append(
+            f"is {run.header.status.text} with {unfinished} unfinished tasks and {len(run.live)} live attempts"
+        )
+    if not unfinished and not run.live and run.header.status in (RunStatus.RUNNING, RunStatus.CANCELLING):
+        found.append("everything has ended but the run goes on")
+    return found
+
+
+def _live(machine: Machine, run: RunState) -> list[str]:
+    found: list[str] = []
+    for task in range(len(run.plan)):
+        live = 0
+        for row in run.rows_of(task):
+            live += row in run.live
+            if (run.status[row] == TaskStatus.RUNNING) != (row in run.live):
+                found.append(
+                    f"{run.text(*run.place(row))} is {TaskStatus(run.status[row]).text}, live: {row in run.live}"
+                )
+        limit = run.plan.tasks[task].max_parallel
+        if limit and live > limit:
+            found.append(f"{live} rows of {run.plan.names[task]} run, max_parallel is {limit}")
+        if live != run.live_of_task.get(task, 0):
+            found.append(f"{run.plan.names[task]} counts {run.live_of_task.get(task, 0)} live rows, {live} are")
+    for row, number in run.live.items():
+        attempt = machine.state.attempts.get(number)
+        if attempt is None or not attempt.live or run.row(attempt.task, attempt.index) != row:
+            found.append(f"attempt {number} is not the live attempt of its row")
+    ready = {(entry.run, row) for entry in machine.cx.queue.entries() for row in range(entry.low, entry.high)}
+    ready |= {(entry.run, row) for entry in run.parked for row in range(entry.low, entry.high)}
+    for entries in machine.cx.parallel_parked.values():
+        ready |= {(entry.run, row) for entry in entries for row in range(entry.low, entry.high)}
+    for task in range(len(run.plan)):
+        for row in run.rows_of(task):
+            if run.status[row] == TaskStatus.READY and (run.run, row) not in ready and not run.header.status.finished:
+                found.append(f"{run.text(*run.place(row))} is ready but in no queue")
+    return found

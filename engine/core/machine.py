@@ -1,0 +1,208 @@
+"""The machine: events in, effects out. `step` is the one door.
+
+It takes the facts of a batch in order, lets each change the state, lets the consequences settle, orders what may start,
+and returns what has to be written and done. It reads no clock and draws no random number: the same state, events and
+instants always give the same decisions. It never waits and never fails halfway: a handler that refuses does so before
+it changes anything.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
+
+from engine.core.acts import on_cancel, on_mark, on_rerun, on_retry, on_run_pause, on_run_resume
+from engine.core.changes import Changes
+from engine.core.context import Context
+from engine.core.dispatch import dispatch
+from engine.core.events import (
+    Ask,
+    AttemptExited,
+    AttemptLost,
+    AttemptNeverStarted,
+    AttemptStarted,
+    CancelRequested,
+    ClockAdvanced,
+    EngineStarted,
+    External,
+    MarkRequested,
+    RerunRequested,
+    RetryRequested,
+    RunPauseRequested,
+    RunRequested,
+    RunResumeRequested,
+    WorkflowAdded,
+    WorkflowPauseRequested,
+    WorkflowRemoved,
+)  # fmt: skip
+from engine.core.on_attempt import on_exited, on_lost, on_never_started, on_started
+from engine.core.on_schedule import (
+    fire_schedules,
+    next_wall_due,
+    on_workflow_added,
+    on_workflow_pause,
+    on_workflow_removed,
+)
+from engine.core.progress import settle
+from engine.core.runs import on_run_requested
+from engine.core.state import EngineState, RunState
+from engine.model.errors import EngineError
+from engine.model.status import TaskStatus
+from engine.planning.plan import Plan
+
+
+def _on_engine_started(cx: Context, event: EngineStarted) -> None:
+    """A new life: on another boot nothing of the old one can run any more."""
+    meta = cx.state.meta
+    rebooted = bool(meta.boot_id) and meta.boot_id != event.boot_id
+    meta.boot_id = event.boot_id
+    if rebooted:
+        for number in sorted(cx.state.attempts):
+            on_lost(cx, AttemptLost(number, cx.now_ns, "the host was restarted"))
+
+
+def _on_clock(cx: Context, event: ClockAdvanced) -> None:
+    """Delays that are over make their rows ready; schedules that are due make runs."""
+    for due_ns, number, row in cx.due_timers():
+        run = cx.state.runs.get(number)
+        if run is None or run.status[row] != TaskStatus.BACKING_OFF or run.finished[row] != due_ns:
+            continue
+        task = run.place(row)[0]
+        cx.move_row(run, row, task, "delay_over")
+        run.finished[row] = 0
+        cx.enqueue(run, task, range(row, row + 1))
+    fire_schedules(cx)
+
+
+_REQUESTS: dict[type[External], tuple[str, Callable[[Context, Any], None]]] = {
+    RunRequested: ("submit", on_run_requested),
+    WorkflowAdded: ("add", on_workflow_added),
+    WorkflowRemoved: ("remove", on_workflow_removed),
+    WorkflowPauseRequested: ("pause", on_workflow_pause),
+    RunPauseRequested: ("pause", on_run_pause),
+    RunResumeRequested: ("resume", on_run_resume),
+    CancelRequested: ("cancel", on_cancel),
+    RetryRequested: ("retry", on_retry),
+    RerunRequested: ("rerun", on_rerun),
+    MarkRequested: ("mark", on_mark),
+}
+_REPORTS: dict[type[External], Callable[[Context, Any], None]] = {
+    AttemptStarted: on_started,
+    AttemptExited: on_exited,
+    AttemptNeverStarted: on_never_started,
+    AttemptLost: on_lost,
+    ClockAdvanced: _on_clock,
+    EngineStarted: _on_engine_started,
+}
+
+
+class Machine:
+    """The state and what is derived from it. Only the engine's loop (and a test's) steps it."""
+
+    def __init__(self, state: EngineState) -> None:
+        """`state` as it was loaded: ledger, ready queue and timers are derived from it here."""
+        self.state = state
+        self.cx = Context(state)
+        for run in state.runs.values():
+            self._restore(run)
+        for attempt in state.attempts.values():
+            self.cx.ledger.take(attempt.claim)
+
+    def step(self, events: Sequence[External], now_ns: int, wall_ns: int) -> Changes:
+        """Take a batch of facts at an instant of engine time (never goes back) and of the wall clock."""
+        cx = self.cx
+        meta = self.state.meta
+        meta.revision += 1
+        meta.now_ns = cx.now_ns = max(now_ns, meta.now_ns)
+        cx.wall_ns = wall_ns
+        cx.changes = changes = Changes(meta.revision, cx.now_ns)
+        for event in events:
+            self._take(cx, event)
+            if cx.unsettled:
+                settle(cx)
+        settle(cx)
+        dispatch(cx)
+        settle(cx)
+        for number in changes.runs:
+            run = self.state.runs[number]
+            run.header.tasks = run.mapped_tasks()
+            run.header.rows = len(run.status)
+        return changes
+
+    def _take(self, cx: Context, event: External) -> None:
+        kind = type(event)
+        report = _REPORTS.get(kind)
+        if report is not None:
+            if kind is not ClockAdvanced:
+                cx.note(event)
+            report(cx, event)
+            return
+        verb, handler = _REQUESTS[kind]
+        ask = cast("Ask", event.ask)  # pyright: ignore[reportAttributeAccessIssue]
+        if cx.repeated(ask):
+            return
+        mark = len(cx.changes.journal)
+        cx.note(event)
+        try:
+            handler(cx, event)
+        except EngineError as error:
+            del cx.changes.journal[mark:]
+            cx.refuse(ask, verb, _target_of(event), error)
+
+    def next_due(self) -> tuple[int, int]:
+        """When the clock has to be looked at again: (engine time of a delay, wall clock of a schedule), 0 for never."""
+        timers = self.cx.timers
+        return (timers[0][0] if timers else 0), next_wall_due(self.cx)
+
+    def install_plan(self, plan: Plan) -> None:
+        """Make a version known, before an event refers to it."""
+        self.state.plans[plan.version] = plan
+
+    def install_run(self, run: RunState) -> None:
+        """Bring a finished run back into memory, before an event refers to it."""
+        if run.run not in self.state.runs:
+            self.state.runs[run.run] = run
+            self._restore(run)
+
+    def forget_run(self, number: int) -> None:
+        """Let a finished run leave the memory."""
+        run = self.state.runs.get(number)
+        if run is not None and run.header.status.finished and not run.live:
+            del self.state.runs[number]
+
+    def drain(self) -> None:
+        """Order no new attempts from now on."""
+        self.cx.draining = True
+
+    def _restore(self, run: RunState) -> None:
+        """Put a loaded run's ready rows in the queue and its delays on the clock."""
+        cx = self.cx
+        for name, slots in run.plan.workflow.pools:
+            cx.ledger.declare_pool(f"{run.header.workflow}/{name}", slots)
+        if run.header.status.finished:
+            return
+        for task in range(len(run.plan)):
+            for rows in _ready_ranges(run, task):
+                cx.enqueue(run, task, rows)
+            for row in run.rows_of(task):
+                if run.status[row] == TaskStatus.BACKING_OFF:
+                    cx.set_timer(run.finished[row], run.run, row)
+
+
+def _ready_ranges(run: RunState, task: int) -> Iterable[range]:
+    """Consecutive ready rows of a task; rows whose claim has grown stand alone."""
+    rows = run.rows_of(task)
+    start = rows.start
+    for row in rows:
+        if run.status[row] != TaskStatus.READY or row in run.header.grown:
+            if start < row:
+                yield range(start, row)
+            if run.status[row] == TaskStatus.READY:
+                yield range(row, row + 1)
+            start = row + 1
+    if start < rows.stop:
+        yield range(start, rows.stop)
+
+
+def _target_of(event: External) -> str:
+    """What a refused request was about, for the audit."""
+    run = getattr(event, "run", 0)
+    return f"r{run}" if run else str(getattr(event, "workflow", ""))
