@@ -73,6 +73,12 @@ class ClockAdvanced(Event, frozen=True):
     """A timer or a schedule may be due."""
 
 
+class SpaceChanged(Event, frozen=True):
+    """Disk or map is nearly full (`read_only`: no new runs or attempts, ends are still recorded), or not any more."""
+
+    read_only: bool
+
+
 class RunRequested(Event, frozen=True):
     """`version` must be known to the machine. `trigger` is manual or schedule; `due_ns` is the schedule's instant."""
 
@@ -268,7 +274,7 @@ class TaskReopened(Event, frozen=True):
 
 
 External = (
-    EngineStarted | ClockAdvanced | RunRequested | WorkflowAdded | WorkflowRemoved | WorkflowPauseRequested
+    EngineStarted | ClockAdvanced | SpaceChanged | RunRequested | WorkflowAdded | WorkflowRemoved | WorkflowPauseRequested
     | RunPauseRequested | RunResumeRequested | CancelRequested | RetryRequested | RerunRequested | MarkRequested
     | AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost
 )  # fmt: skip

@@ -29,6 +29,7 @@ from engine.core.events import (
     RunPauseRequested,
     RunRequested,
     RunResumeRequested,
+    SpaceChanged,
     WorkflowAdded,
     WorkflowPauseRequested,
     WorkflowRemoved,
@@ -57,6 +58,11 @@ def _on_engine_started(cx: Context, event: EngineStarted) -> None:
     if rebooted:
         for number in sorted(cx.state.attempts):
             on_lost(cx, AttemptLost(number, cx.now_ns, "the host was restarted"))
+
+
+def _on_space(cx: Context, event: SpaceChanged) -> None:
+    """While there is no room nothing begins; what runs is still recorded."""
+    cx.state.meta.read_only = event.read_only
 
 
 def _on_clock(cx: Context, event: ClockAdvanced) -> None:
@@ -90,6 +96,7 @@ _REPORTS: dict[type[External], Callable[[Context, Any], None]] = {
     AttemptNeverStarted: on_never_started,
     AttemptLost: on_lost,
     ClockAdvanced: _on_clock,
+    SpaceChanged: _on_space,
     EngineStarted: _on_engine_started,
 }
 
