@@ -1,0 +1,157 @@
+"""What a process of an attempt is given: its words, its environment, its limits, as a launcher wants to read them.
+
+The environment is a table that many attempts share, named by a digest of its content and sent once a connection, plus
+the few variables that belong to one attempt.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from hashlib import blake2b
+from typing import Any
+
+from engine.core.effects import StartAttempt
+from engine.model.workflow import Command, Python, Shell
+
+_BASE = ("PATH", "HOME", "USER", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR")
+_OWN_PREFIXES = ("PARAM_", "ORCHCTL_")
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,-][A-Za-z0-9_./:=@%+, -]*")
+_BUILTIN = frozenset(
+    [
+        ".",
+        ":",
+        "alias",
+        "bg",
+        "break",
+        "case",
+        "cd",
+        "command",
+        "continue",
+        "do",
+        "done",
+        "echo",
+        "elif",
+        "else",
+        "esac",
+        "eval",
+        "exec",
+        "exit",
+        "export",
+        "fc",
+        "fg",
+        "fi",
+        "for",
+        "getopts",
+        "hash",
+        "if",
+        "in",
+        "jobs",
+        "kill",
+        "let",
+        "local",
+        "printf",
+        "pwd",
+        "read",
+        "readonly",
+        "return",
+        "set",
+        "shift",
+        "source",
+        "test",
+        "then",
+        "time",
+        "times",
+        "trap",
+        "type",
+        "ulimit",
+        "umask",
+        "unalias",
+        "unset",
+        "until",
+        "wait",
+        "while",
+    ]
+)
+_CACHE_MAX = 1024
+
+Table = tuple[str, dict[str, str]]
+
+
+class Environments:
+    """Makes the shared tables from the engine's own environment and what definitions declare."""
+
+    def __init__(self, own: Mapping[str, str]) -> None:
+        self._own = dict(own)
+        self._cache: dict[tuple[tuple[tuple[str, str], ...], tuple[str, ...]], Table] = {}
+
+    def table(self, order: StartAttempt) -> Table:
+        """The digest and the content of what the attempt shares with others: no PARAM_* and no ORCHCTL_*."""
+        declared = tuple(pair for pair in order.env if not pair[0].startswith(_OWN_PREFIXES))
+        key = (declared, order.pass_env)
+        found = self._cache.get(key)
+        if found is None:
+            if len(self._cache) >= _CACHE_MAX:
+                self._cache.clear()
+            globs = (*_BASE, *order.pass_env)
+            content = {name: value for name, value in self._own.items() if _named(name, globs)} | dict(declared)
+            digest = blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=12).hexdigest()
+            found = self._cache[key] = (digest, content)
+        return found
+
+
+def _named(name: str, globs: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, glob) for glob in globs)
+
+
+def launcher_order(order: StartAttempt, table: Table) -> dict[str, Any]:
+    """The order in the launcher's words; see `launcher.Launcher`."""
+    wire: dict[str, Any] = {
+        "attempt": order.attempt,
+        "run": order.run,
+        "workflow": order.workflow,
+        "version": order.version,
+        "task": order.task,
+        "index": order.index,
+        "number": order.number,
+        "dir": order.dir,
+        "env": table[0],
+        "extra": {name: value for name, value in order.env if name.startswith(_OWN_PREFIXES)},
+        "wall_ns": order.quota.wall_ns,
+        "memory": order.quota.memory_bytes,
+        "processes": order.quota.processes,
+        "log_bytes": order.quota.log_bytes,
+        "signal": order.stop.signal,
+        "grace_ns": order.stop.grace_ns,
+        "after": order.claim_from,
+    }
+    if isinstance(order.action, Python):
+        wire["python"] = {
+            "target": order.action.target,
+            "args": order.action.args,
+            "interpreter": order.action.interpreter,
+            "isolate": order.action.isolate,
+            "script": order.action.target.endswith(".py"),
+        }
+    else:
+        wire["argv"] = words_of(order.action, order.dir, table[1].get("PATH", os.defpath))
+    return wire
+
+
+def words_of(action: Command | Shell, folder: str, path: str) -> list[str]:
+    """The words to execute. A script of plain words only, whose first is an executable, needs no shell."""
+    if isinstance(action, Command):
+        return list(action.argv)
+    if action.bash:
+        return ["bash", "-e", "-o", "pipefail", "-c", action.script]
+    if _PLAIN.fullmatch(action.script):
+        words = action.script.split()
+        if words[0] not in _BUILTIN and "=" not in words[0] and _is_executable(words[0], folder, path):
+            return words
+    return ["sh", "-e", "-c", action.script]
+
+
+def _is_executable(word: str, folder: str, path: str) -> bool:
+    candidates = [os.path.join(folder, word)] if "/" in word else [f"{one}/{word}" for one in path.split(":") if one]
+    return any(os.access(one, os.X_OK) and os.path.isfile(one) for one in candidates)

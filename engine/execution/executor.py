@@ -1,0 +1,370 @@
+"""The engine's side of the world of processes: orders out to launchers, facts back, and nothing decided here.
+
+Theory. The executor remembers for every attempt that was ordered and has not ended: its order, the launcher that it
+was sent to, whether it was seen to start, and whether it shall stop. A launcher's welcome, on every new connection,
+lists what it runs, holds and has ended; comparing the two tells everything: an attempt that the launcher does not know
+was never started (its intent would be in the spool) and is sent again, unless the spool is damaged, which proves
+nothing, so that it is lost. An attempt that nobody here knows is killed.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from engine.core.effects import StartAttempt, StopAttempt
+from engine.core.events import AttemptExited, AttemptLost, AttemptNeverStarted, AttemptStarted
+from engine.execution import wire
+from engine.execution.environment import Environments, launcher_order
+from engine.execution.facts import AttemptEvent, exited
+from engine.execution.keeping import KeeperLine
+from engine.execution.link import Link, Welcome
+from engine.execution.places import Places
+from engine.model.status import Outcome, OutcomeKind
+
+_ORDERS_A_FRAME = 500
+_METER_S = 2.0
+_SHUTDOWN_S = 30.0
+
+
+class _Live:
+    """An attempt that was ordered and has not ended. `order` is None when an earlier engine sent it."""
+
+    __slots__ = ("link", "order", "pid", "stop")
+
+    def __init__(self, order: StartAttempt | None, link: Link) -> None:
+        self.order = order
+        self.link = link
+        self.pid = 0
+        self.stop: StopAttempt | None = None
+
+
+class Executor:
+    """The local executor. `home` is the state folder, `run_dir` holds the sockets, `logs` the log files.
+
+    `report` is called in the trio thread with each batch of facts, while `run` runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        home: Path,
+        run_dir: Path,
+        logs: Path,
+        instance: int,
+        epoch: int,
+        launchers: int,
+        report: Callable[[list[AttemptEvent]], None],
+    ) -> None:
+        self._places = Places(home.absolute(), run_dir.absolute(), logs.absolute())
+        self._instance = instance
+        self._epoch = epoch
+        self._report = report
+        self._keeper = KeeperLine(self._places, instance, launchers, self._slots_changed)
+        self._links: dict[int, Link] = {}
+        self._live: dict[int, _Live] = {}
+        self._ended: dict[int, Link | None] = {}
+        self._unproved: set[int] = set()
+        self._environments = Environments(os.environ)
+        self._nursery: trio.Nursery | None = None
+        self._meter: trio.SocketStream | None = None
+        self._meter_lock = trio.Lock()
+
+    # --- the beginning ------------------------------------------------------------------------------------------------
+
+    async def connect(self, expected: set[int]) -> list[AttemptEvent]:
+        """Find or start the keeper, connect to all launchers, and say what became of the attempts that the state
+        expects to be ordered or running. What runs and is not expected is killed. Raises link.Refused when a newer
+        engine has the launchers, OSError when no keeper can be started.
+        """
+        for slot in await self._keeper.connect():
+            self._links[slot] = Link(self._places, slot, self._instance, self._epoch)
+        welcomes: dict[int, Welcome] = {}
+
+        async def open_one(link: Link) -> None:
+            welcomes[link.slot] = await link.open()
+
+        async with trio.open_nursery() as nursery:
+            for link in self._links.values():
+                nursery.start_soon(open_one, link)
+        events: list[AttemptEvent] = []
+        for slot, welcome in welcomes.items():
+            link = self._links[slot]
+            for number in (*welcome["held"], *(entry[0] for entry in welcome["running"])):
+                if number in expected:
+                    self._add(number, _Live(None, link))
+            for found in welcome["exits"]:
+                if found["a"] in expected:
+                    self._add(found["a"], _Live(None, link))
+        unknown = expected - self._live.keys()
+        for slot, welcome in welcomes.items():
+            events += self._compare(self._links[slot], welcome)
+        events += self._unknown(unknown)
+        return events
+
+    def _unknown(self, numbers: set[int]) -> list[AttemptEvent]:
+        damaged = [str(link.slot) for link in self._links.values() if link.damaged]
+        self._settle()
+        if not damaged:
+            return [AttemptNeverStarted(number, "no launcher had begun it") for number in sorted(numbers)]
+        why = f"the spool of launcher {', '.join(damaged)} is damaged"
+        return [self._lost(number, why) for number in sorted(numbers)]
+
+    def _lost(self, number: int, why: str) -> AttemptLost:
+        self._unproved.add(number)
+        self._ended[number] = None
+        return AttemptLost(number, time.time_ns(), why)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Follow keeper and launchers until cancelled. Raises link.Refused when another engine takes over."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._keeper.follow)
+            for link in self._links.values():
+                nursery.start_soon(self._follow, link)
+            task_status.started()
+
+    async def _follow(self, link: Link) -> None:
+        while True:
+            await link.serve(self._heard)
+            welcome = await link.open()
+            events = self._compare(link, welcome)
+            if events:
+                self._report(events)
+
+    def _slots_changed(self, slots: Iterable[int]) -> None:
+        """The keeper has launchers that were not there when this engine came."""
+        for slot in slots:
+            if slot not in self._links and self._nursery is not None:
+                self._links[slot] = Link(self._places, slot, self._instance, self._epoch)
+                self._nursery.start_soon(self._follow, self._links[slot])
+
+    # --- comparing ----------------------------------------------------------------------------------------------------
+
+    def _compare(self, link: Link, welcome: Welcome) -> list[AttemptEvent]:
+        """The facts that the welcome adds to what is known, and orders to the launcher for what must be put right."""
+        events: list[AttemptEvent] = []
+        foreign: list[list[Any]] = []
+        known: set[int] = set(welcome["held"])
+        for number, pid, ticks, at_ns in welcome["running"]:
+            known.add(number)
+            events += self._started(number, at_ns, pid, ticks)
+        foreign = [[number, True] for number in known if number not in self._live]
+        stale: list[int] = []
+        for found in welcome["exits"]:
+            known.add(found["a"])
+            if found["a"] in self._live:
+                events.append(self._exit(link, found))
+            elif found["a"] not in self._ended:
+                stale.append(found["a"])
+        if foreign:
+            link.post(wire.pack(["stop", foreign]))
+        if stale:
+            link.post(wire.pack(["ack", stale]))
+        self._send_stops(link, known)
+        return events + self._missing(link, known)
+
+    def _send_stops(self, link: Link, known: set[int]) -> None:
+        stops = [
+            [number, live.stop.kill]
+            for number, live in self._live.items()
+            if live.link is link and number in known and live.stop is not None
+        ]
+        if stops:
+            link.post(wire.pack(["stop", stops]))
+
+    def _missing(self, link: Link, known: set[int]) -> list[AttemptEvent]:
+        """Orders that the launcher never began: sent again, ended where they shall stop, lost where nothing is proved."""
+        events: list[AttemptEvent] = []
+        again: list[StartAttempt] = []
+        for number, live in list(self._live.items()):
+            if live.link is not link or number in known:
+                continue
+            self._remove(number)
+            if link.damaged or live.pid:
+                events.append(self._lost(number, f"the spool of launcher {link.slot} is damaged"))
+            elif live.stop is not None:
+                self._ended[number] = None
+                cancelled = Outcome(OutcomeKind.CANCELLED, why="recalled before it started")
+                events.append(AttemptExited(number, time.time_ns(), cancelled))
+            elif live.order is None:
+                events.append(AttemptNeverStarted(number, "its launcher died before it began"))
+            else:
+                again.append(live.order)
+        self._settle()
+        self.start(again)
+        return events
+
+    # --- orders -------------------------------------------------------------------------------------------------------
+
+    def start(self, orders: Sequence[StartAttempt]) -> None:
+        """Send the orders. One that inherits a claim goes to the launcher of the attempt that it inherits from."""
+        frames: dict[int, list[dict[str, Any]]] = {}
+        for order in orders:
+            if order.attempt in self._live:
+                continue
+            leader = self._live.get(order.claim_from)
+            link = leader.link if leader is not None else self._least_loaded()
+            self._add(order.attempt, _Live(order, link))
+            table = self._environments.table(order)
+            if table[0] not in link.tables and link.connected:
+                link.tables.add(table[0])
+                link.post(wire.pack(["env", *table]))
+            frames.setdefault(link.slot, []).append(launcher_order(order, table))
+        for slot, entries in frames.items():
+            for first in range(0, len(entries), _ORDERS_A_FRAME):
+                self._links[slot].post(_pack(["start", entries[first : first + _ORDERS_A_FRAME]]))
+
+    def _least_loaded(self) -> Link:
+        return min(self._links.values(), key=lambda link: (not link.connected, link.load, link.slot))
+
+    def stop(self, orders: Sequence[StopAttempt]) -> None:
+        """Pass the orders on; they are repeated to a launcher that is replaced before it obeyed."""
+        by_slot: dict[int, list[list[Any]]] = {}
+        for order in orders:
+            live = self._live.get(order.attempt)
+            if live is not None:
+                live.stop = order
+                by_slot.setdefault(live.link.slot, []).append([order.attempt, order.kill])
+        for slot, entries in by_slot.items():
+            self._links[slot].post(wire.pack(["stop", entries]))
+
+    def acknowledge(self, attempts: Sequence[int]) -> None:
+        """The ends are on disk: their launchers may forget them."""
+        by_slot: dict[int, list[int]] = {}
+        for number in attempts:
+            link = self._ended.pop(number, None)
+            if link is not None:
+                by_slot.setdefault(link.slot, []).append(number)
+            self._unproved.discard(number)
+        for slot, entries in by_slot.items():
+            self._links[slot].post(wire.pack(["ack", entries]))
+        self._settle()
+
+    def _settle(self) -> None:
+        """When every attempt that a damaged spool could not answer for is settled, the damage is of the past."""
+        if self._unproved:
+            return
+        for link in self._links.values():
+            if link.damaged and link.connected:
+                link.damaged = False
+                link.post(wire.pack(["settled"]))
+
+    def _add(self, number: int, live: _Live) -> None:
+        self._live[number] = live
+        live.link.load += 1
+
+    def _remove(self, number: int) -> None:
+        live = self._live.pop(number, None)
+        if live is not None:
+            live.link.load -= 1
+
+    # --- facts --------------------------------------------------------------------------------------------------------
+
+    def _heard(self, link: Link, messages: list[wire.Message]) -> None:
+        events: list[AttemptEvent] = []
+        for message in messages:
+            if message[0] == "report":
+                for fact in message[1]:
+                    events += self._fact(link, fact)
+            elif message[0] == "workers":
+                link.workers = message[1]
+        if events:
+            self._report(events)
+
+    def _fact(self, link: Link, fact: list[Any]) -> list[AttemptEvent]:
+        if fact[0] == "started":
+            return self._started(fact[1], fact[2], fact[3], fact[4])
+        number = fact[1]["a"]
+        if number in self._live:
+            return [self._exit(link, fact[1])]
+        if number not in self._ended:
+            link.post(wire.pack(["ack", [number]]))
+        return []
+
+    def _started(self, number: int, at_ns: int, pid: int, ticks: int) -> list[AttemptEvent]:
+        live = self._live.get(number)
+        if live is None or live.pid == pid:
+            return []
+        live.pid = pid
+        return [AttemptStarted(number, at_ns, pid, ticks)]
+
+    def _exit(self, link: Link, found: dict[str, Any]) -> AttemptEvent:
+        self._remove(found["a"])
+        self._ended[found["a"]] = link
+        return exited(found)
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    def processes(self) -> dict[str, Any]:
+        """The pids of keeper, launchers, workers and meter; 0 for one that is being replaced."""
+        return {
+            "keeper": self._keeper.pid,
+            "launchers": [link.pid if link.connected else 0 for link in self._links.values()],
+            "workers": sorted(pid for link in self._links.values() for pid in link.workers),
+            "meter": self._keeper.meter_pid,
+        }
+
+    async def host_use(self) -> dict[str, Any] | None:
+        """CPU percent, memory and load of the host; None while there is no meter."""
+        answer = await self._ask_meter(["host"])
+        return answer[1] if answer else None
+
+    async def memory_of(self, attempts: Sequence[int]) -> dict[int, int]:
+        """Bytes that the trees of running attempts use now; those that are not running are left out."""
+        pids = [[number, live.pid] for number in attempts if (live := self._live.get(number)) and live.pid]
+        answer = await self._ask_meter(["memory", pids]) if pids else None
+        return {number: size for number, size in answer[1] if size} if answer else {}
+
+    async def _ask_meter(self, message: wire.Message) -> wire.Message | None:
+        async with self._meter_lock:
+            with trio.move_on_after(_METER_S):
+                try:
+                    return await self._exchange(message)
+                except (OSError, wire.WireError, trio.BrokenResourceError, trio.ClosedResourceError):
+                    pass
+            if self._meter is not None:
+                await trio.aclose_forcefully(self._meter)
+                self._meter = None
+            return None
+
+    async def _exchange(self, message: wire.Message) -> wire.Message:
+        if self._meter is None:
+            sock = wire.connect(self._places.socket("meter"))
+            sock.setblocking(False)
+            self._meter = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        await self._meter.send_all(wire.pack(message))
+        inbox = wire.Inbox()
+        while data := await self._meter.receive_some(65536):
+            answers = inbox.feed(bytes(data))
+            if answers:
+                return answers[0]
+        raise ConnectionResetError("the meter closed the connection")
+
+    async def shutdown(self, kill: bool) -> bool:
+        """End keeper, launchers, workers and meter; with `kill` also what runs. False when attempts still run."""
+        with trio.move_on_after(_SHUTDOWN_S):
+            return await self._keeper.shutdown(kill)
+        return False
+
+    async def aclose(self) -> None:
+        """Close the connections; everything that runs goes on."""
+        for link in self._links.values():
+            await link.aclose()
+        await self._keeper.aclose()
+        if self._meter is not None:
+            with contextlib.suppress(OSError):
+                await trio.aclose_forcefully(self._meter)
+
+
+def _pack(message: wire.Message) -> bytes:
+    """As wire.pack, faster; it cannot encode lone surrogates, which only file names can hold."""
+    try:
+        return wire.frame(msgspec.json.encode(message))
+    except (UnicodeEncodeError, msgspec.MsgspecError):
+        return wire.pack(message)

@@ -1,0 +1,77 @@
+"""What launchers report, in the words of the machine."""
+
+import os
+import stat
+from typing import Any
+
+import msgspec
+
+from engine.core.events import AttemptExited, AttemptLost, AttemptNeverStarted, AttemptStarted, LogSlice, Usage
+from engine.model.status import Outcome, OutcomeKind
+from engine.model.workflow import RESULT_BYTES_MAX
+
+AttemptEvent = AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost
+_KINDS = {kind.text: kind for kind in OutcomeKind}
+
+
+def exited(found: dict[str, Any]) -> AttemptExited | AttemptLost:
+    """The end that a launcher spooled. A result that is no JSON makes a success a failure."""
+    told = found["o"]
+    kind = _KINDS.get(told["kind"], OutcomeKind.LOST)
+    if kind is OutcomeKind.LOST:
+        return AttemptLost(attempt=found["a"], at_ns=found["at"], why=told.get("why", ""))
+    outcome = Outcome(
+        kind=kind,
+        exit_code=told.get("exit_code"),
+        signal=told.get("signal"),
+        why=told.get("why", ""),
+        exception=told.get("exception", ""),
+        which=told.get("which", ""),
+        used=told.get("used", 0),
+        limit=told.get("limit", 0),
+    )
+    result: bytes | None = None
+    if kind is OutcomeKind.SUCCEEDED:
+        result, why = _result(found)
+        if why:
+            outcome = Outcome(OutcomeKind.FAILED, exit_code=outcome.exit_code, why=why)
+    return AttemptExited(
+        attempt=found["a"],
+        at_ns=found["at"],
+        outcome=outcome,
+        usage=Usage(cpu_ns=found.get("cpu", 0), max_rss_bytes=found.get("rss", 0)),
+        log=LogSlice(*found["log"]) if "log" in found else LogSlice(),
+        result=result,
+    )
+
+
+def _result(found: dict[str, Any]) -> tuple[bytes | None, str]:
+    """The result, and why there is none although there was one."""
+    if "bad" in found:
+        return None, found["bad"]
+    if "result" in found:
+        data = str(found["result"]).encode()
+    elif "file" in found:
+        try:
+            data = _read(found["file"])
+        except (OSError, ValueError) as error:
+            return None, f"result cannot be read: {error}"
+    else:
+        return None, ""
+    try:
+        msgspec.json.decode(data)
+    except (ValueError, RecursionError) as error:
+        return None, f"result is not JSON: {error}"
+    return data, ""
+
+
+def _read(path: str) -> bytes:
+    """A regular file of bounded size, whatever a task may have put there. Raises OSError or ValueError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("it is not a regular file")
+        if found.st_size > RESULT_BYTES_MAX:
+            raise ValueError(f"{found.st_size} bytes are more than 1 MiB")
+        return file.read(RESULT_BYTES_MAX)

@@ -1,0 +1,162 @@
+"""The engine's line to the keeper: it starts one where none lives, and follows what becomes of its processes."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import trio
+
+from engine.execution import wire
+from engine.execution.keeper import command
+from engine.execution.places import Places
+from engine.execution.spawn import SpawnError, spawn
+
+_START_S = 10.0
+_PAUSE_S = 0.01
+_AGAIN_S = 0.3
+
+
+class KeeperLine:
+    def __init__(
+        self, places: Places, instance: int, launchers: int, on_slots: Callable[[Iterable[int]], None]
+    ) -> None:
+        self.pid = 0
+        self.meter_pid = 0
+        self._places = places
+        self._instance = instance
+        self._launchers = launchers
+        self._on_slots = on_slots
+        self._child = 0
+        self._stream: trio.SocketStream | None = None
+        self._inbox = wire.Inbox()
+        self._leaving: trio.Event | None = None
+        self._left = False
+        self._compiled: dict[int, tuple[trio.Event, list[dict[str, Any]]]] = {}
+        self._ticket = 0
+
+    async def connect(self) -> list[int]:
+        """The slots of its launchers. Raises OSError when no keeper comes up."""
+        self._places.prepare()
+        with trio.move_on_after(_START_S):
+            while True:
+                with contextlib.suppress(OSError, wire.WireError, trio.BrokenResourceError):
+                    return await self._connect_once()
+                await self._start_and_wait()
+        raise OSError(f"no keeper answers; see {self._places.diary}")
+
+    async def _connect_once(self) -> list[int]:
+        sock = wire.connect(self._places.socket("keeper"))
+        sock.setblocking(False)
+        self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        self._inbox = wire.Inbox()
+        await self._stream.send_all(wire.pack(["hello", self._instance, self._launchers]))
+        while data := await self._stream.receive_some(65536):
+            for message in self._inbox.feed(bytes(data)):
+                self._heard(message)
+                if message[0] == "status":
+                    return sorted(int(slot) for slot in message[1]["launchers"])
+        raise ConnectionResetError("the keeper closed the connection")
+
+    async def _start_and_wait(self) -> None:
+        """Start a keeper; one that finds another alive ends by itself. Wait until one listens."""
+        self._reap()
+        if self._child == 0:
+            self._start()
+        with trio.move_on_after(_AGAIN_S):
+            while not self._reap():
+                await trio.sleep(_PAUSE_S)
+                with contextlib.suppress(OSError):
+                    wire.connect(self._places.socket("keeper")).close()
+                    return
+
+    def _start(self) -> None:
+        places = self._places
+        folders = [str(places.home), str(places.run_dir), str(places.logs)]
+        words = command("keeper", *folders, str(self._instance), str(self._launchers))
+        fd = os.open(places.diary, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            self._child = spawn(words, env=dict(os.environ), output=fd)
+        except SpawnError as error:
+            raise OSError(f"the keeper cannot be started: {error}") from error
+        finally:
+            os.close(fd)
+
+    def _reap(self) -> bool:
+        """Whether the keeper that this engine started has ended."""
+        if self._child:
+            try:
+                done, _ = os.waitpid(self._child, os.WNOHANG)
+            except ChildProcessError:
+                done = self._child
+            if done:
+                self._child = 0
+                return True
+        return False
+
+    async def follow(self) -> None:
+        """Read what the keeper says; when it dies, start another, which adopts the launchers."""
+        while not self._left:
+            await self._read()
+            if self._stream is not None:
+                await trio.aclose_forcefully(self._stream)
+            self._stream, self.pid = None, 0
+            if self._left:
+                return
+            for event, _ in self._compiled.values():
+                event.set()
+            with contextlib.suppress(OSError):
+                self._on_slots(await self.connect())
+
+    async def _read(self) -> None:
+        try:
+            while self._stream is not None and (data := await self._stream.receive_some(65536)):
+                for message in self._inbox.feed(bytes(data)):
+                    self._heard(message)
+        except (OSError, wire.WireError, trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+
+    def _heard(self, message: wire.Message) -> None:
+        if message[0] == "status":
+            self.pid, self.meter_pid = message[1]["pid"], message[1]["meter"]
+            self._on_slots(int(slot) for slot in message[1]["launchers"])
+        elif message[0] == "compiled" and message[1] in self._compiled:
+            event, answers = self._compiled[message[1]]
+            answers.append(message[2])
+            event.set()
+        elif message[0] in ("bye", "busy") and self._leaving is not None:
+            self._left = message[0] == "bye"
+            self._leaving.set()
+
+    async def compile(self, words: list[str], folder: str) -> dict[str, Any]:
+        """Run a compiler of definitions under the keeper: {"status": wait status, "why", "path" of its output}. The
+        caller removes the file. `status` is -1 when it could not be run, or the keeper died meanwhile."""
+        self._ticket += 1
+        ticket, event, answers = self._ticket, trio.Event(), list[dict[str, Any]]()
+        self._compiled[ticket] = (event, answers)
+        try:
+            if self._stream is not None:
+                await self._stream.send_all(wire.pack(["compile", ticket, words, folder]))
+                await event.wait()
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        finally:
+            del self._compiled[ticket]
+        return answers[0] if answers else {"status": -1, "why": "the keeper is not there", "path": ""}
+
+    async def shutdown(self, kill: bool) -> bool:
+        """Whether everything has ended. `follow` must be running."""
+        if self._stream is None:
+            return False
+        self._leaving = trio.Event()
+        await self._stream.send_all(wire.pack(["shutdown", kill]))
+        await self._leaving.wait()
+        self._leaving = None
+        while self._left and self._child and not self._reap():
+            await trio.sleep(_PAUSE_S)
+        return self._left
+
+    async def aclose(self) -> None:
+        if self._stream is not None:
+            await trio.aclose_forcefully(self._stream)
+            self._stream = None

@@ -1,0 +1,547 @@
+"""A launcher: starts attempts, ends them, and remembers how they ended until the engine has it on disk.
+
+Theory. Orders come from one engine connection; facts go back in batches, one a turn of the loop. A turn (1) takes
+events: orders, children that died, items that workers finished, timers; (2) writes all new ends to the spool; (3)
+writes the intents of orders that may start now and starts them; (4) tells the engine. So nothing runs that the spool
+does not know, and nothing is told that the spool could forget. When the engine is away everything goes on: limits,
+stops and chains of orders are kept here.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from engine.execution import proc, trees
+from engine.execution.attempt import DRAIN_S, Attempt, Order, outcome_of, take_result
+from engine.execution.loop import Loop, Peer, serve
+from engine.execution.metering import Metering
+from engine.execution.places import Places, log_path, open_log
+from engine.execution.pool import Pool, Worker
+from engine.execution.spawn import SpawnError, spawn
+from engine.execution.spool import Exit, Spool, SpoolFull
+from engine.execution.wire import Message
+
+_PR_SET_CHILD_SUBREAPER = 36
+_KILL_AGAIN_S = 0.05
+_SPOOL_AGAIN_S = 1.0
+_LOG_CALM_S = 1.0
+_LOG_BUSY_S = 0.1
+
+
+class Launcher:
+    """Everything of one launcher process. It has a single thread."""
+
+    def __init__(self, loop: Loop, places: Places, slot: int, instance: int) -> None:
+        self.loop = loop
+        self.places = places
+        self.slot = slot
+        self.spool = Spool(places.spool(slot), instance, proc.boot_id())
+        self.epoch = 0
+        self.engine: Peer | None = None
+        self.envs: dict[str, dict[str, str]] = {}
+        self.attempts: dict[int, Attempt] = {}
+        self.held: dict[int, Order] = {}
+        self.followers: dict[int, list[int]] = {}
+        self.roots: dict[int, Attempt | Worker] = {}
+        self.strays: dict[int, int] = {}
+        self.pool = Pool(self)
+        self.meter = Metering(loop, places, self._over_quota)
+        self._pid = os.getpid()
+        self._ready: dict[int, Order] = {}
+        self._ended: list[Exit] = []
+        self._facts: list[list[Any]] = []
+        self._log_timer = False
+        self._spool_timer = False
+        self._leaving: Peer | None = None
+        loop.on_child(self._reap)
+        loop.after_turn = self._finish_turn
+        self._find_lost()
+
+    @property
+    def instance(self) -> int:
+        return self.spool.instance
+
+    def cookie(self, number: int) -> int:
+        return proc.cookie_of(self.instance, number)
+
+    # --- messages -------------------------------------------------------------------------------------------------
+
+    def on_message(self, peer: Peer, message: Message) -> None:
+        """`hello` from an engine, or `shutdown` from the keeper; the rest only from the engine that said hello."""
+        kind = message[0]
+        if kind == "hello":
+            self._hello(peer, message[1]["instance"], message[1]["epoch"])
+        elif kind == "shutdown":
+            self._shutdown(peer, bool(message[1]))
+        elif peer is not self.engine:
+            peer.close()
+        elif kind == "env":
+            self.envs[message[1]] = message[2]
+        elif kind == "drop_env":
+            self.envs.pop(message[1], None)
+        elif kind == "start":
+            self._take_orders(message[1])
+        elif kind == "stop":
+            for number, at_once in message[1]:
+                self.stop(number, at_once)
+        elif kind == "ack":
+            self._forget(message[1])
+        elif kind == "settled":
+            self.spool.settle()
+
+    def on_close(self, peer: Peer) -> None:
+        if peer is self.engine:
+            self.engine = None
+
+    def _hello(self, peer: Peer, instance: int, epoch: int) -> None:
+        if instance == self.instance and epoch < self.epoch:
+            peer.send(["refused", f"epoch {epoch} is older than {self.epoch}"])
+            peer.close()
+            return
+        previous, self.engine = self.engine, peer
+        if previous is not None and previous is not peer:
+            previous.close()
+        self.epoch = epoch
+        self.envs.clear()
+        if instance != self.instance:
+            self._change_instance(peer, instance)
+        else:
+            self._welcome(peer)
+
+    def _change_instance(self, peer: Peer, instance: int) -> None:
+        """The state was restored or replaced: what runs here belongs to a life that is over."""
+        self.held.clear()
+        self.followers.clear()
+        self._ready.clear()
+        for attempt in list(self.attempts.values()):
+            self.end_early(attempt, {"kind": "lost", "why": "the state was replaced"}, at_once=True)
+        if self.attempts:
+            self.loop.later(_KILL_AGAIN_S, lambda: self._change_instance(peer, instance))
+            return
+        self.pool.close_all()
+        self._ended.clear()
+        self._facts.clear()
+        self.spool.adopt(instance)
+        self._welcome(peer)
+
+    def _welcome(self, peer: Peer) -> None:
+        self._save_ends()
+        self._facts.clear()
+        running = [[one.number, one.tree_pid, *self._start_of(one)] for one in self.attempts.values() if one.tree_pid]
+        waiting = [one.number for one in self.attempts.values() if not one.tree_pid]
+        peer.send([
+            "welcome",
+            {
+                "pid": self._pid,
+                "slot": self.slot,
+                "damaged": self.spool.damaged,
+                "running": running,
+                "held": [*self.held, *waiting, *self._ready, *(found["a"] for found in self._ended)],
+                "exits": list(self.spool.exits.values()),
+                "workers": self.pool.pids(),
+            },
+        ])  # fmt: skip
+
+    @staticmethod
+    def _start_of(attempt: Attempt) -> list[int]:
+        return [attempt.order["ticks"], attempt.order["at"]]
+
+    def _forget(self, numbers: list[int]) -> None:
+        for number in numbers:
+            found = self.spool.exits.get(number)
+            if found and found.get("file"):
+                Path(found["file"]).unlink(missing_ok=True)
+        self.spool.forget(numbers)
+
+    def _find_lost(self) -> None:
+        """The launcher before this one left attempts without an end. The keeper has ended their processes."""
+        why = "the host was started again" if self.spool.other_boot else "its launcher died"
+        now = time.time_ns()
+        for number in self.spool.open:
+            self._ended.append({"a": number, "at": now, "o": {"kind": "lost", "why": why}})
+        self._save_ends()
+
+    # --- starting ---------------------------------------------------------------------------------------------------
+
+    def _take_orders(self, orders: list[Order]) -> None:
+        for order in orders:
+            number, leader = order["attempt"], order["after"]
+            if self._knows(number):
+                continue
+            order["environment"] = self.envs.get(order["env"], {})
+            if leader and (leader in self.attempts or leader in self.held or leader in self._ready):
+                self.held[number] = order
+                self.followers.setdefault(leader, []).append(number)
+            else:
+                self._ready[order["attempt"]] = order
+
+    def _knows(self, number: int) -> bool:
+        return number in self.attempts or number in self.held or number in self.spool.exits or number in self._ready
+
+    def _start_ready(self) -> None:
+        orders, self._ready = list(self._ready.values()), {}
+        try:
+            self.spool.begin([(order["attempt"], order["number"]) for order in orders])
+        except (SpoolFull, OSError) as error:
+            for order in orders:
+                self._end_unspooled(order["attempt"], {"kind": "not_started", "why": f"the spool is full: {error}"})
+            return
+        for order in orders:
+            attempt = Attempt(order)
+            self.attempts[attempt.number] = attempt
+            if "python" in order:
+                self.pool.take(attempt)
+            else:
+                self._start_process(attempt)
+
+    def _start_process(self, attempt: Attempt) -> None:
+        order = attempt.order
+        env = {**order["environment"], **self.identity(order)}
+        try:
+            self.open_own_log(attempt)
+            pid = spawn(
+                order["argv"], env=env, output=attempt.log_fd, folder=order["dir"], cookie=self.cookie(attempt.number)
+            )
+        except (SpawnError, OSError) as error:
+            self.refuse(attempt, str(error))
+            return
+        self.roots[pid] = attempt
+        self.set_memory_limit(pid, order["memory"])
+        self.begun(attempt, pid)
+
+    def identity(self, order: Order) -> dict[str, str]:
+        """What tells a process which attempt it is."""
+        return {
+            **order["extra"],
+            "ORCHCTL_RUN": f"r{order['run']}",
+            "ORCHCTL_TASK": order["task"],
+            "ORCHCTL_INDEX": "" if order["index"] < 0 else str(order["index"]),
+            "ORCHCTL_ATTEMPT": str(order["number"]),
+            "ORCHCTL_RESULT": str(self.places.result(order["attempt"])),
+        }
+
+    def open_own_log(self, attempt: Attempt) -> None:
+        order = attempt.order
+        path = log_path(order["run"], order["task"], order["index"], order["number"])
+        attempt.log_fd = open_log(self.places.logs / path)
+        attempt.log_start = attempt.log_end = os.fstat(attempt.log_fd).st_size
+        attempt.slice = [path, attempt.log_start, 0]
+
+    @staticmethod
+    def set_memory_limit(pid: int, memory_bytes: int) -> None:
+        """No process of the tree may have more private memory than the quota; the meter watches their sum."""
+        if memory_bytes:
+            with contextlib.suppress(OSError, ValueError):
+                resource.prlimit(pid, resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+
+    def begun(self, attempt: Attempt, pid: int) -> None:
+        """The attempt runs now: its limits count from here."""
+        order = attempt.order
+        attempt.tree_pid = pid
+        order["ticks"], order["at"] = proc.start_ticks(pid), time.time_ns()
+        self._facts.append(["started", attempt.number, order["at"], pid, order["ticks"]])
+        if order["wall_ns"]:
+            attempt.wall_timer = self.loop.later(order["wall_ns"] / 1e9, lambda: self._wall_is_over(attempt))
+        if order["memory"] or order["processes"]:
+            self.meter.watch(attempt.number, pid, self.cookie(attempt.number), order["memory"], order["processes"])
+        if not self._log_timer:
+            self._log_timer = True
+            self.loop.later(_LOG_CALM_S, self._look_at_logs)
+
+    def refuse(self, attempt: Attempt, why: str) -> None:
+        """Nothing of it was started, because it cannot be."""
+        attempt.outcome = {"kind": "not_started", "why": why}
+        self._conclude(attempt)
+
+    # --- ending -----------------------------------------------------------------------------------------------------
+
+    def stop(self, number: int, at_once: bool) -> None:
+        """An order to end it; one that has not started is recalled and leaves no trace in the spool."""
+        if number in self.held:
+            del self.held[number]
+            self._end_unspooled(number, {"kind": "cancelled", "why": "recalled before it started"})
+        elif number in self._ready:
+            del self._ready[number]
+            self._end_unspooled(number, {"kind": "cancelled", "why": "recalled before it started"})
+        elif number in self.attempts:
+            self.end_early(self.attempts[number], {"kind": "cancelled"}, at_once=at_once)
+
+    def end_early(self, attempt: Attempt, why: dict[str, Any], *, at_once: bool) -> None:
+        """Ask the tree to end, and kill it after the grace; the first reason is the one that counts."""
+        if attempt.outcome is None and attempt.ended_by is None:
+            attempt.ended_by = why
+        if attempt.worker is not None and not self.pool.seize(attempt):
+            return
+        if at_once:
+            self._kill(attempt)
+        elif attempt.grace_timer is None:
+            trees.ask_to_end(self._tree(attempt), attempt.order["signal"])
+            attempt.grace_timer = self.loop.later(attempt.grace_s, lambda: self._kill(attempt))
+        self.pool.release(attempt)
+
+    def _tree(self, attempt: Attempt) -> trees.Tree:
+        own = set(attempt.strays)
+        if self.roots.get(attempt.tree_pid) is (attempt.worker or attempt) and self._root_is_its(attempt):
+            own.add(attempt.tree_pid)
+        return trees.Tree(own, self.pool.leftovers(attempt), attempt.tree_pid, self.cookie(attempt.number))
+
+    @staticmethod
+    def _root_is_its(attempt: Attempt) -> bool:
+        """A warm worker goes on when the attempt is done; a process of its own belongs to it to the end."""
+        return attempt.outcome is None or attempt.worker is None or attempt.worker.single
+
+    def _kill(self, attempt: Attempt) -> None:
+        """Again and again until the tree is gone; processes that cannot die yet are asked less and less often."""
+        if attempt.killing or attempt.number not in self.attempts:
+            return
+        attempt.killing = True
+        self._kill_again(attempt, _KILL_AGAIN_S)
+
+    def _kill_again(self, attempt: Attempt, pause_s: float) -> None:
+        if self.attempts.get(attempt.number) is attempt:
+            trees.kill(self._tree(attempt))
+            self.loop.later(pause_s, lambda: self._kill_again(attempt, min(1.0, pause_s * 1.5)))
+
+    def _wall_is_over(self, attempt: Attempt) -> None:
+        if attempt.outcome is None:
+            limit = attempt.order["wall_ns"]
+            self.end_early(attempt, {"kind": "timed_out", "why": f"wall {limit / 1e9:g} s"}, at_once=False)
+
+    def _over_quota(self, number: int, which: str, used: int, limit: int) -> None:
+        attempt = self.attempts.get(number)
+        if attempt is not None and attempt.outcome is None:
+            why = {"kind": "over_quota", "which": which, "used": used, "limit": limit}
+            self.end_early(attempt, why, at_once=which == "processes")
+
+    def _reap(self) -> None:
+        """Take every child that died. Children of a dead parent have become ours by then, so one look finds them."""
+        touched: list[Attempt] = []
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                self.find_strays()
+                break
+            owner = self.roots.pop(pid, None)
+            if isinstance(owner, Attempt):
+                owner.note_usage(usage)
+                owner.outcome = outcome_of(status)
+                touched.append(owner)
+            elif owner is not None:
+                touched += self.pool.died(owner, status, usage)
+            else:
+                touched += self._stray_died(pid, usage)
+        for attempt in touched:
+            self.look_at_end(attempt)
+
+    def _stray_died(self, pid: int, usage: Any) -> list[Attempt]:
+        attempt = self.attempts.get(self.strays.pop(pid, 0))
+        if attempt is None:
+            return []
+        attempt.strays.discard(pid)
+        attempt.note_usage(usage)
+        return [attempt]
+
+    def find_strays(self) -> None:
+        """Whose parent died is our child now; its cookie says which attempt it belongs to."""
+        for pid in proc.children(self._pid):
+            if pid in self.roots or pid in self.strays:
+                continue
+            number = proc.attempt_of(proc.read_cookie(pid), self.instance) or self._by_session(pid)
+            attempt = self.attempts.get(number)
+            self.strays[pid] = number
+            if attempt is not None:
+                attempt.strays.add(pid)
+            else:
+                trees.kill(trees.Tree({pid}, set(), pid, self.cookie(number)))
+
+    def _by_session(self, pid: int) -> int:
+        """A process that took its cookie off may still be in the session of its attempt; else it is nobody's."""
+        found = proc.stat(pid)
+        owner = self.roots.get(found.session) if found else None
+        return owner.number if isinstance(owner, Attempt) else 0
+
+    def look_at_end(self, attempt: Attempt) -> None:
+        """After its root or a stray died: it has ended, or what is left of its tree is asked to end."""
+        if attempt.outcome is None or self.attempts.get(attempt.number) is not attempt:
+            return
+        if not attempt.strays and not self.pool.leftovers(attempt):
+            self._conclude(attempt)
+        elif attempt.grace_timer is None:
+            trees.ask_to_end(self._tree(attempt), signal.SIGTERM)
+            attempt.grace_timer = self.loop.later(min(attempt.grace_s, DRAIN_S), lambda: self._kill(attempt))
+
+    def _conclude(self, attempt: Attempt) -> None:
+        for timer in (attempt.wall_timer, attempt.grace_timer):
+            if timer is not None:
+                timer.cancel()
+        del self.attempts[attempt.number]
+        self.meter.forget(attempt.number)
+        found: Exit = {
+            "a": attempt.number, "at": time.time_ns(), "o": attempt.final_outcome(), "cpu": attempt.cpu_ns,
+            "rss": attempt.rss_bytes,
+        }  # fmt: skip
+        found |= attempt.result or (take_result(self.places.result(attempt.number)) if attempt.tree_pid else {})
+        if attempt.log_fd >= 0:
+            self._close_log(attempt)
+        if attempt.slice is not None and attempt.slice[2]:
+            found["log"] = attempt.slice
+        self._ended.append(found)
+        self._release_followers(attempt.number)
+
+    def _close_log(self, attempt: Attempt) -> None:
+        self._cut_log(attempt)
+        size = os.fstat(attempt.log_fd).st_size
+        os.close(attempt.log_fd)
+        attempt.log_fd = -1
+        if attempt.slice is None:
+            return
+        attempt.slice[2] = size - attempt.log_start
+        if size == 0:
+            (self.places.logs / attempt.slice[0]).unlink(missing_ok=True)
+
+    def _end_unspooled(self, number: int, outcome: dict[str, Any]) -> None:
+        """It never had an intent, or none that could be written: nothing is to be remembered."""
+        now = time.time_ns()
+        self._facts.append(["exit", {"a": number, "at": now, "o": outcome}])
+        self._release_followers(number)
+
+    def _release_followers(self, leader: int) -> None:
+        for number in self.followers.pop(leader, ()):
+            order = self.held.pop(number, None)
+            if order is not None:
+                self._ready[order["attempt"]] = order
+
+    # --- the end of a turn ------------------------------------------------------------------------------------------
+
+    def _finish_turn(self) -> None:
+        self._save_ends()
+        while self._ready:
+            self._start_ready()
+            self._save_ends()
+        if self._facts:
+            if self.engine is not None:
+                self.engine.send(["report", self._facts])
+            self._facts = []
+        self.pool.report()
+        if self._leaving is not None and not self.attempts:
+            self._leave(self._leaving)
+
+    def _save_ends(self) -> None:
+        if not self._ended or self._spool_timer:
+            return
+        try:
+            self.spool.end(self._ended)
+        except (SpoolFull, OSError):
+            self._spool_timer = True
+            self.loop.later(_SPOOL_AGAIN_S, self._save_again)
+            return
+        self._facts += [["exit", found] for found in self._ended]
+        self._ended = []
+
+    def _save_again(self) -> None:
+        self._spool_timer = False
+        self._save_ends()
+
+    def tell(self, message: Message) -> None:
+        if self.engine is not None:
+            self.engine.send(message)
+
+    # --- logs -------------------------------------------------------------------------------------------------------
+
+    def _look_at_logs(self) -> None:
+        """Keep every live log within its cap. What a log may exceed it by: its rate times 0.1 s, after a first second."""
+        busy = False
+        for attempt in self.attempts.values():
+            busy |= self._cut_log(attempt)
+        self._log_timer = bool(self.attempts)
+        if self._log_timer:
+            self.loop.later(_LOG_BUSY_S if busy else _LOG_CALM_S, self._look_at_logs)
+
+    def _cut_log(self, attempt: Attempt) -> bool:
+        fd, start = attempt.log_fd, attempt.log_start
+        if fd < 0:
+            worker = self.pool.segment_of(attempt)
+            if worker is None:
+                return False
+            fd, start = worker.segment_fd, worker.segment_end
+        busy, attempt.log_end = cut(fd, start, attempt.log_end, attempt.log_cap)
+        return busy
+
+    # --- leaving ----------------------------------------------------------------------------------------------------
+
+    def _shutdown(self, peer: Peer, kill: bool) -> None:
+        """End this process: when nothing runs, or (`kill`) after having ended what runs. Refused while something does."""
+        if self.attempts and not kill:
+            peer.send(["busy", len(self.attempts)])
+            return
+        self._leaving = peer
+        self.held.clear()
+        self._ready.clear()
+        for attempt in list(self.attempts.values()):
+            self.end_early(attempt, {"kind": "cancelled", "why": "the engine was shut down"}, at_once=True)
+
+    def _leave(self, peer: Peer) -> None:
+        self.pool.close_all()
+        self.spool.close()
+        peer.send(["bye"])
+        self.loop.stop()
+
+
+def cut(fd: int, start: int, last: int, cap: int) -> tuple[bool, int]:
+    """Take a log back to `cap` bytes after `start` and mark the place; the writer goes on behind the mark.
+
+    Whether it grows fast enough to look again soon, and where it ends now.
+    """
+    size = os.fstat(fd).st_size
+    marker = f"\n[orchctl: log cut at {cap} bytes]\n".encode()
+    most = start + cap
+    if size <= most or size == most + len(marker):
+        return size - last > cap // 8, size
+    os.ftruncate(fd, most)
+    os.write(fd, marker)
+    return True, most + len(marker)
+
+
+def main(words: list[str]) -> NoReturn:
+    """`launcher HOME RUN_DIR LOGS SLOT INSTANCE`: serve until told to end; exit 3 when the slot is taken."""
+    places = Places(Path(words[0]), Path(words[1]), Path(words[2]))
+    slot, instance = int(words[3]), int(words[4])
+    lock = take_lock(places.lock(f"launcher-{slot}"))
+    become_subreaper()
+    loop = Loop()
+    launcher = Launcher(loop, places, slot, instance)
+    close = serve(loop, places.socket(f"launcher-{slot}"), launcher.on_message, launcher.on_close)
+    loop.run()
+    close()
+    os.close(lock)
+    sys.exit(0)
+
+
+def become_subreaper() -> None:
+    """Children of dead descendants become ours (prctl(2)), and a hangup or an interrupt from a terminal does nothing."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def take_lock(path: Path) -> int:
+    """Hold the lock for this process's life and write who holds it. Exits with 3 when another does."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(3)
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()} {proc.start_ticks(os.getpid())}\n".encode(), 0)
+    return fd

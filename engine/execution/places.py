@@ -1,0 +1,75 @@
+"""Where the execution world keeps its files: state beside the store, sockets in the run folder, logs by run.
+
+Standard library only. The state folder gets `execution/` with lock files, spools and the results of attempts that are
+too long for an exit record.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders that one engine's processes share; all absolute."""
+
+    home: Path
+    run_dir: Path
+    logs: Path
+
+    @property
+    def state(self) -> Path:
+        return self.home / "execution"
+
+    @property
+    def results(self) -> Path:
+        return self.state / "results"
+
+    @property
+    def diary(self) -> Path:
+        """What keeper, launchers and meter have to say about themselves."""
+        return self.state / "processes.log"
+
+    def prepare(self) -> None:
+        """Make the folders, private to the user."""
+        for folder in (self.state, self.results, self.run_dir, self.logs):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def lock(self, who: str) -> Path:
+        """The file whose flock says that `who` lives: `keeper`, `meter`, `launcher-0`..."""
+        return self.state / f"{who}.lock"
+
+    def socket(self, who: str) -> Path:
+        return self.run_dir / f"{who}.sock"
+
+    def spool(self, slot: int) -> Path:
+        return self.state / f"launcher-{slot}.spool"
+
+    def result(self, attempt: int) -> Path:
+        return self.results / f"{attempt}.json"
+
+    def slots(self) -> list[int]:
+        """The slots that any launcher ever had in this state folder."""
+        numbers = (name.stem.removeprefix("launcher-") for name in self.state.glob("launcher-*.lock"))
+        return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+def log_path(run: int, task: str, index: int, number: int) -> str:
+    """The log of an attempt that is a process of its own, below the log folder. `index` is negative without one."""
+    row = task if index < 0 else f"{task}.{index}"
+    return f"r{run}/{row}.{number}.log"
+
+
+def segment_path(run: int, slot: int, worker: int) -> str:
+    """The file that a worker writes to while it serves a run; an attempt's output is a slice of it."""
+    return f"r{run}/workers/{slot}-{worker}.log"
+
+
+def open_log(path: Path) -> int:
+    """Open (and make) a log for appending, without following a link. Raises OSError."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(path, flags, 0o600)

@@ -1,0 +1,332 @@
+"""A warm Python process that runs `python:` attempts one after another, for one group of them.
+
+Run as a file by the interpreter of the user's choice (Python 3.8 or newer, nothing installed), so it imports nothing
+of ours. Descriptor 3 is a socket to the launcher: a length of four bytes, then a JSON list. Descriptor 4 is a page of
+shared memory: the first number is the attempt that has begun, written before its code runs, so that a crash tells the
+launcher what had not begun; then come a count and the numbers of attempts that must not begin any more.
+
+Descriptors 1 and 2 are a log file that is appended to. What an attempt wrote lies between two sizes of that file.
+"""
+
+import importlib
+import json
+import mmap
+import os
+import resource
+import socket
+import struct
+import sys
+
+RLIMIT_RTTIME = 15
+SOCKET_FD = 3
+MARK_FD = 4
+PAGE_BYTES = 4096
+SKIPS_MAX = (PAGE_BYTES - 16) // 8
+RESULT_INLINE_BYTES = 4096
+RESULT_BYTES_MAX = 2**20
+TEXT_MAX = 2000
+ITEMS_MAX = 10_000
+GROWTH_BYTES_MAX = 512 * 2**20
+LOOK_EVERY_ITEMS = 64
+
+_LENGTH = struct.Struct(">I")
+_NUMBER = struct.Struct("<Q")
+
+
+class Channel:
+    """The connection to the launcher and the shared page."""
+
+    def __init__(self):
+        for fd in (SOCKET_FD, MARK_FD):
+            os.set_inheritable(fd, False)
+        self._socket = socket.socket(fileno=SOCKET_FD)
+        self._page = mmap.mmap(MARK_FD, PAGE_BYTES)
+        self._input = self._socket.makefile("rb", 65536)
+
+    def receive(self):
+        """The next message, None when the launcher is gone."""
+        head = self._input.read(_LENGTH.size)
+        if len(head) < _LENGTH.size:
+            return None
+        body = self._input.read(_LENGTH.unpack(head)[0])
+        return json.loads(body.decode())
+
+    def send(self, message):
+        body = json.dumps(message).encode()
+        self._socket.sendall(_LENGTH.pack(len(body)) + body)
+
+    def begin(self, number):
+        """Mark the attempt as begun. False when it must not begin."""
+        _NUMBER.pack_into(self._page, 0, number)
+        count = _NUMBER.unpack_from(self._page, 8)[0]
+        if count and number in struct.unpack_from("<%dQ" % min(count, SKIPS_MAX), self._page, 16):
+            self.clear()
+            return False
+        return True
+
+    def clear(self):
+        _NUMBER.pack_into(self._page, 0, 0)
+
+
+class Sources:
+    """The files below the workflow's folder that were imported; when one changes, a fresh process must take over."""
+
+    def __init__(self, folder):
+        self._prefix = os.path.join(folder, "")
+        self._seen = {}
+        self._modules = 0
+
+    def note(self):
+        """Take the fingerprints of files that were imported since the last time."""
+        if len(sys.modules) == self._modules:
+            return
+        self._modules = len(sys.modules)
+        for module in list(sys.modules.values()):
+            path = getattr(module, "__file__", None)
+            if isinstance(path, str) and path.startswith(self._prefix) and path not in self._seen:
+                self._seen[path] = _fingerprint(path)
+
+    def changed(self):
+        return any(_fingerprint(path) != seen for path, seen in self._seen.items())
+
+
+def _fingerprint(path):
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+class Worker:
+    def __init__(self, folder, single):
+        self._channel = Channel()
+        self._single = single
+        self._pid = os.getpid()
+        self._sources = Sources(folder)
+        self._log = os.dup(1)
+        self._segment = None
+        self._names = ()
+        self._count = 0
+        self._first_rss = 0
+
+    def serve(self):
+        """Run what comes until the launcher hangs up, or this process should be replaced."""
+        self._channel.send(["ready"])
+        while True:
+            message = self._channel.receive()
+            if message is None:
+                return
+            for item in message[1]:
+                if not self._channel.begin(item["attempt"]):
+                    self._channel.send(["skipped", item["attempt"]])
+                    continue
+                if self._sources.changed():
+                    self._channel.clear()
+                    self._channel.send(["stale"])
+                    return
+                self._serve_one(item)
+                if self._single or self._worn_out():
+                    self._channel.clear()
+                    return
+
+    def _serve_one(self, item):
+        self._prepare(item)
+        before = os.fstat(self._log).st_size
+        used = _cpu_ns()
+        outcome, value = run(item)
+        if os.getpid() != self._pid:
+            _flush()
+            os._exit(0)
+        if self._single:
+            _join_threads()
+        _flush()
+        done = {"attempt": item["attempt"]}
+        outcome = self._keep_result(item, outcome, value, done)
+        done["outcome"] = outcome
+        done["cpu"] = _cpu_ns() - used
+        done["rss"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        done["log"] = [before, os.fstat(self._log).st_size - before]
+        done["left"] = not self._single and _has_children()
+        self._sources.note()
+        self._channel.send(["done", done])
+        if done["left"]:
+            _wait_for_children()
+            self._channel.send(["empty", item["attempt"]])
+
+    def _prepare(self, item):
+        resource.setrlimit(RLIMIT_RTTIME, (item["cookie"], resource.RLIM_INFINITY))
+        for name in self._names:
+            if name not in item["env"]:
+                os.environ.pop(name, None)
+        os.environ.update(item["env"])
+        self._names = tuple(item["env"])
+        os.chdir(item["dir"])
+        if item["segment"] != self._segment:
+            self._segment = item["segment"]
+            if self._segment:
+                self._log = _redirect(self._segment, self._log)
+
+    def _keep_result(self, item, outcome, value, done):
+        """Put the value into the message, or its file; a value that is no JSON makes the attempt fail."""
+        if value is None or outcome["kind"] != "succeeded":
+            return outcome
+        try:
+            text = json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            return failure("result is not JSON: %s" % error)
+        size = len(text)
+        if size > RESULT_BYTES_MAX:
+            return failure("result of %d bytes is longer than 1 MiB" % size)
+        if size <= RESULT_INLINE_BYTES:
+            done["result"] = text
+            return outcome
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+            with os.fdopen(os.open(item["result"], flags, 0o600), "w") as file:
+                file.write(text)
+        except OSError as error:
+            return failure("result cannot be written: %s" % error)
+        done["file"] = item["result"]
+        return outcome
+
+    def _worn_out(self):
+        self._count += 1
+        if self._count >= ITEMS_MAX:
+            return True
+        if self._count % LOOK_EVERY_ITEMS != 1:
+            return False
+        with open("/proc/self/statm") as file:
+            rss = int(file.read().split()[1]) * mmap.PAGESIZE
+        self._first_rss = self._first_rss or rss
+        return rss > self._first_rss + GROWTH_BYTES_MAX
+
+
+def _redirect(path, previous):
+    """Both outputs go to another file from now on. The descriptor of that file which user code does not touch."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    log = os.open(path, flags, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(previous)
+    return log
+
+
+def run(item):
+    """The outcome of the item's code, and the value that it returned."""
+    try:
+        if item["script"]:
+            _run_script(item)
+            return {"kind": "succeeded", "exit_code": 0}, None
+        function = _find(item["target"])
+        return {"kind": "succeeded", "exit_code": 0}, function(**item["args"])
+    except SystemExit as error:
+        return _exit_outcome(error), None
+    except BaseException as error:
+        return _report(error), None
+
+
+def _find(target):
+    name, _, path = target.partition(":")
+    found = importlib.import_module(name)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _run_script(item):
+    import runpy
+
+    path = os.path.abspath(item["target"])
+    sys.argv = [path]
+    sys.path[0] = os.path.dirname(path)
+    runpy.run_path(path, run_name="__main__")
+
+
+def _exit_outcome(error):
+    code = error.code
+    if code is None:
+        code = 0
+    elif not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    code &= 0xFF
+    return {"kind": "failed" if code else "succeeded", "exit_code": code}
+
+
+def failure(why, exception=""):
+    return {"kind": "failed", "exit_code": 1, "why": why[:TEXT_MAX], "exception": exception}
+
+
+def _report(error):
+    """Print the traceback without our own frames, and name the exception in full."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else kind.__module__ + "." + kind.__qualname__
+    try:
+        why = str(error)
+    except Exception:
+        why = "its text cannot be made"
+    try:
+        import traceback
+
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+            trace = trace.tb_next
+        traceback.print_exception(kind, error, trace)
+    except Exception:
+        pass
+    return failure(why, name)
+
+
+def _flush():
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass
+
+
+def _join_threads():
+    """A process of its own ends when its threads have ended, as any Python program does."""
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join()
+
+
+def _cpu_ns():
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    below = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return round((own.ru_utime + own.ru_stime + below.ru_utime + below.ru_stime) * 1e9)
+
+
+def _has_children():
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _wait_for_children():
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def main():
+    """`worker.py FOLDER single|shared`"""
+    folder, manner = sys.argv[1:]
+    sys.path[0] = folder
+    sys.argv = [""]
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)
+    Worker(folder, manner == "single").serve()
+
+
+if __name__ == "__main__":
+    main()
