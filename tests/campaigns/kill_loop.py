@@ -1,0 +1,116 @@
+"""The kill loop: a run of process tasks, the engine killed with SIGKILL at random moments and started again.
+
+    python -m tests.campaigns.kill_loop [--tasks 2000] [--kills 100] [--seed 1]
+
+Each task appends one line to a file of its own; some exit with codes, some die by signals, and their outcomes are known
+beforehand. Afterwards every line must be there once, every outcome right, no slot held, no process left.
+"""
+
+import argparse
+import random
+import sys
+import time
+from pathlib import Path
+
+from tests.support.home import Home, home, kill_pid, wait_for
+
+
+def write_flow(place: Home, count: int) -> Path:
+    """`plain` must all succeed; `mixed` ends by code or signal, by index."""
+    out = place.root / "out"
+    out.mkdir()
+    mixed = max(count // 10, 1)
+    return place.file(
+        "kills.yaml",
+        f"""name: kills
+tasks:
+  plain:
+    run: |
+      echo line >> {out}/"$ORCHCTL_INDEX"; sleep 0.0$(( ORCHCTL_INDEX % 7 ))
+    for_each: "{{{{ range({count}) }}}}"
+    claim: {{cpu: 0.2}}
+  mixed:
+    run: |
+      echo line >> {out}/m"$ORCHCTL_INDEX"
+      case $(( ORCHCTL_INDEX % 4 )) in
+        0) exit 0 ;;
+        1) exit 7 ;;
+        2) kill -SEGV $$ ;;
+        3) kill -USR1 $$ ;;
+      esac
+    for_each: "{{{{ range({mixed}) }}}}"
+    claim: {{cpu: 0.2}}
+""",
+    )
+
+
+EXPECTED = {0: ("succeeded", 0, None), 1: ("failed", 7, None), 2: ("signalled", None, 11), 3: ("signalled", None, 10)}
+
+
+def check(place: Home, run: str, count: int) -> list[str]:
+    """Everything that is not as it must be."""
+    found: list[str] = []
+    rows = place.rows("tasks", run)
+    plain = [row for row in rows if row["task"] == "plain"]
+    mixed = [row for row in rows if row["task"] == "mixed"]
+    if len(plain) != count:
+        found.append(f"{len(plain)} rows of plain, {count} wanted")
+    found += [
+        f"plain[{row['index']}] is {row['status']}: {row['outcome']} {row['why']}"
+        for row in plain
+        if row["status"] != "succeeded"
+    ]
+    for row in mixed:
+        outcome, code, signal = EXPECTED[row["index"] % 4]
+        if (row["outcome"], row["exit_code"], row["signal"]) != (outcome, code, signal):
+            found.append(
+                f"mixed[{row['index']}] ended {row['outcome']} {row['exit_code']} {row['signal']}, not {outcome}"
+            )
+    for row in rows:
+        name = f"{'m' if row['task'] == 'mixed' else ''}{row['index']}"
+        path = place.root / "out" / name
+        text = path.read_text() if path.exists() else ""
+        if text != "line\n":
+            found.append(f"{row['task']}[{row['index']}] wrote {text!r} (attempts {row['attempts']})")
+    resources = place.rows("resources")[0]
+    if resources["cpus_claimed"] or resources["running"]:
+        found.append(f"slots leaked: {resources}")
+    return found
+
+
+def main() -> int:
+    """0 if all is well."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, default=2000)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    chance = random.Random(options.seed)
+    with home() as place:
+        place.start()
+        run = place.rows("submit", str(write_flow(place, options.tasks)))[0]["run"]
+        adoption: list[float] = []
+        kills = 0
+        while kills < options.kills:
+            time.sleep(chance.uniform(0, 0.25))
+            kill_pid(place.status()["pid"])
+            kills += 1
+            start = time.monotonic()
+            place.start()
+            adoption.append(time.monotonic() - start)
+            if place.rows("show", run)[0]["finished_at"]:
+                break
+        wait_for(lambda: place.rows("show", run)[0]["finished_at"], "the run to finish", 600)
+        found = check(place, run, options.tasks)
+        adoption.sort()
+        sys.stdout.write(
+            f"kills {kills}, restart to serving median {adoption[len(adoption) // 2]:.2f} s, max {adoption[-1]:.2f} s, "
+            f"violations {len(found)}\n"
+        )
+        for sentence in found[:20]:
+            sys.stdout.write(sentence + "\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
