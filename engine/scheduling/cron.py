@@ -86,9 +86,7 @@ def validate(schedule: Schedule) -> list[str]:
 
 def warnings(schedule: Schedule) -> list[str]:
     """What may surprise in a valid schedule, a sentence each; show it with the next five times."""
-    return (
-        list(compile_expression(schedule.cron).warnings) if schedule.cron and not validate(schedule) else []
-    )
+    return list(compile_expression(schedule.cron).warnings) if schedule.cron and not validate(schedule) else []
 
 
 class _Walk:
@@ -134,7 +132,7 @@ class _Walk:
         local = self._calendar.at_or_before(min(instant_s, end_s - 1) + offset_s, start_s + offset_s)
         if local is not None:
             return local - offset_s
-        return start_s if start_s <= instant_s and self._owed(stretch) else None
+        return start_s if self._owed(stretch) else None
 
     def _owed(self, stretch: Stretch) -> bool:
         """Whether a named time fell into the gap before the stretch and is made up for at its start."""

@@ -109,8 +109,8 @@ def test_days_are_found_as_the_calendar_has_them(cron: str, expected: list[str])
 def test_the_rarest_date_is_found_forty_years_on() -> None:
     """29 February falls on a Sunday in 1880 and then in 1920, 1900 being no leap year."""
     schedule = Schedule(cron="0 0 29 2 */7", timezone="Europe/Berlin")
-    assert next_after(schedule, at("1880-03-01T00:00Z")) == at("1920-02-29T00:00+01:00")
-    assert last_at_or_before(schedule, at("1920-02-28T00:00Z")) == at("1880-02-28T23:06:32Z")
+    assert next_after(schedule, at("1880-03-10T00:00Z")) == at("1920-02-29T00:00+01:00")
+    assert last_at_or_before(schedule, at("1920-02-20T00:00Z")) == at("1880-02-28T23:06:32Z")
 
 
 def test_the_end_of_the_calendar_is_none_and_not_an_error() -> None:
@@ -194,9 +194,7 @@ def test_a_surprising_expression_is_warned_about(cron: str, words: str) -> None:
     assert any(words in warning for warning in warnings(Schedule(cron=cron))), warnings(Schedule(cron=cron))
 
 
-@pytest.mark.parametrize(
-    "cron", ["15 2 * * *", "*/15 * * * *", "0 9-17 * * mon-fri", "@daily", "0 0 1,15 * *"]
-)
+@pytest.mark.parametrize("cron", ["15 2 * * *", "*/15 * * * *", "0 9-17 * * mon-fri", "@daily", "0 0 1,15 * *"])
 def test_a_plain_expression_gets_no_warning(cron: str) -> None:
     assert warnings(Schedule(cron=cron)) == []
 
@@ -205,9 +203,7 @@ def test_an_expression_is_expanded_once() -> None:
     assert compile_expression("3 4 * * *") is compile_expression("3 4 * * *")
 
 
-ZONES = st.sampled_from(
-    ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca"]
-)
+ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca"])
 CRONS = st.sampled_from(
     [
         "*/7 * * * *",

@@ -158,3 +158,11 @@ def test_offsets_of_odd_seconds_are_kept() -> None:
         at("1972-01-07T00:44:30+00:00"),
         at("1972-01-08T00:20+00:00"),
     ]
+
+
+def test_a_fold_over_the_turn_of_the_year_counts_once() -> None:
+    """Palmer's clock went from UTC to three hours behind as 1965 began: the evening of 1964-12-31 came twice."""
+    for fold, expected in (("first", "1964-12-31T22:00Z"), ("last", "1965-01-01T01:00Z")):
+        schedule = Schedule(cron="0 22 * * *", timezone="Antarctica/Palmer", fold=fold)
+        found, _ = due_between(schedule, at("1964-12-31T12:00Z"), at("1965-01-01T12:00Z"), 9)
+        assert found == [at(expected)]
