@@ -74,20 +74,14 @@ class Calendar:
         fields = _split(expression)
         cleaned = [self._clean(index, field) for index, field in enumerate(fields)]
         parsed = _parse(expression, cleaned)
-        values = [
-            _integers(index, field) for index, field in enumerate(cast(list[list[Any]], parsed.expanded))
-        ]
-        self.minutes_of_day = tuple(
-            hour * 60 + minute for hour in values[_HOUR] for minute in values[_MINUTE]
-        )
+        values = [_integers(index, field) for index, field in enumerate(cast(list[list[Any]], parsed.expanded))]
+        self.minutes_of_day = tuple(hour * 60 + minute for hour in values[_HOUR] for minute in values[_MINUTE])
         self.seconds = tuple(values[_SECOND]) if len(values) > _SECOND else (0,)
         self.months = frozenset(values[_MONTH])
         self._days = frozenset(values[_DAY])
         self._last_day = "l" in parsed.expanded[_DAY]
         self._near_weekday = frozenset(cast(set[int], parsed.nearest_weekday))
-        self._nth = {
-            day: frozenset(nth) for day, nth in cast(dict[int, set[Any]], parsed.nth_weekday_of_month).items()
-        }
+        self._nth = {day: frozenset(nth) for day, nth in cast(dict[int, set[Any]], parsed.nth_weekday_of_month).items()}
         self._weekdays = frozenset(values[_WEEKDAY])
         self._both_days = fields[_DAY][0] in "*?" or fields[_WEEKDAY][0] in "*?"
         whole = len(values[_MINUTE]) == 60 or len(values[_HOUR]) == 24
@@ -98,8 +92,7 @@ class Calendar:
     def never(self) -> bool:
         """Whether no day of any year matches. Exact: within 400 years every length meets every weekday."""
         lengths = {
-            month: (28, 29) if month == 2 else (30,) if month in {4, 6, 9, 11} else (31,)
-            for month in self.months
+            month: (28, 29) if month == 2 else (30,) if month in {4, 6, 9, 11} else (31,) for month in self.months
         }
         shapes = {(first, length) for choices in lengths.values() for length in choices for first in range(7)}
         return not any(self._pattern(shape) for shape in shapes)
@@ -219,7 +212,7 @@ class Calendar:
         for token in tokens:
             if _TOKEN.fullmatch(token) is None:
                 raise _fault(self.text, f"the {_FIELDS[index]} {token!r} is not understood")
-            if index != _WEEKDAY and _RANDOM.match(token):
+            if _RANDOM.match(token):
                 raise _fault(self.text, f"`{token}` draws a time by chance; write the time")
         if index == _WEEKDAY:
             self._refuse_mixed_weekdays(tokens)
@@ -236,16 +229,12 @@ class Calendar:
 
     def _check_start(self, index: int, token: str, start: int | None, step: int) -> None:
         if index == _WEEKDAY and start == 7:
-            raise _fault(
-                self.text, f"`{token}`: Sunday is both ends of a week; write 0/{step}, or a list of weekdays"
-            )
+            raise _fault(self.text, f"`{token}`: Sunday is both ends of a week; write 0/{step}, or a list of weekdays")
         if start is None or not step:
             return
         end = 6 if index == _WEEKDAY else _BOUNDS[index][1]
         listed = _listed(list(range(start, end + 1, step)))
-        self.warnings.append(
-            f"`{token}` as {_FIELDS[index]} counts from {start} to the end of the field: {listed}"
-        )
+        self.warnings.append(f"`{token}` as {_FIELDS[index]} counts from {start} to the end of the field: {listed}")
 
     def _clean_range(self, index: int, token: str, match: re.Match[str]) -> str:
         """The token for croniter: an equal range becomes its value, a week that ends on Sunday a list."""
@@ -264,9 +253,7 @@ class Calendar:
             return ",".join(str(value % 7) for value in range(low, 8, step))
         if low > high:
             if match[3] is not None or (index == _WEEKDAY and high == 0):
-                raise _fault(
-                    self.text, f"`{token}` as {name} can be read in two ways; write the values as a list"
-                )
+                raise _fault(self.text, f"`{token}` as {name} can be read in two ways; write the values as a list")
             self.warnings.append(f"`{token}` as {name} goes on through the end of the field to {match[2]}")
         return token
 
@@ -280,17 +267,13 @@ class Calendar:
                 raise _fault(self.text, f"`{token}` is a range of one weekday; write {match[2]}#{token[-1]}")
         for token in tokens:
             if re.fullmatch(r"\w+l", token):
-                raise _fault(
-                    self.text, f"`{token}`: write L{token[:-1]} for the last such weekday of a month"
-                )
+                raise _fault(self.text, f"`{token}`: write L{token[:-1]} for the last such weekday of a month")
 
     def _warn_of_step(self, index: int, token: str, step: int) -> None:
         low, high = _BOUNDS[index]
         size = 7 if index == _WEEKDAY else high - low + 1
         if step and size % step and index not in {_DAY, _WEEKDAY}:
-            self.warnings.append(
-                f"`{token}` as {_FIELDS[index]} begins anew at {low}: the last interval is shorter"
-            )
+            self.warnings.append(f"`{token}` as {_FIELDS[index]} begins anew at {low}: the last interval is shorter")
         elif step > 1 and index in {_DAY, _WEEKDAY}:
             period = "month" if index == _DAY else "week"
             self.warnings.append(f"`{token}` as {_FIELDS[index]} begins anew with each {period}")
@@ -302,12 +285,7 @@ class Calendar:
             self.warnings.append(
                 f"day of month `{day}` and weekday `{weekday}` are both set: a day has to satisfy {word}"
             )
-        if (
-            weekday in {"*", "?"}
-            and not self._last_day
-            and not self._near_weekday
-            and min(self._days, default=1) > 28
-        ):
+        if weekday in {"*", "?"} and not self._last_day and not self._near_weekday and min(self._days, default=1) > 28:
             self.warnings.append(
                 f"months that have no day {min(self._days)} are left out; L is the last day of a month"
             )
@@ -330,13 +308,9 @@ def _split(expression: str) -> list[str]:
         raise _fault(expression, "it is none of " + ", ".join(sorted(_ALIASES)))
     fields = _ALIASES.get(text, text).split()
     if len(fields) == 7:
-        raise _fault(
-            expression, "a year field is not supported; use five fields, or six with the seconds last"
-        )
+        raise _fault(expression, "a year field is not supported; use five fields, or six with the seconds last")
     if len(fields) not in {5, 6}:
-        raise _fault(
-            expression, f"it has {len(fields)} fields, not five: minute hour day-of-month month weekday"
-        )
+        raise _fault(expression, f"it has {len(fields)} fields, not five: minute hour day-of-month month weekday")
     return fields
 
 

@@ -128,6 +128,8 @@ def test_the_end_of_the_calendar_is_none_and_not_an_error() -> None:
         ("0 0 1 1 * 0 2030", "year"),
         ("R * * * *", "by chance"),
         ("0 R(1-5) * * *", "by chance"),
+        ("0 0 * * R", "by chance"),
+        ("0 0 1,R * *", "by chance"),
         ("H 1 * * *", "by chance"),
         ("@reboot", "@daily"),
         ("61 * * * *", "minute '61'"),
