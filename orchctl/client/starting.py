@@ -1,0 +1,129 @@
+"""Starting an engine as a process of its own: it must not end with the terminal or the verb that started it.
+
+Two verbs may start one at once. The home's lock lets one engine live; both verbs wait for an answer at the
+socket, and do not care whose engine it is.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import engine
+from engine.model.errors import Unavailable
+from engine.protocol.messages import Welcome
+from orchctl.client.connection import EngineGone, NoEngine, open_connection
+from orchctl.paths import Home
+from orchctl.text import inert
+
+START_WITHIN_S = 10.0
+_LINGER_S = 2.0
+_KERNEL_MIN = (5, 10)
+_TAIL_BYTES = 4096
+
+
+def engine_command(home: Home, *words: str) -> list[str]:
+    """The words that run the engine's program. `-P` keeps a folder named engine where we stand from being
+    taken.
+    """
+    return [sys.executable, "-P", "-m", "engine", *words, "--home", str(home.root)]
+
+
+def engine_environment() -> dict[str, str]:
+    """Our environment; from a clone that is not installed, with the clone where Python finds it."""
+    environment = dict(os.environ)
+    parent = str(Path(engine.__file__).parent.parent)
+    if not any(name.endswith("-packages") for name in Path(parent).parts):
+        known = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = f"{parent}{os.pathsep}{known}" if known else parent
+    return environment
+
+
+def answers(home: Home) -> Welcome | None:
+    """What the engine of this home says of itself; None when none runs. Raises EngineError for one that
+    refuses.
+    """
+    try:
+        connection = open_connection(home)
+    except NoEngine:
+        return None
+    connection.close()
+    return connection.welcome
+
+
+def ensure_engine(home: Home, within_s: float = START_WITHIN_S) -> Welcome | None:
+    """Start an engine unless one answers. What a new one says of itself, None where one ran already.
+
+    Raises Unavailable when it does not answer in time, with the end of its log.
+    """
+    if answers(home) is not None:
+        return None
+    return start_engine(home, within_s)
+
+
+def start_engine(home: Home, within_s: float = START_WITHIN_S) -> Welcome:
+    """Start an engine and wait for its answer. Raises Unavailable."""
+    check_kernel()
+    try:
+        home.make()
+        log = os.open(home.engine_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Unavailable(f"the folder {home.root} cannot be used: {error.strerror}") from error
+    began = os.fstat(log).st_size
+    try:
+        process = subprocess.Popen(
+            engine_command(home), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=home.root,
+            env=engine_environment(), start_new_session=True,
+        )  # fmt: skip
+    finally:
+        os.close(log)
+    return _wait(home, process, began, time.monotonic() + within_s, within_s)
+
+
+def _wait(home: Home, process: "subprocess.Popen[bytes]", began: int, deadline: float, within_s: float) -> Welcome:
+    while True:
+        ended = process.poll()
+        try:
+            welcome = answers(home)
+        except EngineGone:  # it has bound its socket and does not serve yet
+            welcome = None
+        if welcome is not None:
+            process.returncode = process.returncode if ended is not None else 0  # it outlives us: no warning
+            return welcome
+        now = time.monotonic()
+        if ended is not None:  # perhaps because another one was quicker, so look a little longer
+            deadline = min(deadline, now + _LINGER_S)
+        if now >= deadline:
+            what = f"ended with exit code {ended}" if ended is not None else f"did not answer within {within_s:.0f} s"
+            process.returncode = ended if ended is not None else 0
+            raise Unavailable(f"the engine {what}", _tail(home, began))
+        time.sleep(0.02)
+
+
+def _tail(home: Home, began: int) -> str:
+    said = log_tail(home.engine_log, 12, began)
+    where = f"its log is {home.engine_log}"
+    return "\n".join(["it said:", *(f"  {line}" for line in said), where]) if said else where
+
+
+def log_tail(path: Path, lines: int, began: int = 0) -> list[str]:
+    """The last lines of a text file, inert, not reaching back before the byte `began`; none if it is not
+    there.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(began, size - _TAIL_BYTES))
+            text = file.read(_TAIL_BYTES).decode("utf-8", "surrogateescape")
+    except OSError:
+        return []
+    return [inert(line) for line in text.splitlines()[-lines:]]
+
+
+def check_kernel() -> None:
+    """Raises Unavailable where the kernel is too old for the engine."""
+    release = os.uname().release
+    numbers = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdecimal())
+    if numbers < _KERNEL_MIN:
+        raise Unavailable(f"the engine needs Linux 5.10 or newer; this is {inert(release)}")

@@ -1,0 +1,120 @@
+"""events and audit: what happened, and who asked for it."""
+
+import time
+from typing import Any
+
+from engine.protocol.messages import ListAudit, ListEvents
+from engine.protocol.rows import AuditRow, EventRow
+from orchctl.client.connection import EngineGone, NoEngine
+from orchctl.client.session import Session, typed
+from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, Words, run_number, whole
+from orchctl.commands.output import Output
+from orchctl.commands.runs import row_name
+from orchctl.text import inert, instant_text
+
+_POLL_S = 0.5
+_PAGE = 500
+_AWAY_MAX_S = 600.0
+
+
+def _events_arguments(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", nargs="?", help="r12, 12, or latest; everything without")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with what happens from now on")
+
+
+def events(words: Words, place: Place) -> int:
+    """Print the journal in order. It is read in pages, so it may be of any length."""
+    with place.session(read_only=True) as session:
+        run = run_number(session, words.run) if words.run else 0
+        cursor = ""
+        while True:
+            page, cursor = _page(session, run, cursor, follow=words.follow)
+            for row in page:
+                place.out.row(row) if place.out.json else place.out.line(_event_line(row, place.out))
+            place.out.flush()
+            if len(page) == _PAGE and cursor:
+                continue
+            if not words.follow:
+                return SUCCEEDED
+            time.sleep(_POLL_S)
+
+
+def _page(session: Session, run: int, cursor: str, *, follow: bool) -> tuple[list[dict[str, Any]], str]:
+    """The rows after a cursor and the cursor after them: the same one where nothing is new."""
+    while True:
+        try:
+            reply = session.rows(ListEvents(run=run, cursor=cursor, limit=_PAGE))
+            return reply.rows, reply.cursor or cursor
+        except (EngineGone, NoEngine):
+            if not follow:
+                raise
+            session.reconnect(_AWAY_MAX_S)
+
+
+def _event_line(as_sent: dict[str, Any], out: Output) -> str:
+    row = typed([as_sent], EventRow)[0]
+    subject = " ".join(
+        part
+        for part in (
+            inert(row.run),
+            row_name(row.task, row.index) if row.task else "",
+            f"attempt {row.attempt}" if row.attempt is not None else "",
+        )
+        if part
+    )
+    details = " ".join(f"{inert(name)}={inert(value)}" for name, value in row.details.items())
+    time_text = inert(row.at.replace("T", " "))
+    text = f"{row.revision:>8}  {time_text}  {out.paint(inert(row.event), 'bold')}  {subject}"
+    return f"{text}  {out.paint(details, 'dim')}".rstrip() if details else text.rstrip()
+
+
+def _audit_arguments(parser: Parser) -> None:
+    parser.add_argument("--limit", metavar="N", type=whole(1), default=50, help="at most N entries (default 50)")
+
+
+def audit(words: Words, place: Place) -> int:
+    out = place.out
+    maps: list[dict[str, Any]] = []
+    limit: int = words.limit
+    with place.session(read_only=True) as session:
+        before = 0
+        while len(maps) < limit:
+            size = min(_PAGE, limit - len(maps))
+            page = session.rows(ListAudit(before=before, limit=size)).rows
+            maps += page
+            if len(page) < size:
+                break
+            before = int(page[-1]["revision"])
+    if out.json:
+        for row in maps:
+            out.row(row)
+        return SUCCEEDED
+    out.table(
+        ("REVISION", "AT", "WHO", "VIA", "VERB", "TARGET", "RESULT", "NOTE"),
+        (
+            (
+                str(row.revision),
+                instant_text(row.at),
+                inert(f"{row.actor} ({row.uid})"),
+                inert(row.via),
+                inert(row.verb),
+                inert(row.target),
+                (inert(row.result), "ok" if row.result == "accepted" else "problem"),
+                inert(row.note),
+            )
+            for row in typed(maps, AuditRow)
+        ),
+        right="REVISION",
+    )
+    return SUCCEEDED
+
+
+COMMANDS = {
+    "events": Command(
+        events,
+        _events_arguments,
+        ("orchctl events r12", "orchctl events latest --json", "orchctl events -f"),
+        'Oldest first. --json: {"revision", "at", "event", "run", "task", "index", "attempt", "details"}.',
+    ),
+    "audit": Command(audit, _audit_arguments, ("orchctl audit", "orchctl audit --limit 500 --json")),
+}

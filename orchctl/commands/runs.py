@@ -1,0 +1,278 @@
+"""runs, show, tasks: looking at runs."""
+
+from typing import TYPE_CHECKING, Any
+
+from engine.model.ids import NO_INDEX, parse_row
+from engine.protocol.messages import GetRun, ListAttempts, ListGroups, ListRuns, ListTasks
+from engine.protocol.rows import AttemptRow, GroupRow, RunRow, TaskRow
+from orchctl.client.session import Session, typed
+from orchctl.commands.kit import (
+    SUCCEEDED,
+    Command,
+    Parser,
+    Place,
+    Words,
+    one_of,
+    run_argument,
+    run_number,
+    whole,
+)  # fmt: skip
+from orchctl.commands.live import finished
+from orchctl.commands.output import Output
+from orchctl.text import count_text, counts_text, inert, instant_text, seconds_text, size_text
+
+if TYPE_CHECKING:
+    from orchctl.text import Cell
+
+RUN_STATUSES = ("queued", "running", "paused", "cancelling", "succeeded", "failed", "cancelled")
+TASK_STATUSES = (
+    "waiting", "ready", "running", "backing_off", "succeeded", "failed", "skipped", "upstream_failed", "cancelled",
+)  # fmt: skip
+_PAGE = 200
+_TERMINAL_ROWS = 500
+
+
+def took_text(began: str | None, ended: str | None) -> str:
+    """How long from one instant to the other; to now where the other has not come."""
+    import time
+
+    from engine.model.instants import SECOND, from_text
+
+    if began is None:
+        return ""
+    until = from_text(ended) if ended else time.time_ns()
+    return seconds_text((until - from_text(began)) / SECOND)
+
+
+def _runs_arguments(parser: Parser) -> None:
+    parser.add_argument("--workflow", metavar="NAME", default="", help="runs of this workflow only")
+    parser.add_argument(
+        "--status", metavar="STATUS", action="append", default=[], type=one_of(*RUN_STATUSES),
+        help="runs with this status; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--limit", metavar="N", type=whole(1), default=20, help="at most N runs (default 20)")
+
+
+def runs(words: Words, place: Place) -> int:
+    out = place.out
+    maps: list[dict[str, Any]] = []
+    with place.session(read_only=True) as session:
+        before = 0
+        limit: int = words.limit
+        while len(maps) < limit:
+            size = min(_PAGE, limit - len(maps))
+            page = session.rows(
+                ListRuns(workflow=words.workflow, statuses=tuple(words.status), before=before, limit=size)
+            ).rows
+            maps += page
+            if len(page) < size:
+                break
+            before = int(str(page[-1]["run"]).removeprefix("r"))
+    if out.json:
+        for row in maps:
+            out.row(row)
+        return SUCCEEDED
+    rows = typed(maps, RunRow)
+    if not rows:
+        out.remark("no runs; `orchctl run FILE` makes one")
+        return SUCCEEDED
+    out.table(("RUN", "WORKFLOW", "STATUS", "QUEUED", "TOOK", "TASKS", "NOTE"), map(_run_cells, rows), right="TOOK")
+    return SUCCEEDED
+
+
+def _run_cells(row: RunRow) -> "list[Cell]":
+    return [
+        inert(row.run),
+        inert(row.workflow),
+        (inert(row.status), row.status),
+        instant_text(row.queued_at),
+        took_text(row.started_at, row.finished_at),
+        counts_text(row.tasks),
+        inert(row.note),
+    ]
+
+
+def _show_arguments(parser: Parser) -> None:
+    run_argument(parser)
+    parser.add_argument("-f", "--follow", action="store_true", help="follow it to its end, as `orchctl run` does")
+
+
+def show(words: Words, place: Place) -> int:
+    out = place.out
+    with place.session(read_only=True) as session:
+        number = run_number(session, words.run)
+        if words.follow:
+            from orchctl.commands.following import follow
+
+            return follow(session, number, out)
+        row, as_sent = session.one(GetRun(run=number), RunRow)
+        if out.json:
+            out.row(as_sent)
+            return SUCCEEDED
+        out.lines(_run_lines(row, out))
+        reply = session.rows(ListGroups(run=number))
+        _print_groups(typed(reply.rows, GroupRow), reply.total, row, out)
+        if row.tasks.get("failed"):
+            from orchctl.commands.following import failed_line
+
+            out.line()
+            out.lines(failed_line(row.run, failed) for failed in session.failed_rows(number, 8))
+    return SUCCEEDED
+
+
+def _run_lines(row: RunRow, out: Output) -> list[str]:
+    facts = [
+        ("queued", f"{instant_text(row.queued_at)} by {inert(row.actor or row.trigger)}"),
+        ("due", instant_text(row.due_at)),
+        ("started", instant_text(row.started_at)),
+        ("finished", instant_text(row.finished_at)),
+        ("took", took_text(row.started_at, row.finished_at)),
+        ("version", inert(row.version)),
+        ("folder", inert(row.folder)),
+        ("note", inert(row.note)),
+        ("tasks", counts_text(row.tasks)),
+        *((f"{inert(name)} =", inert(value)) for name, value in row.params.items()),
+    ]
+    head = f"{out.paint(f'{inert(row.run)} {inert(row.workflow)}', 'bold')} {out.paint(inert(row.status), row.status)}"
+    return [head, *(f"  {name:<10} {value}" for name, value in facts if value)]
+
+
+def _print_groups(groups: list[GroupRow], total: int, run: RunRow, out: Output) -> None:
+    out.line()
+    out.table(
+        ("TASK", "STATUS", "ROWS", "TOOK", "WHY"),
+        (
+            (
+                "  " * min(group.depth, 12) + inert(group.task),
+                (inert(group.status), group.status),
+                f"{finished(group.tasks)}/{max(group.rows, sum(group.tasks.values()))}" if group.mapped else "",
+                took_text(group.started_at, group.finished_at),
+                inert(group.why),
+            )
+            for group in groups
+        ),
+        right="TOOK",
+    )
+    if total > len(groups):
+        out.line(f"and {count_text(total - len(groups), 'task')} more: orchctl tasks {inert(run.run)}")
+
+
+def _tasks_arguments(parser: Parser) -> None:
+    run_argument(parser)
+    parser.add_argument("task", metavar="TASK", nargs="?", help="the rows of this task only, or one row: clean[3]")
+    parser.add_argument(
+        "--status", metavar="STATUS", action="append", default=[], type=one_of(*TASK_STATUSES),
+        help="rows with this status; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sort", metavar="ORDER", default="topological", type=one_of("topological", "attention", "duration"),
+        help="topological (as written), attention (failed, running, ...) or duration",
+    )  # fmt: skip
+    parser.add_argument(
+        "--limit", metavar="N", type=whole(0), default=None,
+        help=f"at most N rows, 0: all (default: all; on a terminal {_TERMINAL_ROWS})",
+    )  # fmt: skip
+    parser.add_argument("--attempts", action="store_true", help="list the attempts of one row instead")
+
+
+def tasks(words: Words, place: Place) -> int:
+    out = place.out
+    most = words.limit if words.limit is not None else _TERMINAL_ROWS if out.terminal and not out.json else 0
+    with place.session(read_only=True) as session:
+        number = run_number(session, words.run)
+        task, index = parse_row(words.task) if words.task else ("", NO_INDEX)
+        if words.attempts:
+            return _attempts(session, number, task, index, out)
+        request = ListTasks(
+            run=number, task=task, index=None if index == NO_INDEX else index, statuses=tuple(words.status),
+            sort=words.sort, limit=_PAGE,
+        )  # fmt: skip
+        rows = session.tasks(request, most)
+        if out.json:
+            for row in rows:
+                out.row(row)
+            return SUCCEEDED
+        _print_rows(typed(list(rows), TaskRow), most, out)
+    return SUCCEEDED
+
+
+def row_name(task: str, index: int | None) -> str:
+    """`clean[3]`, or `clean`: as it is shown, inert."""
+    return inert(task if index is None else f"{task}[{index}]")
+
+
+def _print_rows(rows: list[TaskRow], most: int, out: Output) -> None:
+    out.table(
+        ("TASK", "STATUS", "ATTEMPTS", "TOOK", "EXIT", "CPU", "MEMORY", "WHY"),
+        (
+            (
+                row_name(row.task, row.index),
+                (inert(row.status), row.status),
+                str(row.attempts or ""),
+                took_text(row.started_at, row.finished_at),
+                inert(row.exit_code),
+                seconds_text(row.cpu_seconds),
+                size_text(row.max_rss),
+                inert(row.why or (row.outcome if row.outcome != row.status else "")),
+            )
+            for row in rows
+        ),
+        right="ATTEMPTS TOOK EXIT CPU MEMORY",
+    )
+    if most and len(rows) == most:
+        out.remark(f"these are the first {count_text(most, 'row')}; --limit 0 prints all")
+
+
+def _attempts(session: Session, run: int, task: str, index: int, out: Output) -> int:
+    if not task:
+        from orchctl.commands.kit import UsageError
+
+        raise UsageError("--attempts needs a task", "write it like `orchctl tasks r12 clean[3] --attempts`")
+    maps = session.rows(ListAttempts(run=run, task=task, index=index)).rows
+    if out.json:
+        for row in maps:
+            out.row(row)
+        return SUCCEEDED
+    out.table(
+        ("NUMBER", "STATUS", "STARTED", "TOOK", "PID", "CPU", "MEMORY", "OUTCOME"),
+        (
+            (
+                str(row.number),
+                (inert(row.status), row.outcome or row.status),
+                instant_text(row.started_at),
+                took_text(row.started_at, row.finished_at),
+                inert(row.pid),
+                seconds_text(row.cpu_seconds),
+                size_text(row.max_rss),
+                inert(row.sentence or row.outcome),
+            )
+            for row in typed(maps, AttemptRow)
+        ),
+        right="NUMBER TOOK PID CPU MEMORY",
+    )
+    return SUCCEEDED
+
+
+COMMANDS = {
+    "runs": Command(
+        runs,
+        _runs_arguments,
+        ("orchctl runs", "orchctl runs --workflow orders --status failed --limit 5", "orchctl runs --json"),
+    ),
+    "show": Command(
+        show,
+        _show_arguments,
+        ("orchctl show r12", "orchctl show latest -f", "orchctl show r12 --json"),
+        "With -f the exit code is the run's: 0 succeeded, 1 failed, 4 cancelled; Ctrl+C leaves with 130.",
+    ),
+    "tasks": Command(
+        tasks,
+        _tasks_arguments,
+        (
+            "orchctl tasks r12",
+            "orchctl tasks latest --status failed --status running",
+            "orchctl tasks r12 clean --sort duration --limit 10",
+            "orchctl tasks r12 'clean[3]' --attempts",
+        ),
+    ),
+}

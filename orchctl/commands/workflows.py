@@ -1,0 +1,208 @@
+"""add, remove, workflows, schedules: the workflows that the engine keeps."""
+
+from typing import Any
+
+from engine.model.errors import NotFound
+from engine.model.workflow import encode
+from engine.protocol.messages import (
+    AddWorkflow,
+    Definition,
+    GetWorkflow,
+    ListSchedules,
+    ListWorkflows,
+    RemoveWorkflow,
+)  # fmt: skip
+from engine.protocol.rows import ScheduleRow, WorkflowRow
+from orchctl.client.session import Session, new_request_id, typed
+from orchctl.commands.compiling import compile_file
+from orchctl.commands.kit import (
+    REFUSED,
+    SUCCEEDED,
+    Command,
+    Parser,
+    Place,
+    Words,
+    did_you_mean,
+    nothing_more,
+    yes_option,
+)  # fmt: skip
+from orchctl.commands.output import Output
+from orchctl.text import inert, inert_lines, instant_text
+
+
+def _add_arguments(parser: Parser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a definition, .yaml or .py")
+    parser.add_argument("--paused", action="store_true", help="its schedules wait until `orchctl resume WORKFLOW`")
+
+
+def add(words: Words, place: Place) -> int:
+    definition = encode(compile_file(words.file))
+    with place.session() as session:
+        request = AddWorkflow(request_id=new_request_id(), paused=words.paused)
+        body = session.send_definition(request, definition)
+    if place.out.json:
+        place.out.row(body)
+    else:
+        what = "added" if body.get("changed", True) else "unchanged:"
+        place.out.line(f"{what} {inert(body.get('workflow'))} version {inert(body.get('version'))}")
+    return SUCCEEDED
+
+
+def _remove_arguments(parser: Parser) -> None:
+    parser.add_argument("workflow", metavar="WORKFLOW", help="the name of a workflow that was added")
+    yes_option(parser)
+
+
+def remove(words: Words, place: Place) -> int:
+    with place.session() as session:
+        row, _ = _named(session, words.workflow)
+        question = f"remove {row.workflow}? Its schedules end; runs and logs stay."
+        if not place.out.confirm(question, yes=words.yes):
+            return REFUSED
+        body = session.act(RemoveWorkflow(request_id=new_request_id(), workflow=row.workflow))
+    if place.out.json:
+        place.out.row({"workflow": row.workflow, **body})
+    else:
+        place.out.line(f"removed {inert(row.workflow)}")
+    return SUCCEEDED
+
+
+def _named(session: Session, name: str) -> tuple[WorkflowRow, dict[str, Any]]:
+    maps = session.rows(ListWorkflows()).rows
+    for row, as_sent in zip(typed(maps, WorkflowRow), maps, strict=True):
+        if row.workflow == name:
+            return row, as_sent
+    near = did_you_mean(name, [str(row["workflow"]) for row in maps])
+    raise NotFound(f"no workflow {name!r} was added{near}", "`orchctl workflows` lists them")
+
+
+def _workflows_arguments(parser: Parser) -> None:
+    parser.add_argument("workflow", metavar="NAME", nargs="?", help="show this one in full")
+    parser.add_argument("--definition", action="store_true", help="print the text of NAME's definition")
+
+
+def workflows(words: Words, place: Place) -> int:
+    name: str | None = words.workflow
+    with place.session(read_only=True) as session:
+        if name is None:
+            return _list(session, place.out)
+        row, as_sent = _named(session, name)
+        if words.definition:
+            return _print_definition(session, row, place.out)
+    if place.out.json:
+        place.out.row(as_sent)
+    else:
+        place.out.lines(_details(row, place.out))
+    return SUCCEEDED
+
+
+def _list(session: Session, out: Output) -> int:
+    maps = session.rows(ListWorkflows()).rows
+    if out.json:
+        for row in maps:
+            out.row(row)
+        return SUCCEEDED
+    rows = typed(maps, WorkflowRow)
+    if not rows:
+        out.remark("no workflow was added yet; `orchctl add FILE` adds one")
+        return SUCCEEDED
+    headers = ("WORKFLOW", "TASKS", "NEXT", "LAST", "STATUS", "OWNER")
+    out.table(
+        headers,
+        (
+            (
+                inert(row.workflow),
+                str(row.tasks),
+                ("paused", "paused") if row.paused else instant_text(row.next_at),
+                inert(row.last_run),
+                ("faulty file", "red") if row.fault else (inert(row.last_status), row.last_status or ""),
+                inert(row.owner),
+            )
+            for row in rows
+        ),
+        right="TASKS",
+    )
+    return SUCCEEDED
+
+
+def _details(row: WorkflowRow, out: Output) -> list[str]:
+    facts = [
+        ("version", inert(row.version)),
+        ("tasks", str(row.tasks)),
+        ("description", inert(row.description)),
+        ("owner", inert(row.owner)),
+        ("tags", inert(", ".join(row.tags))),
+        ("file", inert(row.file)),
+        ("schedules", inert("; ".join(row.schedules))),
+        ("next", "paused" if row.paused else instant_text(row.next_at)),
+        ("last run", " ".join(inert(part) for part in (row.last_run, row.last_status) if part)),
+        ("added", instant_text(row.added_at)),
+        ("fault", inert(row.fault)),
+    ]
+    lines = [out.paint(inert(row.workflow), "bold")]
+    lines += [f"  {name:<12} {value}" for name, value in facts if value]
+    for param in row.params:
+        default = f" = {inert(param['default'])}" if param.get("default") is not None else ""
+        lines.append(f"  param        {inert(param.get('name'))}: {inert(param.get('type', 'string'))}{default}")
+    return lines
+
+
+def _print_definition(session: Session, row: WorkflowRow, out: Output) -> int:
+    found = session.ask(GetWorkflow(workflow=row.workflow), Definition)
+    if out.json:
+        names = ("workflow", "version", "file", "text", "truncated")
+        out.row({name: getattr(found, name) for name in names})
+        return SUCCEEDED
+    out.line(inert_lines(found.text.rstrip("\n")))
+    if found.truncated:
+        out.remark("the text was cut off: it is too long to be shown whole")
+    return SUCCEEDED
+
+
+def schedules(words: Words, place: Place) -> int:
+    out = place.out
+    with place.session(read_only=True) as session:
+        maps = session.rows(ListSchedules()).rows
+    if out.json:
+        for row in maps:
+            out.row(row)
+        return SUCCEEDED
+    rows = typed(maps, ScheduleRow)
+    if not rows:
+        out.remark("no workflow that was added has a schedule")
+        return SUCCEEDED
+    headers = ("WORKFLOW", "SCHEDULE", "TIMEZONE", "NEXT", "LAST", "RUN", "CATCH UP", "IF RUNNING")
+    out.table(
+        headers,
+        (
+            (
+                inert(row.workflow),
+                inert(row.schedule),
+                inert(row.timezone),
+                ("paused", "paused") if row.paused else instant_text(row.next_at),
+                instant_text(row.last_at),
+                inert(row.last_run),
+                inert(row.catch_up),
+                inert(row.if_running),
+            )
+            for row in rows
+        ),
+    )
+    return SUCCEEDED
+
+
+COMMANDS = {
+    "add": Command(
+        add,
+        _add_arguments,
+        ("orchctl add orders.yaml", "orchctl add orders.yaml --paused"),
+        "Adding a file again makes its text the current version; runs keep the version they began with.",
+    ),
+    "remove": Command(remove, _remove_arguments, ("orchctl remove orders", "orchctl remove orders --yes")),
+    "workflows": Command(
+        workflows,
+        _workflows_arguments,
+        ("orchctl workflows", "orchctl workflows orders", "orchctl workflows orders --definition"),
+    ),
+    "schedules": Command(schedules, nothing_more, ("orchctl schedules", "orchctl schedules --json")),
+}

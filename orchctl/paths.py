@@ -1,0 +1,82 @@
+"""Where one engine's things are. One folder, the *home*, holds state, sockets, logs and configuration, so
+that two engines never meet and a backup knows what to take. `ORCHCTL_HOME` names it; without, it lies in the
+user's state folder.
+
+A Unix socket's address holds at most 107 bytes. A longer path is reached through a descriptor of its folder.
+"""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+ADDRESS_BYTES_MAX = 107
+
+
+class Home:
+    """The folder of one engine and the names within it. Nothing is made or read here; all paths are absolute."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.toml"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def run_dir(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def socket(self) -> Path:
+        return self.run_dir / "engine.sock"
+
+    @property
+    def engine_log(self) -> Path:
+        return self.root / "engine.log"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "engine.lock"
+
+    @property
+    def workflows(self) -> Path:
+        return self.root / "workflows"
+
+    def make(self) -> None:
+        """Make the folder, private to the user. Raises OSError."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def find_home(option: str | None = None) -> Home:
+    """The home that `--home`, else `ORCHCTL_HOME`, else `XDG_STATE_HOME`, else the user's home folder says."""
+    chosen = option or os.environ.get("ORCHCTL_HOME")
+    if chosen:
+        return Home(Path(os.path.abspath(os.path.expanduser(chosen))))
+    state = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(state):  # the XDG rules say to ignore a relative one
+        state = os.path.expanduser("~/.local/state")
+    return Home(Path(os.path.abspath(state)) / "orchctl")
+
+
+@contextmanager
+def socket_address(path: Path) -> Generator[str]:
+    """An address for the socket at `path`, valid within the `with`. Raises OSError when its folder is not
+    there.
+    """
+    if len(os.fsencode(path)) <= ADDRESS_BYTES_MAX:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
