@@ -1,0 +1,166 @@
+"""The loop that can be read aloud: take the waiting events as one batch, step, commit, perform the effects, publish.
+
+While a batch is on its way to disk new events gather for the next one, so that a busy engine commits large batches and
+an idle one commits at once. Readers of the state hold `settled`: between step and commit the state is ahead of the disk,
+and nobody may see that.
+"""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import trio
+
+from engine.core.changes import AuditEntry, Changes
+from engine.core.effects import AcknowledgeExit, Answer, AnyEffect, StartAttempt, StopAttempt
+from engine.core.events import ClockAdvanced, External
+from engine.core.machine import Machine
+from engine.core.state import RunState
+from engine.daemon.clock import EngineClock
+
+BATCH_EVENTS_MAX = 4_096
+FINISHED_RUNS_KEPT = 32
+FINISHED_ROWS_KEPT = 50_000
+
+
+class World(Protocol):
+    """The processes: the part of the executor that the loop gives orders to."""
+
+    def start(self, orders: Sequence[StartAttempt]) -> None: ...
+    def stop(self, orders: Sequence[StopAttempt]) -> None: ...
+    def acknowledge(self, attempts: Sequence[int]) -> None: ...
+
+
+class Audience(Protocol):
+    """Those who wait for answers and watch: the part of the server that the loop tells."""
+
+    def answer(self, effect: Answer) -> None: ...
+    def publish(self, changes: Changes) -> None: ...
+
+
+class Loop:
+    """Owns the machine. `commit` makes the changes of a batch durable and raises where it cannot."""
+
+    def __init__(
+        self, machine: Machine, clock: EngineClock, commit: Callable[[Changes], Awaitable[None]],
+        load_run: Callable[[int], Awaitable[RunState | None]],
+    ) -> None:  # fmt: skip
+        self.machine = machine
+        self.clock = clock
+        self.settled = trio.Lock()
+        self.world: World | None = None
+        self.audience: Audience | None = None
+        self._commit = commit
+        self._load_run = load_run
+        self._waiting: list[External] = []
+        self._wake = trio.Event()
+        self._audit: list[AuditEntry] = []
+        self._finished: OrderedDict[int, int] = OrderedDict()
+        """Finished runs still in memory, the longest unused first, with their rows."""
+
+    def post(self, events: Sequence[External]) -> None:
+        """Hand in facts. Never blocks."""
+        self._waiting.extend(events)
+        self._wake.set()
+
+    def note_audit(self, entry: AuditEntry) -> None:
+        """Have a line of the audit written with the next batch."""
+        self._audit.append(entry)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """For ever. Raises what `commit` raises: then nothing of the batch was answered or performed."""
+        while True:
+            await self._wait()
+            await self.turn()
+
+    async def turn(self) -> None:
+        """One batch, whatever waits."""
+        batch, self._waiting = self._waiting[:BATCH_EVENTS_MAX], self._waiting[BATCH_EVENTS_MAX:]
+        if not self._waiting:
+            self._wake = trio.Event()
+        if self._clock_is_due():
+            batch.append(ClockAdvanced())
+        if not batch and not self._audit:
+            return
+        async with self.settled:
+            await self._bring_back(batch)
+            changes = self.machine.step(batch, self.clock.now_ns(), self.clock.wall_ns())
+            changes.audit += self._audit
+            self._audit = []
+            if not changes.empty:
+                await self._commit(changes)
+        self._perform(changes.effects)
+        if self.audience is not None:
+            self.audience.publish(changes)
+        self._let_go(changes)
+
+    async def _wait(self) -> None:
+        """Until events wait or the clock is due."""
+        if self._waiting or self._audit:
+            await trio.lowlevel.checkpoint()
+            return
+        with trio.move_on_after(self._seconds_to_next()):
+            await self._wake.wait()
+
+    def _seconds_to_next(self) -> float:
+        delay_due, wall_due = self.machine.next_due()
+        waits = [3600.0]
+        if delay_due:
+            waits.append((delay_due - self.clock.now_ns()) / 1e9)
+        if wall_due:  # the wall clock may be set at any time, so it is looked at again within a few seconds
+            waits.append(min((wall_due - self.clock.wall_ns()) / 1e9, 5.0))
+        return max(min(waits), 0.0)
+
+    def _clock_is_due(self) -> bool:
+        delay_due, wall_due = self.machine.next_due()
+        return bool(
+            (delay_due and delay_due <= self.clock.now_ns()) or (wall_due and wall_due <= self.clock.wall_ns())
+        )
+
+    async def _bring_back(self, batch: Sequence[External]) -> None:
+        """Load the finished runs that the batch speaks of."""
+        for event in batch:
+            number = getattr(event, "run", 0)
+            if isinstance(number, int) and number and number not in self.machine.state.runs:
+                run = await self._load_run(number)
+                if run is not None:
+                    self.machine.install_run(run)
+                    self._keep_finished(run)
+
+    def _perform(self, effects: Sequence[AnyEffect]) -> None:
+        starts: list[StartAttempt] = []
+        stops: list[StopAttempt] = []
+        ends: list[int] = []
+        for effect in effects:
+            if isinstance(effect, StartAttempt):
+                starts.append(effect)
+            elif isinstance(effect, AcknowledgeExit):
+                ends.append(effect.attempt)
+            elif isinstance(effect, StopAttempt):
+                stops.append(effect)
+            elif self.audience is not None:
+                self.audience.answer(effect)
+        if self.world is not None:
+            if ends:
+                self.world.acknowledge(ends)
+            if starts:
+                self.world.start(starts)
+            if stops:
+                self.world.stop(stops)
+
+    def _let_go(self, changes: Changes) -> None:
+        """Keep the newest finished runs in memory, within bounds, for those who look at them right after."""
+        for number in changes.finished_runs:
+            run = self.machine.state.runs.get(number)
+            if run is not None:
+                self._keep_finished(run)
+
+    def _keep_finished(self, run: RunState) -> None:
+        self._finished[run.run] = len(run.status)
+        self._finished.move_to_end(run.run)
+        while len(self._finished) > 1 and (
+            len(self._finished) > FINISHED_RUNS_KEPT or sum(self._finished.values()) > FINISHED_ROWS_KEPT
+        ):
+            number, _ = self._finished.popitem(last=False)
+            self.machine.forget_run(number)

@@ -1,0 +1,151 @@
+"""What the server asks of the daemon: the other rooms behind one door."""
+
+import os
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from engine.core.changes import AuditEntry
+from engine.core.events import External, LogSlice, RunRequested
+from engine.core.explain import Explainer
+from engine.core.state import Attempt
+from engine.daemon.catalogue import Catalogue
+from engine.daemon.folders import Folders
+from engine.daemon.loop import Loop
+from engine.execution.executor import Executor
+from engine.execution.places import log_path
+from engine.model.errors import Unavailable
+from engine.model.instants import to_text
+from engine.model.workflow import Python
+from engine.protocol.messages import PROTOCOL
+from engine.protocol.rows import EngineRow
+from engine.server.ports import HostUse, Installed
+
+HOST_FRESH_S = 2.0
+
+
+class DaemonWorld:
+    """Implements `server.ports.World`. `backup` and `collect` are the store's; `on_stop` begins the end."""
+
+    def __init__(
+        self, *, home: Path, loop: Loop, catalogue: Catalogue, executor: Executor, folders: Folders,
+        backup: Callable[[str], Awaitable[dict[str, Any]]], collect: Callable[[bool], Awaitable[dict[str, Any]]],
+        store_bytes: Callable[[], int], on_stop: Callable[[bool, bool], None],
+    ) -> None:  # fmt: skip
+        self._home = home
+        self._loop = loop
+        self._catalogue = catalogue
+        self._executor = executor
+        self._folders = folders
+        self._backup = backup
+        self._collect = collect
+        self._store_bytes = store_bytes
+        self._on_stop = on_stop
+        self._started_ns = loop.clock.now_ns()
+        self._host = HostUse()
+        self._host_wanted = 0.0
+        self._disk_free = 0
+        self._disk_seen = 0.0
+        self.stopping = False
+        self.problems: list[str] = []
+
+    def settled(self) -> bool:
+        """Whether no batch is on its way to disk."""
+        return not self._loop.settled.locked()
+
+    async def submit(self, event: External) -> None:
+        """Hand an event to the loop."""
+        if self.stopping and isinstance(event, RunRequested):
+            raise Unavailable("the engine is stopping", "try again when it runs again")
+        self._loop.post([event])
+
+    async def install_workflow(self, data: bytes) -> Installed:
+        """Check a definition and make its plan known."""
+        plan = await self._catalogue.install(data)
+        return Installed(plan.workflow.name, plan.version)
+
+    def fault_of(self, workflow: str) -> str:
+        """Why the newest text of a workflow's file was not taken."""
+        entry = self._loop.machine.state.workflows.get(workflow)
+        if entry is None:
+            return ""
+        plan = self._loop.machine.state.plans.get(entry.version)
+        return self._folders.faults.get(plan.workflow.source.file, "") if plan else ""
+
+    def engine_row(self) -> EngineRow:
+        """The engine as it is now."""
+        state = self._loop.machine.state
+        processes = self._executor.processes()
+        counts: dict[str, int] = {}
+        for run in state.runs.values():
+            if not run.header.status.finished:
+                name = run.header.status.text
+                counts[name] = counts.get(name, 0) + 1
+        condition = "stopping" if self.stopping else "read_only" if state.meta.read_only else "serving"
+        return EngineRow(
+            pid=os.getpid(), state=condition, revision=state.meta.revision, version=version("orchctl"),
+            protocol=PROTOCOL, instance=f"{state.meta.instance:016x}", epoch=state.meta.epoch,
+            started_at=to_text(self._started_ns), home=str(self._home), socket=str(self._home / "run" / "engine.sock"),
+            keeper=processes["keeper"] or None, launchers=[pid for pid in processes["launchers"] if pid],
+            workers=processes["workers"], meter=processes["meter"] or None, runs=counts, attempts=len(state.attempts),
+            disk_free=self._free(), store_bytes=self._store_bytes(), problems=self._problems(),
+        )  # fmt: skip
+
+    def _free(self) -> int:
+        if time.monotonic() - self._disk_seen > HOST_FRESH_S:
+            self._disk_seen = time.monotonic()
+            self._disk_free = shutil.disk_usage(self._home).free
+        return self._disk_free
+
+    def _problems(self) -> list[str]:
+        faults = [f"{file}: {fault.splitlines()[0]}" for file, fault in self._folders.faults.items()]
+        return [*self.problems, *faults][:20]
+
+    def host_use(self) -> HostUse:
+        """The newest sample; asking keeps samples coming."""
+        self._host_wanted = time.monotonic()
+        return self._host
+
+    async def sample_host(self) -> None:
+        """Ask the meter, if anybody has looked lately."""
+        if time.monotonic() - self._host_wanted > 2 * HOST_FRESH_S:
+            return
+        use = await self._executor.host_use()
+        if use is None:
+            self._host = HostUse()
+            return
+        rss = await self._executor.memory_of(sorted(self._loop.machine.state.attempts)[:100])
+        cpus = use["cpu_percent"] / 100 * (os.cpu_count() or 1)
+        self._host = HostUse(cpus, use["memory_available"], use["load"], rss)
+
+    def explainer(self) -> Explainer:
+        """For the state as it is now."""
+        return Explainer(self._loop.machine.cx)
+
+    def log_of(self, attempt: Attempt) -> LogSlice:
+        """Where a live attempt writes. A worker's slice is known only when its attempt has ended."""
+        run = self._loop.machine.state.runs[attempt.run]
+        task = run.plan.tasks[attempt.task]
+        if isinstance(task.action, Python) and not task.action.isolate and not attempt.log.path:
+            return LogSlice()
+        return LogSlice(log_path(attempt.run, task.name, attempt.index, attempt.number))
+
+    def audit(self, entry: AuditEntry) -> None:
+        """Write down something that no event stands for."""
+        self._loop.note_audit(entry)
+
+    async def backup(self, folder: str) -> dict[str, Any]:
+        """Copy the state into a new folder."""
+        return await self._backup(folder)
+
+    async def collect_garbage(self, *, dry_run: bool) -> dict[str, Any]:
+        """Apply retention now."""
+        return await self._collect(dry_run)
+
+    def stop(self, *, kill: bool, drain: bool) -> None:
+        """Begin to stop the engine."""
+        self.stopping = True
+        self._on_stop(kill, drain)
