@@ -29,6 +29,7 @@ from engine.model.status import Outcome, OutcomeKind
 
 _ORDERS_A_FRAME = 500
 _METER_S = 2.0
+_METER_AGAIN_S = 0.05
 _SHUTDOWN_S = 30.0
 
 
@@ -82,6 +83,14 @@ class Executor:
         expects to be ordered or running. What runs and is not expected is killed. Raises link.Refused when a newer
         engine has the launchers, OSError when no keeper can be started.
         """
+        try:
+            return await self._connect(expected)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self.aclose()
+            raise
+
+    async def _connect(self, expected: set[int]) -> list[AttemptEvent]:
         for slot in await self._keeper.connect():
             self._links[slot] = Link(self._places, slot, self._instance, self._epoch)
         welcomes: dict[int, Welcome] = {}
@@ -92,7 +101,6 @@ class Executor:
         async with trio.open_nursery() as nursery:
             for link in self._links.values():
                 nursery.start_soon(open_one, link)
-        events: list[AttemptEvent] = []
         for slot, welcome in welcomes.items():
             link = self._links[slot]
             for number in (*welcome["held"], *(entry[0] for entry in welcome["running"])):
@@ -101,15 +109,13 @@ class Executor:
             for found in welcome["exits"]:
                 if found["a"] in expected:
                     self._add(found["a"], _Live(None, link))
-        unknown = expected - self._live.keys()
+        events = self._unknown(expected - self._live.keys())
         for slot, welcome in welcomes.items():
             events += self._compare(self._links[slot], welcome)
-        events += self._unknown(unknown)
         return events
 
     def _unknown(self, numbers: set[int]) -> list[AttemptEvent]:
         damaged = [str(link.slot) for link in self._links.values() if link.damaged]
-        self._settle()
         if not damaged:
             return [AttemptNeverStarted(number, "no launcher had begun it") for number in sorted(numbers)]
         why = f"the spool of launcher {', '.join(damaged)} is damaged"
@@ -335,9 +341,7 @@ class Executor:
 
     async def _exchange(self, message: wire.Message) -> wire.Message:
         if self._meter is None:
-            sock = wire.connect(self._places.socket("meter"))
-            sock.setblocking(False)
-            self._meter = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+            self._meter = await self._connect_meter()
         await self._meter.send_all(wire.pack(message))
         inbox = wire.Inbox()
         while data := await self._meter.receive_some(65536):
@@ -345,6 +349,17 @@ class Executor:
             if answers:
                 return answers[0]
         raise ConnectionResetError("the meter closed the connection")
+
+    async def _connect_meter(self) -> trio.SocketStream:
+        """A meter that is just being started or replaced is waited for."""
+        while True:
+            try:
+                sock = wire.connect(self._places.socket("meter"))
+            except OSError:
+                await trio.sleep(_METER_AGAIN_S)
+                continue
+            sock.setblocking(False)
+            return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
 
     async def shutdown(self, kill: bool) -> bool:
         """End keeper, launchers, workers and meter; with `kill` also what runs. False when attempts still run."""

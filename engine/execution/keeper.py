@@ -64,14 +64,13 @@ class Keeper:
         self._compiled = 0
         self._leaving: Peer | None = None
         loop.on_child(self._reap)
-        self._meter = self._care("meter", -1)
+        self._meter = self._charges["meter"] = Charge("meter", -1)
         for slot in sorted({*range(launchers), *places.slots()}):
-            self._care(f"launcher-{slot}", slot)
-
-    def _care(self, name: str, slot: int) -> Charge:
-        charge = self._charges[name] = Charge(name, slot)
-        self._clean_up(charge)
-        return charge
+            self._charges[f"launcher-{slot}"] = Charge(f"launcher-{slot}", slot)
+        found = [self._adopt(charge) for charge in self._charges.values()]
+        for charge, lives in zip(list(self._charges.values()), found, strict=True):
+            if not lives:
+                self._clean_up(charge)
 
     # --- messages -------------------------------------------------------------------------------------------------
 
@@ -95,7 +94,8 @@ class Keeper:
         self._instance = instance
         for slot in range(launchers):
             if f"launcher-{slot}" not in self._charges:
-                self._care(f"launcher-{slot}", slot)
+                charge = self._charges[f"launcher-{slot}"] = Charge(f"launcher-{slot}", slot)
+                self._clean_up(charge)
         self._listeners.add(peer)
         peer.send(["status", self._status()])
 
@@ -315,6 +315,7 @@ def main(words: list[str]) -> NoReturn:
     places = Places(Path(words[0]), Path(words[1]), Path(words[2]))
     places.prepare()
     os.chdir("/")
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     lock = take_lock(places.lock("keeper"))
     become_subreaper()
     loop = Loop()

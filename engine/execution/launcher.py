@@ -105,7 +105,7 @@ class Launcher:
             peer.send(["refused", f"epoch {epoch} is older than {self.epoch}"])
             peer.close()
             return
-        previous, self.engine = self.engine, peer
+        previous, self.engine = self.engine, None
         if previous is not None and previous is not peer:
             previous.close()
         self.epoch = epoch
@@ -132,6 +132,8 @@ class Launcher:
         self._welcome(peer)
 
     def _welcome(self, peer: Peer) -> None:
+        """From here on this engine is told everything."""
+        self.engine = peer
         self._save_ends()
         self._facts.clear()
         running = [[one.number, one.tree_pid, *self._start_of(one)] for one in self.attempts.values() if one.tree_pid]
@@ -241,11 +243,11 @@ class Launcher:
             with contextlib.suppress(OSError, ValueError):
                 resource.prlimit(pid, resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
 
-    def begun(self, attempt: Attempt, pid: int) -> None:
+    def begun(self, attempt: Attempt, pid: int, ticks: int = 0) -> None:
         """The attempt runs now: its limits count from here."""
         order = attempt.order
         attempt.tree_pid = pid
-        order["ticks"], order["at"] = proc.start_ticks(pid), time.time_ns()
+        order["ticks"], order["at"] = ticks or proc.start_ticks(pid), time.time_ns()
         self._facts.append(["started", attempt.number, order["at"], pid, order["ticks"]])
         if order["wall_ns"]:
             attempt.wall_timer = self.loop.later(order["wall_ns"] / 1e9, lambda: self._wall_is_over(attempt))
