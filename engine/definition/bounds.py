@@ -1,0 +1,203 @@
+"""The bounds of every value of a workflow that came over the wire. What the parser makes is within them already."""
+
+import re
+from collections.abc import Iterable
+from typing import Any, cast
+
+import msgspec
+
+from engine.definition.complaints import Complaints, Path, shown
+from engine.definition.fields import (
+    DURATION_MAX_NS,
+    ENV_NAME_PATTERN,
+    GROW,
+    PRIORITY_MAX,
+    PROCESSES_MAX,
+    RETRY_LIMIT_MAX,
+    RETRY_ON,
+    SLOTS_MAX,
+    TASKS_MAX,
+)
+from engine.definition.kinds import NAME_HINT, text_fault
+from engine.expressions.params import param_value
+from engine.expressions.values import json_fault
+from engine.model.errors import ValueFault
+from engine.model.ids import is_name
+from engine.model.resources import Claim
+from engine.model.workflow import (
+    DEFINITION_BYTES_MAX,
+    RETRY_DELAY_MAX_NS,
+    ROWS_MAX,
+    SCHEDULE_INTERVAL_MIN_NS,
+    Command,
+    Param,
+    Policy,
+    Retry,
+    Shell,
+    Task,
+    Workflow,
+)
+
+_SCHEDULES_MAX = 100
+_PARAMS_MAX = 1_000
+_ENV_NAME = re.compile(ENV_NAME_PATTERN)
+_NUMBER_MAX = 2**62
+
+
+class _Bounds:
+    """Complains about one value at a time."""
+
+    def __init__(self, complaints: Complaints) -> None:
+        self._complaints = complaints
+
+    def true(self, fact: bool, path: Path, message: str, hint: str = "") -> None:
+        if not fact:
+            self._complaints.add(path, message, hint)
+
+    def complain(self, path: Path, message: str, hint: str) -> None:
+        self._complaints.add(path, message, hint)
+
+    def number(self, value: float, least: float, most: float, path: Path) -> None:
+        self.true(least <= value <= most, path, f"{value} is not between {least} and {most}")
+
+    def name(self, text: str, path: Path) -> None:
+        self.true(is_name(text), path, f"{shown(text)!r} is not a name", NAME_HINT)
+
+    def texts(self, texts: Iterable[str], path: Path, *, lines: bool = False) -> None:
+        for text in texts:
+            fault = text_fault(text, lines=lines)
+            if fault:
+                self._complaints.add(path, fault)
+
+    def json(self, value: Any, path: Path) -> None:
+        fault = json_fault(value)
+        if fault:
+            self._complaints.add(path, f"the value cannot be used: {fault}")
+
+
+def check_bounds(workflow: Workflow, complaints: Complaints) -> bool:
+    """Complain about values out of bounds; whether it is safe to look at what the workflow means."""
+    bounds = _Bounds(complaints)
+    bounds.name(workflow.name, ("name",))
+    bounds.true(1 <= len(workflow.tasks) <= TASKS_MAX, ("tasks",), f"a workflow has between 1 and {TASKS_MAX} tasks")
+    bounds.texts((workflow.description, workflow.owner, *workflow.tags), ())
+    source = workflow.source
+    bounds.true(source.folder.startswith("/"), (), "the workflow's folder is not an absolute path")
+    bounds.texts((source.file, source.folder), ())
+    bounds.true(len(source.text) <= DEFINITION_BYTES_MAX, (), "the definition's text is too long")
+    for name, slots in workflow.pools:
+        bounds.name(name, ("pools", name))
+        bounds.number(slots, 1, SLOTS_MAX, ("pools", name))
+    _unique((name for name, _ in workflow.pools), "pools", bounds)
+    _unique((param.name for param in workflow.params), "params", bounds)
+    bounds.true(len(workflow.params) <= _PARAMS_MAX, ("params",), f"a workflow has at most {_PARAMS_MAX} parameters")
+    for param in workflow.params:
+        _check_param(param, bounds)
+    bounds.true(len(workflow.schedules) <= _SCHEDULES_MAX, ("schedule",), f"at most {_SCHEDULES_MAX} schedules")
+    for schedule in workflow.schedules:
+        if schedule.interval_ns:
+            bounds.number(schedule.interval_ns, SCHEDULE_INTERVAL_MIN_NS, DURATION_MAX_NS, ("schedule", "every"))
+        bounds.number(schedule.anchor_ns, -_NUMBER_MAX, _NUMBER_MAX, ("schedule", "anchor"))
+    bounds.true(1 <= len(workflow.policies) <= TASKS_MAX, (), "a workflow has at least one policy")
+    for policy in workflow.policies:
+        _check_policy(policy, bounds)
+    for task in workflow.tasks:
+        _check_task(task, len(workflow.policies), bounds)
+    return not complaints
+
+
+def _unique(names: Iterable[str], key: str, bounds: _Bounds) -> None:
+    seen: set[str] = set()
+    for name in names:
+        bounds.true(name not in seen, (key, name), f"{shown(name)} is there twice")
+        seen.add(name)
+
+
+def _check_param(param: Param, bounds: _Bounds) -> None:
+    path: Path = ("params", param.name)
+    bounds.name(param.name, path)
+    bounds.texts((param.description,), path)
+    values = list(param.choices)
+    if param.default is not msgspec.UNSET and not (isinstance(param.default, str) and "{{" in param.default):
+        values.append(param.default)
+    for value in values:
+        try:
+            fault = json_fault(value)
+            bounds.true(not fault, path, f"the value cannot be used: {fault}")
+            if not fault:
+                param_value(param.type, value)
+        except ValueFault as refused:
+            bounds.complain(path, refused.sentence, refused.hint)
+
+
+def _check_policy(policy: Policy, bounds: _Bounds) -> None:
+    quota, stop = policy.quota, policy.stop
+    _check_claim(policy.claim, bounds)
+    _check_retry(policy.retry, bounds)
+    bounds.number(quota.wall_ns, 0, DURATION_MAX_NS, ("quota", "wall"))
+    bounds.number(quota.memory_bytes, 0, _NUMBER_MAX, ("quota", "memory"))
+    bounds.number(quota.processes, 0, PROCESSES_MAX, ("quota", "processes"))
+    bounds.number(quota.log_bytes, 0, _NUMBER_MAX, ("quota", "log"))
+    bounds.number(stop.signal, 1, 64, ("stop", "signal"))
+    bounds.number(stop.grace_ns, 0, DURATION_MAX_NS, ("stop", "grace"))
+    bounds.number(policy.priority, -PRIORITY_MAX, PRIORITY_MAX, ("priority",))
+    bounds.texts((policy.dir, *policy.pass_env), ("dir",))
+    for name, text in policy.env:
+        known = _ENV_NAME.fullmatch(name) is not None and not name.startswith("ORCHCTL_")
+        bounds.true(known, ("env", name), "this is no name of an environment variable that may be set")
+        bounds.texts((text,), ("env", name), lines=True)
+
+
+def _check_claim(claim: Claim, bounds: _Bounds) -> None:
+    bounds.number(claim.cpu_milli, 0, 10**8, ("claim", "cpu"))
+    bounds.number(claim.memory_bytes, 0, _NUMBER_MAX, ("claim", "memory"))
+    names = [name for name, _ in claim.pools]
+    bounds.true(names == sorted(set(names)), ("claim", "pools"), "the pools of a claim are sorted and there once")
+    for name, slots in claim.pools:
+        bounds.name(name, ("claim", "pools"))
+        bounds.number(slots, 1, SLOTS_MAX, ("claim", "pools", name))
+
+
+def _check_retry(retry: Retry, bounds: _Bounds) -> None:
+    bounds.number(retry.limit, 0, RETRY_LIMIT_MAX, ("retry", "limit"))
+    bounds.number(retry.delay_ns, 0, RETRY_DELAY_MAX_NS, ("retry", "delay"))
+    bounds.number(retry.max_delay_ns, 0, RETRY_DELAY_MAX_NS, ("retry", "max_delay"))
+    bounds.number(retry.backoff, 1, 100, ("retry", "backoff"))
+    bounds.true(set(retry.on) <= set(RETRY_ON), ("retry", "on"), f"one of {', '.join(RETRY_ON)} is expected")
+    for code in retry.exit_codes:
+        bounds.number(code, 0, 255, ("retry", "exit_codes"))
+    bounds.texts(retry.exceptions, ("retry", "exceptions"))
+    for name, factor in retry.grow:
+        bounds.true(name in GROW, ("retry", "grow"), f"one of {', '.join(GROW)} is expected")
+        bounds.number(factor, 1, 100, ("retry", "grow", name))
+
+
+def _check_task(task: Task, policies: int, bounds: _Bounds) -> None:
+    path: Path = ("tasks", task.name)
+    bounds.name(task.name, path)
+    bounds.true(0 <= task.policy < policies, path, "the task refers to no policy")
+    bounds.number(task.max_parallel, 0, ROWS_MAX, (*path, "max_parallel"))
+    bounds.number(task.tolerate, 0, ROWS_MAX, (*path, "tolerate"))
+    bounds.number(task.tolerate_percent, 0, 100, (*path, "tolerate"))
+    bounds.texts((task.when, task.description, task.owner, *task.tags, *task.outputs), path)
+    _check_action(task, path, bounds)
+    if isinstance(task.for_each, list):
+        items = cast("list[Any]", task.for_each)
+        bounds.true(len(items) <= ROWS_MAX, (*path, "for_each"), f"a `for_each` has at most {ROWS_MAX} items")
+        bounds.json(items, (*path, "for_each"))
+    elif task.for_each is not None:
+        is_text = isinstance(task.for_each, str)
+        bounds.true(is_text, (*path, "for_each"), "a list, or one {{ }} that gives a list, is expected")
+
+
+def _check_action(task: Task, path: Path, bounds: _Bounds) -> None:
+    action = task.action
+    if isinstance(action, Command):
+        bounds.true(bool(action.argv) and bool(action.argv[0]), (*path, "run"), "there is no command")
+        bounds.texts(action.argv, (*path, "run"), lines=True)
+    elif isinstance(action, Shell):
+        bounds.true(bool(action.script), (*path, "run"), "there is no command")
+        bounds.texts((action.script,), (*path, "run"), lines=True)
+    else:
+        bounds.texts((action.target, action.interpreter), (*path, "python"))
+        bounds.json(action.args, (*path, "args"))

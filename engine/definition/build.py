@@ -1,0 +1,201 @@
+"""From a document's plain values to a Workflow. Everything that can be read is read, so that all faults are
+found.
+
+Policies that are equal are one object: a hundred thousand tasks with the same claim refer to it by its index.
+"""
+
+import re
+from typing import Any, cast
+
+import msgspec
+
+from engine.definition.commands import command_of
+from engine.definition.complaints import Complaints, did_you_mean, shown
+from engine.definition.fields import HEAD, POLICY, TASK, TASKS_MAX, as_text
+from engine.definition.kinds import NAME_HINT, unwritten
+from engine.expressions.params import param_value
+from engine.model.errors import ValueFault
+from engine.model.ids import is_name
+from engine.model.workflow import (
+    Action,
+    Command,
+    Need,
+    Param,
+    Policy,
+    Python,
+    Schedule,
+    Shell,
+    Source,
+    Task,
+    Workflow,
+)
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_NOTHING = Command(("true",))
+_ACTIONS = ("run", "shell", "python")
+_ONLY_PYTHON = ("args", "interpreter", "isolate")
+_TASK_PLAIN = (
+    "when", "for_each", "max_parallel", "outputs", "setup", "teardown_for", "owner", "tags", "description",
+)  # fmt: skip
+_RECORDS = ("retry", "claim", "quota", "stop")
+
+
+def build(document: Any, complaints: Complaints, source: Source, name: str) -> Workflow:
+    """The workflow of a document; `name` is used where it has none. To be used only without complaints."""
+    if not isinstance(document, dict):
+        complaints.add((), "a workflow is a map with at least `tasks:`")
+        return Workflow(name, ())
+    given = cast("dict[str, Any]", document)
+    head = {key: value for key, value in given.items() if key != "tasks"}
+    _complain_of_keys(head, complaints)
+    read = HEAD.read_map({key: value for key, value in head.items() if key in HEAD.fields}, (), complaints)
+    if "name" not in head and not is_name(name):
+        complaints.add((), f"the file's name {shown(name)!r} cannot name the workflow: add `name:`", NAME_HINT)
+    policies = _Policies(read.pop("defaults", {}))
+    tasks = _tasks(given.get("tasks"), policies, complaints)
+    return Workflow(
+        name=read.pop("name", name),
+        tasks=tasks,
+        policies=tuple(policies.all),
+        params=tuple(_param(key, value, complaints) for key, value in read.pop("params", ())),
+        schedules=tuple(_schedule(value) for value in read.pop("schedules", ())),
+        source=source,
+        **read,
+    )
+
+
+def _complain_of_keys(head: dict[str, Any], complaints: Complaints) -> None:
+    known = [*HEAD.fields, "tasks"]
+    for key in head:
+        if key not in HEAD.fields:
+            hint = "it belongs to a task" if key in TASK.fields else f"known: {', '.join(known)}"
+            complaints.add((key,), f"the key {shown(key)} is not known here", did_you_mean(key, known, hint))
+
+
+def _schedule(given: dict[str, Any]) -> Schedule:
+    values = dict(given)
+    values |= values.pop("dst", {})
+    return Schedule(**values)
+
+
+def _param(name: str, given: dict[str, Any], complaints: Complaints) -> Param:
+    values = dict(given)
+    default = values.get("default", msgspec.UNSET)
+    kind = values.setdefault("type", _type_of(default))
+    if default is not msgspec.UNSET:
+        default = values["default"] = as_text(default) if kind == "string" else unwritten(default)
+    if default is not msgspec.UNSET and not (isinstance(default, str) and "{{" in default):
+        try:
+            values["default"] = param_value(kind, default)
+        except ValueFault as fault:
+            complaints.add(("params", name), f"the default does not fit: {fault.sentence}", fault.hint)
+    choices: list[Any] = []
+    for index, choice in enumerate(values.pop("choices", ())):
+        try:
+            choices.append(param_value(kind, choice))
+        except ValueFault as fault:
+            complaints.add(("params", name, "choices", index), fault.sentence, fault.hint)
+    return Param(name=name, choices=tuple(choices), **values)
+
+
+def _type_of(default: Any) -> str:
+    """The type that a parameter has by its default when it names none."""
+    if isinstance(default, bool):
+        return "boolean"
+    if isinstance(default, int):
+        return "integer"
+    if isinstance(default, float):
+        return "number"
+    if isinstance(default, list):
+        return "list"
+    if isinstance(default, dict):
+        return "map"
+    return "date" if isinstance(default, str) and _DATE.fullmatch(default) else "string"
+
+
+class _Policies:
+    """The distinct policies of a workflow; the first is that of its defaults."""
+
+    def __init__(self, defaults: dict[str, Any]) -> None:
+        base = self._changed(Policy(), defaults)
+        self.all = [base]
+        self._index = {base: 0}
+
+    def index_of(self, given: dict[str, Any]) -> int:
+        """The index of the defaults with what a task changes, field by field."""
+        policy = self._changed(self.all[0], given)
+        index = self._index.setdefault(policy, len(self.all))
+        if index == len(self.all):
+            self.all.append(policy)
+        return index
+
+    @staticmethod
+    def _changed(base: Policy, given: dict[str, Any]) -> Policy:
+        changes = dict(given)
+        for key in _RECORDS:
+            if key in changes:
+                changes[key] = msgspec.structs.replace(getattr(base, key), **changes[key])
+        if "env" in changes and base.env:
+            changes["env"] = tuple(sorted((dict(base.env) | dict(changes["env"])).items()))
+        return msgspec.structs.replace(base, **changes) if changes else base
+
+
+def _tasks(given: Any, policies: _Policies, complaints: Complaints) -> tuple[Task, ...]:
+    if not isinstance(given, dict):
+        message = "`tasks:` is missing" if given is None else "`tasks:` is a map from names to tasks"
+        complaints.add(() if given is None else ("tasks",), message)
+        return ()
+    named = cast("dict[str, Any]", given)
+    if not 1 <= len(named) <= TASKS_MAX:
+        complaints.add(("tasks",), f"a workflow has between 1 and {TASKS_MAX} tasks")
+        return ()
+    tasks: list[Task] = []
+    for name, value in named.items():
+        path = ("tasks", name)
+        if not is_name(name):
+            complaints.add(path, f"{shown(name)!r} is not a name", NAME_HINT)
+        if value.__class__ is not dict:
+            complaints.add(path, "a task is a map with `run:`, `shell:` or `python:`")
+            tasks.append(Task(name, _NOTHING))
+            continue
+        read = TASK.read_map(value, path, complaints)
+        tasks.append(_task(name, value, read, policies, complaints))
+    return tuple(tasks)
+
+
+def _task(name: str, raw: dict[str, Any], read: dict[str, Any], policies: _Policies, complaints: Complaints) -> Task:
+    action = _action(name, raw, read, complaints)
+    policy = {key: read[key] for key in POLICY if key in read}
+    values = {key: read[key] for key in _TASK_PLAIN if key in read}
+    if "needs" in read:
+        values["needs"] = tuple([Need(**need) for need in read["needs"] if "task" in need])
+    if "tolerate" in read:
+        values["tolerate"], values["tolerate_percent"] = read["tolerate"]
+    if "for_each" not in raw:
+        for key in ("max_parallel", "tolerate"):
+            if key in raw:
+                complaints.add(("tasks", name, key), f"`{key}` makes sense only with `for_each`")
+    return Task(name, action, policies.index_of(policy) if policy else 0, **values)
+
+
+def _action(name: str, raw: dict[str, Any], read: dict[str, Any], complaints: Complaints) -> Action:
+    written = [key for key in _ACTIONS if key in raw]
+    path = ("tasks", name)
+    if len(written) != 1:
+        message = "a task has one of `run`, `shell` and `python`"
+        complaints.add(path, f"{message}, not {' and '.join(written)}" if written else message)
+        return _NOTHING
+    kind = written[0]
+    if kind != "python":
+        for key in _ONLY_PYTHON:
+            if key in raw:
+                complaints.add((*path, key), f"`{key}` makes sense only with `python`")
+    if kind not in read:
+        return _NOTHING
+    if kind == "shell":
+        return Shell(read["shell"], bash=True)
+    if kind == "python":
+        rest = {key: read[key] for key in _ONLY_PYTHON if key in read}
+        return Python(read["python"], **rest)
+    run = read["run"]
+    return command_of(run) if isinstance(run, str) else Command(run or _NOTHING.argv)

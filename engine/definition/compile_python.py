@@ -1,0 +1,177 @@
+"""A workflow written in Python, compiled in a process of its own, so that user code never runs in ours.
+
+    parent  starts `python -m engine.definition.compile_child FILE`, reads the result from one pipe and what the code
+            printed from another, both bounded, and ends the process group after the limit plus a grace
+    warden  the process that was started: a subreaper that forks the runner, waits until the limit, and afterwards
+            kills whatever the code left behind, daemons in sessions of their own included
+    runner  has an address space of 1 GiB, runs the code, and writes one result: a workflow, or faults
+
+The result is decoded by type and checked like anything from outside. Nothing is unpickled.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from engine.definition.check import check
+from engine.definition.complaints import shown
+from engine.model.errors import DefinitionError, Fault
+from engine.model.workflow import DEFINITION_BYTES_MAX, Workflow, decode, encode
+
+COMPILE_SECONDS_MAX = 30.0
+_GRACE_SECONDS = 5.0
+_OUTPUT_BYTES_MAX = 16_384
+_TAIL_CHARS = 300
+TIMED_OUT, SIGNALLED, STARTED = 124, 125, b"S"
+_PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
+_faults_decoder = msgspec.msgpack.Decoder(list[Fault])
+
+
+def compile_file(
+    path: str | Path, interpreter: str = sys.executable, limit_seconds: float = COMPILE_SECONDS_MAX
+) -> Workflow:
+    """The workflow that a Python file defines. Blocks for at most the limit and a grace of 5 s.
+
+    Raises DefinitionError: with the line in the user's file where the code raised, or saying that it ended without a
+    result, took too long, used too much memory, or defined none or several workflows.
+    """
+    file = Path(path).absolute()
+    outer, inner = os.pipe()
+    try:
+        process = _start(file, interpreter, limit_seconds, inner)
+    except OSError as error:
+        os.close(outer)
+        raise DefinitionError([Fault(f"{interpreter} cannot be started: {error.strerror}", str(file))]) from None
+    finally:
+        os.close(inner)
+    try:
+        result, output = _collect(process, outer, time.monotonic() + limit_seconds + _GRACE_SECONDS)
+    finally:
+        os.close(outer)
+        _end(process)
+    return _workflow_of(result, output, process.returncode, file, limit_seconds)
+
+
+def _start(file: Path, interpreter: str, limit_seconds: float, result: int) -> "subprocess.Popen[bytes]":
+    # -P keeps the folder that we happen to be in out of the import path; the package must be found all the same.
+    search = [_PACKAGE_ROOT, *filter(None, [os.environ.get("PYTHONPATH", "")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(search)}
+    command = [interpreter, "-P", "-m", "engine.definition.compile_child", str(file), str(result), str(limit_seconds)]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=(result,),
+        cwd=file.parent if file.parent.is_dir() else "/",
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def _collect(process: "subprocess.Popen[bytes]", result: int, deadline: float) -> tuple[bytes, bytes]:
+    """What came over the two pipes until both are closed or the deadline has passed; output keeps its end only."""
+    printed = process.stdout.fileno() if process.stdout else -1
+    poller = select.poll()
+    open_pipes = {result, printed}
+    for pipe in open_pipes:
+        poller.register(pipe, select.POLLIN)
+    parts: list[bytes] = []
+    size, output = 0, b""
+    while open_pipes and (left := deadline - time.monotonic()) > 0:
+        for pipe, _ in poller.poll(left * 1000):
+            data = os.read(pipe, 1 << 16)
+            if not data:
+                poller.unregister(pipe)
+                open_pipes.discard(pipe)
+            elif pipe == printed:
+                output = (output + data)[-_OUTPUT_BYTES_MAX:]
+            elif (size := size + len(data)) <= DEFINITION_BYTES_MAX + 1:
+                parts.append(data)
+    return b"".join(parts), output
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """The warden is gone, or too late: then its whole group is killed."""
+    try:
+        process.wait(timeout=1.0)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if process.stdout:
+        process.stdout.close()
+
+
+def _workflow_of(result: bytes, output: bytes, code: int, file: Path, limit_seconds: float) -> Workflow:
+    started, answer = result[:1] == STARTED, result[1:]
+    if len(result) > DEFINITION_BYTES_MAX:
+        fault = Fault(f"the workflow has more than {DEFINITION_BYTES_MAX // 2**20} MiB", str(file))
+    elif code == TIMED_OUT or code < 0:
+        hint = "a definition only describes tasks; the work belongs into them"
+        fault = Fault(f"the definition did not come to an end within {limit_seconds:g} s", str(file), hint=hint)
+    elif answer:
+        return read_answer(answer, str(file))
+    elif started:
+        fault = _silent(output, code, file)
+    else:
+        hint = shown(_tail(output)[-60:])
+        fault = Fault("the interpreter could not load the engine's library", str(file), hint=hint)
+    raise DefinitionError([fault])
+
+
+def read_answer(answer: bytes, file: str) -> Workflow:
+    """The checked workflow of what a runner, or `main`, wrote. Raises DefinitionError."""
+    faults: list[Fault] = []
+    try:
+        if answer[:1] == b"W":
+            workflow = decode(answer[1:])
+            faults = check(workflow)
+            if not faults:
+                return workflow
+        elif answer[:1] == b"F":
+            faults = _faults_decoder.decode(answer[1:])
+    except ValueError as error:
+        faults = [Fault(f"the definition gave a result that cannot be read: {error}", file)]
+    raise DefinitionError(faults or [Fault("the definition gave no result that can be read", file)])
+
+
+def write_faults(faults: list[Fault]) -> bytes:
+    """The answer of a definition with faults, for `read_answer`."""
+    return b"F" + msgspec.msgpack.encode(faults)
+
+
+def write_workflow(workflow: Workflow) -> bytes:
+    """The answer of a definition without faults, for `read_answer`."""
+    return b"W" + encode(workflow)
+
+
+def main() -> int:
+    """`python -m engine.definition.compile_python FILE`: writes the answer for `read_answer` to standard output."""
+    try:
+        answer, code = write_workflow(compile_file(sys.argv[1])), 0
+    except DefinitionError as error:
+        answer, code = write_faults(error.faults), 2
+    sys.stdout.buffer.write(answer)
+    sys.stdout.buffer.flush()
+    return code
+
+
+def _silent(output: bytes, code: int, file: Path) -> Fault:
+    how = "was killed by a signal" if code == SIGNALLED else "ended"
+    tail = _tail(output)
+    return Fault(f"the definition {how} before it was complete", str(file), hint=f"it printed: {tail}" if tail else "")
+
+
+def _tail(output: bytes) -> str:
+    text = output.decode(errors="replace").strip()[-_TAIL_CHARS:]
+    return " / ".join(line if line.isprintable() else ascii(line)[1:-1] for line in text.splitlines())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

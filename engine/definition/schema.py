@@ -1,0 +1,28 @@
+"""The YAML format as JSON Schema, for editors and other programs; made from the parser's own tables."""
+
+from typing import Any
+
+from engine.definition.fields import HEAD, TASK
+from engine.model.ids import NAME_PATTERN
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema() -> dict[str, Any]:
+    """A JSON Schema (2020-12) of a workflow file: its form. Needs, cycles and expressions are beyond it."""
+    task = TASK.schema()
+    task["oneOf"] = [{"required": [action]} for action in ("run", "shell", "python")]
+    task["dependentRequired"] = {
+        **{key: ["python"] for key in ("args", "interpreter", "isolate")},
+        **{key: ["for_each"] for key in ("max_parallel", "tolerate")},
+    }
+    schema = HEAD.schema()
+    schema["properties"]["tasks"] = {
+        "description": "the tasks by their names",
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": {"pattern": f"^{NAME_PATTERN}$"},
+        "additionalProperties": {"$ref": "#/$defs/task"},
+    }
+    schema["required"] = ["tasks"]
+    return {"$schema": _DIALECT, "title": "orchctl workflow", **schema, "$defs": {"task": task}}
