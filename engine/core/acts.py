@@ -55,7 +55,7 @@ def on_run_resume(cx: Context, event: RunResumeRequested) -> None:
     run.header.paused_from = None
     unpark_run(cx, run)
     if waiting:
-        start_waiting(cx, run)
+        start_waiting(cx, run.header.workflow)
     cx.accept(event.ask, "resume", run_text(run.run), {"changed": 1})
 
 
@@ -66,6 +66,7 @@ def on_cancel(cx: Context, event: CancelRequested) -> None:
     if run.header.status.finished:
         raise Conflict(f"{run_text(run.run)} is {run.header.status.text} already")
     if event.rows:
+        _refuse_unbegun(run)
         rows, refused = _choose(run, event.rows, lambda status: not status.finished)
         _require(rows, refused, f"nothing to {verb}")
         _end_rows(cx, run, rows, kill=event.kill)
@@ -79,11 +80,12 @@ def end_run(cx: Context, run: RunState, *, kill: bool) -> int:
     """Cancel (or kill) all of a run that is not finished. Returns the number of rows that this changes."""
     if run.header.status.finished:
         return 0
+    unbegun = _unbegun(run)
     cx.move_run(run, "cancel_requested")
     run.header.paused_from = None
     run.header.killed = run.header.killed or kill
     unpark_run(cx, run)
-    return _end_everything(cx, run, kill=kill)
+    return _end_everything(cx, run, kill=kill or unbegun)
 
 
 def _end_everything(cx: Context, run: RunState, *, kill: bool) -> int:
@@ -117,6 +119,7 @@ def _end_rows(cx: Context, run: RunState, rows: Iterable[Row], *, kill: bool) ->
 def on_retry(cx: Context, event: RetryRequested) -> None:
     """Rows that ended badly go again, and what could not go because of them."""
     run = cx.run(event.run)
+    _refuse_ending(run)
     if event.rows:
         rows, refused = _choose(run, event.rows, lambda status: status in _BAD)
     else:
@@ -127,7 +130,6 @@ def on_retry(cx: Context, event: RetryRequested) -> None:
     ]  # fmt: skip
     if not unborn:
         _require(rows, refused, f"{run_text(run.run)} has nothing to retry")
-    _refuse_ending(run)
     _reopen(cx, run, rows, unborn, whatever=False)
     _accept_rows(cx, event.ask, "retry", run, rows, refused, unborn=len(unborn))
 
@@ -139,9 +141,9 @@ def _named(rows: tuple[RowRef, ...], name: str) -> bool:
 def on_rerun(cx: Context, event: RerunRequested) -> None:
     """Rows go again whatever they were, with everything downstream."""
     run = cx.run(event.run)
+    _refuse_ending(run)
     rows, refused = _choose(run, event.rows, lambda _: True)
     _require(rows, refused, "nothing to rerun")
-    _refuse_ending(run)
     tasks = {task for task, _ in rows}
     for task in tasks | run.plan.below(tasks):
         if run.live_of_task.get(task, 0):
@@ -156,12 +158,12 @@ def on_mark(cx: Context, event: MarkRequested) -> None:
     if event.status not in (TaskStatus.SUCCEEDED, TaskStatus.FAILED):
         raise ValueFault(f"a task cannot be marked {event.status.text}", "mark it succeeded or failed")
     run = cx.run(event.run)
+    _refuse_ending(run)
     rows, refused = _choose(run, event.rows, lambda _: True)
     live = [place for place in rows if run.row(*place) in run.live]
     if live:
         raise Conflict(f"{run.text(*live[0])} is running", "cancel it first, then mark it")
     _require(rows, refused, "nothing to mark")
-    _refuse_ending(run)
     _revive(cx, run)
     tasks = {task for task, _ in rows}
     cause = f"marked_{event.status.text}"
@@ -182,7 +184,18 @@ def _seen_run(cx: Context, number: int, seen: RunStatus | None) -> RunState:
     return run
 
 
+def _unbegun(run: RunState) -> bool:
+    return RunStatus.QUEUED in (run.header.status, run.header.paused_from)
+
+
+def _refuse_unbegun(run: RunState) -> None:
+    """Before its start nobody looks at a run's tasks, so nothing would follow from what is done to one of them."""
+    if _unbegun(run):
+        raise Conflict(f"{run_text(run.run)} has not begun", "cancel the whole run, or wait until it starts")
+
+
 def _refuse_ending(run: RunState) -> None:
+    _refuse_unbegun(run)
     if run.header.status is RunStatus.CANCELLING:
         raise Conflict(f"{run_text(run.run)} is being cancelled", "wait until it has ended")
 

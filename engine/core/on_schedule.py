@@ -21,8 +21,6 @@ CATCH_UP_MAX = 1_000
 
 def on_workflow_added(cx: Context, event: WorkflowAdded) -> None:
     """The version is the current one from now on. Adding the same version again changes nothing."""
-    if cx.repeated(event.ask):
-        return
     plan = cx.state.plans.get(event.version)
     if plan is None:
         raise NotFound(f"workflow {event.workflow!r} has no version {event.version!r}")
@@ -36,12 +34,20 @@ def on_workflow_added(cx: Context, event: WorkflowAdded) -> None:
         )
         if old is not None:
             entry.paused, entry.active, entry.waiting = old.paused, old.active, old.waiting
+        else:
+            entry.active = _runs_of(cx, event.workflow)
         cx.state.workflows[event.workflow] = entry
         _look_ahead(plan, entry)
         cx.changes.workflows.add(event.workflow)
         cx.changes.versions.add(event.version)
     body: dict[str, object] = {"workflow": event.workflow, "version": event.version, "changed": changed}
     cx.accept(event.ask, "add", event.workflow, body)
+
+
+def _runs_of(cx: Context, workflow: str) -> list[int]:
+    """Runs that were asked for before the workflow was added (or added again), and go on."""
+    runs = cx.state.runs.values()
+    return [run.run for run in runs if run.header.workflow == workflow and not run.header.status.finished]
 
 
 def on_workflow_removed(cx: Context, event: WorkflowRemoved) -> None:

@@ -7,7 +7,7 @@ of a million tasks that is skipped needs no stack.
 from engine.core.context import Context
 from engine.core.derive import count_upstream
 from engine.core.events import Expanded, RunFinished, TaskFinished
-from engine.core.runs import start_waiting
+from engine.core.runs import leave_workflow
 from engine.core.scope import holds, items_of, when_is_per_row
 from engine.core.state import CHUNK_ROWS, NOT_FINAL, RunState
 from engine.model.errors import EngineError, ValueFault
@@ -69,19 +69,21 @@ def _sum_up(run: RunState, task: int) -> TaskStatus:
 
 
 def settle(cx: Context) -> None:
-    """Look at every task whose upstream has changed until nothing follows any more; then end the runs that are over."""
-    touched: dict[int, RunState] = {}
-    while cx.unsettled:
-        run, task = cx.unsettled.pop()
-        touched[run.run] = run
-        consider(cx, run, task)
-    for number in list(cx.changes.runs):
-        run = cx.state.runs.get(number)
-        if run is not None:
-            touched[number] = run
-    for run in touched.values():
-        if run.unfinished_tasks == 0 and not run.live and not run.header.status.finished:
-            finish_run(cx, run)
+    """Look at every task whose upstream has changed until nothing follows any more, and end the runs that are over.
+
+    The end of a run may start one that waited for it, so both are done until neither leads to anything.
+    """
+    while True:
+        while cx.unsettled:
+            run, task = cx.unsettled.pop()
+            cx.changes.runs.add(run.run)
+            consider(cx, run, task)
+        for number in list(cx.changes.runs):
+            run = cx.state.runs[number]
+            if run.unfinished_tasks == 0 and not run.live and not run.header.status.finished:
+                finish_run(cx, run)
+        if not cx.unsettled:
+            return
 
 
 def consider(cx: Context, run: RunState, task: int) -> None:
@@ -103,13 +105,14 @@ def consider(cx: Context, run: RunState, task: int) -> None:
 
 
 def _upstream(run: RunState, task: int) -> Upstream:
-    start, end = run.plan.up_start[task], run.plan.up_start[task + 1]
-    bad = 0
-    spec = run.plan.tasks[task]
-    if spec.teardown:
-        setups = [run.plan.index[name] for name in spec.teardown_for]
-        bad = sum(1 for setup in setups if run.task_final[setup] not in (NOT_FINAL, TaskStatus.SUCCEEDED))
-    return Upstream(end - start, run.up_success[task], run.up_failed[task], run.up_skipped[task], bad)
+    total = run.plan.up_start[task + 1] - run.plan.up_start[task]
+    finals = [run.task_final[setup] for setup in run.plan.setups(task)]
+    return Upstream(total, run.up_success[task], run.up_failed[task], run.up_skipped[task], *_tally(finals))
+
+
+def _tally(finals: list[int]) -> tuple[int, int, int]:
+    """Of setups: how many, how many succeeded, how many were skipped."""
+    return len(finals), finals.count(TaskStatus.SUCCEEDED), finals.count(TaskStatus.SKIPPED)
 
 
 def _consider_single(cx: Context, run: RunState, task: int) -> None:
@@ -191,6 +194,7 @@ def _expand(cx: Context, run: RunState, task: int, pairs: list[int]) -> None:
     run.append_rows(task, len(items))
     cx.changes.items.add((run.run, task))
     cx.note(Expanded(run.run, task, len(items)))
+    cx.unsettled.extend((run, down) for down in run.plan.downs(task) if task in run.plan.paired(down))
     rows = run.rows_of(task)
     for row in range(rows.start, rows.stop, CHUNK_ROWS):
         cx.touch(run, row)
@@ -239,6 +243,7 @@ def consider_row(cx: Context, run: RunState, task: int, index: int) -> None:
 def _row_upstream(run: RunState, task: int, index: int) -> Upstream:
     success = failed = skipped = 0
     start, end = run.plan.up_start[task], run.plan.up_start[task + 1]
+    setups, finals = run.plan.setups(task), list[int]()
     for edge in range(start, end):
         up = run.plan.upstream[edge]
         status = run.status[run.row(up, index)] if run.plan.same_index[edge] else run.task_final[up]
@@ -248,7 +253,9 @@ def _row_upstream(run: RunState, task: int, index: int) -> Upstream:
             skipped += 1
         elif TaskStatus.SUCCEEDED < status < NOT_FINAL:
             failed += 1
-    return Upstream(end - start, success, failed, skipped)
+        if up in setups:
+            finals.append(status)
+    return Upstream(end - start, success, failed, skipped, *_tally(finals))
 
 
 def _is_ending(run: RunState, task: int) -> bool:
@@ -272,7 +279,7 @@ def finish_run(cx: Context, run: RunState) -> None:
     run.header.finished_ns = cx.now_ns
     cx.changes.finished_runs.add(run.run)
     cx.note(RunFinished(run.run, status))
-    start_waiting(cx, run)
+    leave_workflow(cx, run)
 
 
 def reopen_tasks(cx: Context, run: RunState, tasks: set[int]) -> None:

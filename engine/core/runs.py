@@ -20,8 +20,6 @@ QUEUED_RUNS_MAX = 1_000
 
 def on_run_requested(cx: Context, event: RunRequested) -> None:
     """A person (or a program) asks for a run: it is made whatever else of the workflow goes on."""
-    if cx.repeated(event.ask):
-        return
     plan = cx.state.plans.get(event.version)
     if plan is None:
         raise NotFound(f"workflow {event.workflow!r} has no version {event.version!r}")
@@ -79,15 +77,21 @@ def queue_run(cx: Context, entry: WorkflowEntry, run: RunState) -> None:
     cx.changes.workflows.add(entry.name)
 
 
-def start_waiting(cx: Context, ended: RunState) -> None:
-    """A run has ended: the oldest run that waits for its workflow may start, if nothing else goes on."""
+def leave_workflow(cx: Context, ended: RunState) -> None:
+    """A run has ended: it is neither active nor waiting any more."""
     entry = cx.state.workflows.get(ended.header.workflow)
-    if entry is None:
-        return
-    for numbers in (entry.active, entry.waiting):
+    for numbers in (entry.active, entry.waiting) if entry is not None else ():
         if ended.run in numbers:
             numbers.remove(ended.run)
-            cx.changes.workflows.add(entry.name)
+            cx.changes.workflows.add(ended.header.workflow)
+    start_waiting(cx, ended.header.workflow)
+
+
+def start_waiting(cx: Context, workflow: str) -> None:
+    """The oldest run that waits for the workflow may start, if nothing else of it goes on."""
+    entry = cx.state.workflows.get(workflow)
+    if entry is None:
+        return
     while entry.waiting and not entry.active:
         run = cx.state.runs[entry.waiting[0]]
         if run.header.status is not RunStatus.QUEUED:  # paused while it waited: it keeps its place

@@ -54,6 +54,11 @@ class Plan:
         """The tasks that need `task`."""
         return self.downstream[self.down_start[task] : self.down_start[task + 1]]
 
+    def setups(self, task: int) -> list[int]:
+        """The upstream tasks that are setups: those that a teardown names, and those that say so themselves."""
+        named = self.tasks[task].teardown_for
+        return [up for up in self.ups(task) if self.tasks[up].setup or self.names[up] in named]
+
     def paired(self, task: int) -> list[int]:
         """The upstream tasks whose rows are paired with those of `task`."""
         start, end = self.up_start[task], self.up_start[task + 1]

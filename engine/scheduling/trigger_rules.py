@@ -19,13 +19,15 @@ class Verdict(Enum):
 
 
 class Upstream(NamedTuple):
-    """How many upstream tasks there are and how many ended how; `setups_bad` counts setups that did not succeed."""
+    """How many upstream tasks there are and how many ended how; the last three count those that are setups."""
 
     total: int
     succeeded: int
     failed: int
     skipped: int
-    setups_bad: int = 0
+    setups: int = 0
+    setups_succeeded: int = 0
+    setups_skipped: int = 0
 
     @property
     def done(self) -> bool:
@@ -66,9 +68,12 @@ def _all_done_min_one_success(up: Upstream) -> Verdict:
 
 
 def _all_done_setup_success(up: Upstream) -> Verdict:
+    """One setup that succeeded is enough to be undone; without any setup it is `all_done`."""
     if not up.done:
         return Verdict.WAIT
-    return Verdict.UPSTREAM_FAILED if up.setups_bad else Verdict.GO
+    if up.setups_succeeded or not up.setups:
+        return Verdict.GO
+    return Verdict.SKIP if up.setups_skipped == up.setups else Verdict.UPSTREAM_FAILED
 
 
 def _one_success(up: Upstream) -> Verdict:

@@ -94,7 +94,9 @@ class MemoryDisk:
             column = getattr(run, name)
             fresh = array(column.typecode, data) if isinstance(column, array) else bytearray(data)
             if len(fresh) != header.rows:
-                raise AssertionError(f"r{number}: {len(fresh)} rows of {name} are stored, the header says {header.rows}")
+                raise AssertionError(
+                    f"r{number}: {len(fresh)} rows of {name} are stored, the header says {header.rows}"
+                )
             setattr(run, name, fresh)
         for (owner, task), packed in self.items.items():
             if owner == number and any(entry[0] == task and entry[1] >= 0 for entry in header.tasks):
@@ -148,7 +150,9 @@ def differences(ours: EngineState, theirs: EngineState) -> list[str]:
             found.append(f"r{number} was never written")
             continue
         left, right = picture(run), picture(theirs.runs[number])
-        found += [f"r{number} {key}: {left[key]} in memory, {right[key]} on disk" for key in left if left[key] != right[key]]
+        found += [
+            f"r{number} {key}: {left[key]} in memory, {right[key]} on disk" for key in left if left[key] != right[key]
+        ]
     found += [f"r{number} is live on disk only" for number in theirs.runs if number not in ours.runs]
     if ours.attempts != theirs.attempts:
         found.append(f"attempts: {ours.attempts} in memory, {theirs.attempts} on disk")

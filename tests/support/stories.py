@@ -121,7 +121,9 @@ class Player:
         """A request and its answer. Raises Refused."""
         self._tickets += 1
         changes = self.step(kind(ask=Ask(self._tickets, request_id), **fields))
-        answers = [effect for effect in changes.effects if isinstance(effect, Answer) and effect.ticket == self._tickets]
+        answers = [
+            effect for effect in changes.effects if isinstance(effect, Answer) and effect.ticket == self._tickets
+        ]
         assert len(answers) == 1, "a request is answered once"
         answer = answers[0]
         if answer.refusal is not None:
@@ -132,9 +134,7 @@ class Player:
     def submit(self, workflow: str = "", request_id: str = "", **params: Any) -> int:
         """Ask for a run; its number."""
         plan = self.plans[workflow] if workflow else next(reversed(self.plans.values()))
-        body = self.ask(
-            RunRequested, request_id, workflow=plan.workflow.name, version=plan.version, params=params
-        )
+        body = self.ask(RunRequested, request_id, workflow=plan.workflow.name, version=plan.version, params=params)
         self.newest = int(body["run"][1:])
         return self.newest
 
@@ -172,9 +172,7 @@ class Player:
     def attempt(self, row: str, run: int = 0) -> StartAttempt:
         """The live attempt of a row."""
         run = run or self.newest
-        found = [
-            start for start in self.live.values() if start.run == run and row_text(start.task, start.index) == row
-        ]
+        found = [start for start in self.live.values() if start.run == run and row_text(start.task, start.index) == row]
         assert len(found) == 1, f"{row} has {len(found)} live attempts; live are {self.running}"
         return found[0]
 
