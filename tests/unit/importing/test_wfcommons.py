@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from engine.definition.load import parse_yaml
 from engine.model.errors import EngineError, NotFound, ValueFault
 from engine.model.ids import is_name
 from orchctl.importing.wfcommons import INSTANCE_BYTES_MAX, convert, name_for, read_instance
@@ -29,8 +30,12 @@ def instance(*tasks: dict[str, Any], executed: list[dict[str, Any]] | None = Non
 
 
 def parsed(given: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """The document of a conversion, which our own reader must accept as well as any other."""
     text = convert(given, **{"time_scale": 1.0, "work": "sleep", "name": "small", **options})
-    return yaml.safe_load(text)
+    document = yaml.safe_load(text)
+    workflow = parse_yaml(text, "imported.yaml", "/")
+    assert [task.name for task in workflow.tasks] == list(document["tasks"])
+    return document
 
 
 @needs_instances
@@ -58,10 +63,16 @@ def test_a_real_instance_keeps_its_tasks_edges_times_and_claims(path: Path, work
 @needs_instances
 @pytest.mark.parametrize("path", INSTANCES, ids=lambda path: path.name)
 def test_a_real_instance_is_a_valid_workflow(path: Path, tmp_path: Path) -> None:
-    definition = pytest.importorskip("engine.definition.yaml_source")
-    text = convert(read_instance(path), time_scale=0.01, work="sleep", name=name_for(path))
-    workflow = definition.parse_yaml(text, "imported.yaml", str(tmp_path))
-    assert len(workflow.tasks) == len(read_instance(path)["workflow"]["specification"]["tasks"])
+    given = read_instance(path)
+    for work in ("sleep", "cpu"):
+        text = convert(given, time_scale=0.01, work=work, name=name_for(path))
+        workflow = parse_yaml(text, "imported.yaml", str(tmp_path))
+        assert [task.name for task in workflow.tasks] == [
+            task["id"] for task in given["workflow"]["specification"]["tasks"]
+        ]
+        memory = [task.get("memoryInBytes", 0) for task in given["workflow"]["execution"]["tasks"]]
+        claimed = [workflow.policy_of(task).claim.memory_bytes for task in workflow.tasks]
+        assert sorted(claimed) == sorted(memory)
 
 
 def test_edges_written_at_one_end_only_count_and_at_both_ends_count_once() -> None:
