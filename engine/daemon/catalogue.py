@@ -5,7 +5,7 @@ from collections.abc import Callable
 import trio
 
 from engine.core.machine import Machine
-from engine.definition import check
+from engine.definition.check import check
 from engine.model.errors import DefinitionError, NotFound, ValueFault
 from engine.model.workflow import DEFINITION_BYTES_MAX, Workflow, decode
 from engine.planning.plan import Plan, make_plan

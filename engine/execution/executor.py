@@ -25,6 +25,7 @@ from engine.execution.facts import AttemptEvent, exited
 from engine.execution.keeping import KeeperLine
 from engine.execution.link import Link, Welcome
 from engine.execution.places import Places
+from engine.model.errors import Unavailable
 from engine.model.status import Outcome, OutcomeKind
 
 _ORDERS_A_FRAME = 500
@@ -185,7 +186,7 @@ class Executor:
             link.post(wire.pack(["stop", stops]))
 
     def _missing(self, link: Link, known: set[int]) -> list[AttemptEvent]:
-        """Orders that the launcher never began: sent again, ended where they shall stop, lost where nothing is proved."""
+        """Orders that the launcher never began: sent again, ended if they shall stop, lost if nothing is proved."""
         events: list[AttemptEvent] = []
         again: list[StartAttempt] = []
         for number, live in list(self._live.items()):
@@ -305,6 +306,20 @@ class Executor:
         self._ended[found["a"]] = link
         return exited(found)
 
+    async def compile(self, words: Sequence[str], folder: str) -> bytes:
+        """Have the keeper run a compiler of definitions; what it wrote. Raises Unavailable where it gave no answer."""
+        done = await self._keeper.compile(list(words), folder)
+        try:
+            output = Path(done["path"]).read_bytes() if done["path"] else b""
+        except OSError:
+            output = b""
+        finally:
+            if done["path"]:
+                Path(done["path"]).unlink(missing_ok=True)
+        if done["why"] or not output:
+            raise Unavailable(done["why"] or "the compiler of definitions gave no answer")
+        return output
+
     # --- looking ------------------------------------------------------------------------------------------------------
 
     def processes(self) -> dict[str, Any]:
@@ -358,7 +373,7 @@ class Executor:
             except OSError:
                 await trio.sleep(_METER_AGAIN_S)
                 continue
-            sock.setblocking(False)
+            sock.settimeout(0)
             return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
 
     async def shutdown(self, kill: bool) -> bool:

@@ -1,0 +1,59 @@
+"""`python -m engine --home HOME`: run the engine in the foreground, until it is stopped.
+
+`python -m engine restore FOLDER --home HOME` puts a backup in the place of the state, while no engine runs.
+Exit codes: 0 stopped as asked, 1 it could not go on, 2 usage or configuration, 3 refused (another engine has the state).
+"""
+
+import argparse
+import os
+import platform
+import sys
+from pathlib import Path
+
+MINIMUM_KERNEL = (5, 10)
+
+
+def main() -> int:
+    """The program."""
+    parser = argparse.ArgumentParser(prog="python -m engine", description=__doc__)
+    parser.add_argument("verb", nargs="?", choices=["run", "restore"], default="run")
+    parser.add_argument("folder", nargs="?", help="the backup to restore")
+    parser.add_argument("--home", required=True, help="the folder of state, sockets, logs and configuration")
+    options = parser.parse_args()
+    if not _host_is_fit():
+        return 2
+    home = Path(options.home).absolute()
+    if options.verb == "restore":
+        return _restore(home, options.folder)
+    from engine.daemon.main import run_engine  # heavy, and not needed to restore
+
+    return run_engine(home)
+
+
+def _host_is_fit() -> bool:
+    release = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2] if part.isdigit())
+    if sys.platform == "linux" and release >= MINIMUM_KERNEL:
+        return True
+    sys.stderr.write(f"orchctl needs Linux 5.10 or newer, this is {platform.system()} {platform.release()}\n")
+    return False
+
+
+def _restore(home: Path, folder: str | None) -> int:
+    from engine.model.errors import EngineError
+    from engine.store.backup import restore
+
+    if folder is None:
+        sys.stderr.write("name the folder of the backup\n")
+        return 2
+    try:
+        found = restore(Path(folder), home / "state")
+    except EngineError as error:
+        sys.stderr.write(f"{error.sentence}\n" + (f"{error.hint}\n" if error.hint else ""))
+        return error.exit_code
+    sys.stdout.write(f"{found}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    sys.exit(main())

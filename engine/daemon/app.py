@@ -1,0 +1,189 @@
+"""The engine as a program: everything is opened here in order, runs in one nursery, and is closed in reverse.
+
+The order of a start matters. The state is opened (a second engine is refused), the new epoch is committed, and only then
+the keeper and launchers are contacted, so that no two lives of an engine can ever use the same epoch. What became of
+attempts while no engine ran is stepped and committed before the socket opens, so the first client sees the truth.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from engine.core.changes import Changes
+from engine.core.events import Actor, Ask, EngineStarted, External, SpaceChanged, WorkflowAdded
+from engine.core.machine import Machine
+from engine.daemon.catalogue import Catalogue
+from engine.daemon.clock import EngineClock, boot_id
+from engine.daemon.config import Config, capacity_of
+from engine.daemon.folders import Folders
+from engine.daemon.history import StoredHistory
+from engine.daemon.log import say
+from engine.daemon.loop import Loop
+from engine.daemon.tending import Tending
+from engine.daemon.world import DaemonWorld
+from engine.definition.compile_python import read_answer
+from engine.execution.executor import Executor
+from engine.model.errors import EngineError
+from engine.model.resources import parse_size
+from engine.model.workflow import encode
+from engine.server.access import access_of
+from engine.server.server import Server
+from engine.store.environment import Environment, Options, open_environment
+from engine.store.load import load_state
+from engine.store.records import encode_batch
+from engine.store.writer import SpaceLimits, Writer
+
+CORES_A_LAUNCHER = 8
+DRAIN_LOOK_S = 0.1
+
+
+class App:
+    """One life of the engine in a home. `run` returns the exit code."""
+
+    def __init__(self, home: Path, config: Config) -> None:
+        self._home = home
+        self._config = config
+        self._stop = trio.Event()
+        self._kill = False
+        self._drain = False
+
+    async def run(self) -> int:
+        """Until somebody stops it. Raises EngineError where it cannot start, and what makes it unable to go on."""
+        options = Options(map_bytes=parse_size(self._config.store.map_bytes))
+        environment = open_environment(self._home / "state", options)
+        try:
+            return await self._with_store(environment)
+        finally:
+            environment.close()
+
+    async def _with_store(self, environment: Environment) -> int:
+        loaded = load_state(environment, capacity_of(self._config))
+        for sentence in loaded.damage:
+            say("damage", sentence=sentence)
+        state = loaded.state
+        state.meta.epoch += 1
+        clock = EngineClock(state.meta.now_ns)
+        machine = Machine(state)
+        history = StoredHistory(environment)
+        async with Writer(environment, state.meta.revision) as writer:
+
+            async def commit(changes: Changes) -> None:
+                await writer.commit(encode_batch(state, changes))
+
+            loop = Loop(machine, clock, commit, history.read_run)
+            loop.post([EngineStarted(state.meta.epoch, state.capacity, boot_id())])
+            await loop.turn()
+            executor = self._executor(state.meta.instance, state.meta.epoch, loop)
+            try:
+                loop.post(await executor.connect(set(state.attempts)))
+                return await self._serve(environment, writer, loop, executor, history)
+            finally:
+                with trio.CancelScope(shield=True):
+                    await executor.aclose()
+
+    def _executor(self, instance: int, epoch: int, loop: Loop) -> Executor:
+        cores = os.cpu_count() or 1
+        launchers = self._config.engine.launchers or max(2, -(-cores // CORES_A_LAUNCHER))
+
+        def report(events: Sequence[External]) -> None:
+            loop.post(events)
+
+        return Executor(
+            home=self._home, run_dir=self._home / "run", logs=self._home / "logs", instance=instance, epoch=epoch,
+            launchers=launchers, report=report,
+        )  # fmt: skip
+
+    async def _serve(
+        self, environment: Environment, writer: Writer, loop: Loop, executor: Executor, history: StoredHistory
+    ) -> int:
+        catalogue = Catalogue(loop.machine, history.workflow)
+        folders = Folders(self._workflow_folders(), lambda path: self._add_file(path, executor, catalogue, loop))
+        tending = Tending(self._home, environment, writer, self._config)
+        world = DaemonWorld(
+            home=self._home, loop=loop, catalogue=catalogue, executor=executor, folders=folders,
+            backup=tending.backup, collect=tending.collect, store_bytes=lambda: environment.file_bytes,
+            on_stop=self._begin_stop,
+        )  # fmt: skip
+        roles: dict[str, Any] = {}
+        if self._config.access is not None:
+            access = self._config.access
+            roles = {"viewer": access.viewer, "operator": access.operator, "admin": access.admin}
+        server = Server(
+            self._home / "run" / "engine.sock", access_of(roles, os.getuid()), loop.machine.state, history, world,
+            self._home / "logs",
+        )  # fmt: skip
+        loop.world = executor
+        loop.audience = server
+        async with trio.open_nursery() as nursery:
+            await nursery.start(executor.run)
+            await nursery.start(server.run)
+            nursery.start_soon(loop.run)
+            nursery.start_soon(folders.run)
+            nursery.start_soon(tending.run)
+            nursery.start_soon(self._watch_host, world)
+            nursery.start_soon(self._watch_space, tending, loop)
+            nursery.start_soon(self._watch_signals)
+            say("serving", home=self._home, revision=loop.machine.state.meta.revision)
+            await self._stop.wait()
+            world.stopping = True
+            if self._drain:
+                loop.machine.drain()
+                while loop.machine.state.attempts:
+                    await trio.sleep(DRAIN_LOOK_S)
+            async with loop.settled:  # nothing is on its way to disk, and nothing more is taken
+                if self._kill or not loop.machine.state.attempts:
+                    await executor.shutdown(self._kill)
+                nursery.cancel_scope.cancel()
+        say("stopped")
+        return 0
+
+    # --- what goes on beside the loop -------------------------------------------------------------------------------
+
+    def _begin_stop(self, kill: bool, drain: bool) -> None:  # noqa: FBT001 - the port's own order
+        self._kill = self._kill or kill
+        self._drain = drain and not self._kill
+        self._stop.set()
+
+    async def _watch_signals(self) -> None:
+        """SIGTERM and SIGINT end the engine, not what it runs."""
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async for number in signals:
+                if number != signal.SIGHUP:
+                    self._begin_stop(kill=False, drain=False)
+
+    async def _watch_host(self, world: DaemonWorld) -> None:
+        while True:
+            await world.sample_host()
+            await trio.sleep(1)
+
+    async def _watch_space(self, tending: Tending, loop: Loop) -> None:
+        """Go read-only before there is no room to record what ends, and come back when there is again."""
+        limits = SpaceLimits(disk_free_min_bytes=parse_size(self._config.store.free_bytes_min))
+        while True:
+            found = tending.space(limits)
+            if found.low != loop.machine.state.meta.read_only:
+                say("read-only" if found.low else "room again", why=found.why)
+                loop.post([SpaceChanged(found.low)])
+            await trio.sleep(1)
+
+    # --- definitions in watched folders -----------------------------------------------------------------------------
+
+    def _workflow_folders(self) -> list[Path]:
+        named = [Path(os.path.expanduser(folder)) for folder in self._config.engine.workflows]
+        return [self._home / "workflows", *named]
+
+    async def _add_file(self, path: Path, executor: Executor, catalogue: Catalogue, loop: Loop) -> str:
+        """Compile a file under the keeper and add it; returns its fault."""
+        words = [sys.executable, "-m", "engine.definition", str(path)]
+        try:
+            answer = await executor.compile(words, str(path.parent))
+            plan = await catalogue.install(encode(read_answer(answer, str(path))))
+        except EngineError as error:
+            return error.sentence
+        loop.post([WorkflowAdded(Ask(actor=Actor(os.getuid(), "folder", "folder")), plan.workflow.name, plan.version)])
+        return ""

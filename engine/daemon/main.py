@@ -1,0 +1,52 @@
+"""The engine's process: folders, settings, the trio program, and what is said when it ends."""
+
+import sys
+import traceback
+from pathlib import Path
+from typing import cast
+
+import trio
+
+from engine.daemon.app import App
+from engine.daemon.config import load_config
+from engine.daemon.log import say
+from engine.model.errors import DefinitionError, EngineError
+from engine.store.errors import CommitFailed
+
+
+def run_engine(home: Path) -> int:
+    """The exit code. Whatever ends it is said in a sentence; a fault of ours with its traceback, in the diary."""
+    try:
+        for folder in (home, home / "run", home / "logs", home / "workflows"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        config = load_config(home / "config.toml")
+    except OSError as error:
+        return _refuse(f"the folder {home} cannot be used: {error.strerror}", 2)
+    except DefinitionError as error:
+        return _refuse(error.sentence, 2)
+    try:
+        return trio.run(App(home, config).run)
+    except Exception as error:
+        return _ended_by(_first(error))
+
+
+def _ended_by(error: BaseException) -> int:
+    if isinstance(error, CommitFailed):
+        return _refuse(f"{error.sentence} ({error.hint})", 1)
+    if isinstance(error, EngineError):
+        return _refuse(f"{error.sentence}{f' ({error.hint})' if error.hint else ''}", error.exit_code)
+    say("the engine has a fault", error=str(error), trace="".join(traceback.format_exception(error)))
+    return 1
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first real exception of what may be a group of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
+
+
+def _refuse(sentence: str, code: int) -> int:
+    say("cannot run", sentence=sentence, code=code)
+    sys.stdout.write(f"{sentence}\n")
+    return code
