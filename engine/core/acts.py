@@ -21,7 +21,7 @@ from engine.core.events import (
 )  # fmt: skip
 from engine.core.progress import finish_row, finish_task, reopen_tasks
 from engine.core.runs import start_waiting
-from engine.core.state import NOT_FINAL, RunState
+from engine.core.state import CHUNK_ROWS, NOT_FINAL, RunState
 from engine.model.errors import Conflict, NotFound, ValueFault
 from engine.model.ids import NO_INDEX, row_text, run_text
 from engine.model.status import RunStatus, TaskStatus
@@ -29,6 +29,13 @@ from engine.model.status import RunStatus, TaskStatus
 _STATUSES = tuple(TaskStatus)
 _BAD = (TaskStatus.FAILED, TaskStatus.UPSTREAM_FAILED, TaskStatus.CANCELLED)
 _STUCK = (*_BAD, TaskStatus.SKIPPED)
+_HELD = (
+    TaskStatus.UPSTREAM_FAILED,
+    TaskStatus.CANCELLED,
+    TaskStatus.SKIPPED,
+    TaskStatus.READY,
+    TaskStatus.BACKING_OFF,
+)
 _REFUSED_SHOWN = 100
 
 Row = tuple[int, int]
@@ -270,7 +277,10 @@ def _revive(cx: Context, run: RunState) -> None:
     """A finished run goes on."""
     if run.header.status.finished:
         cx.move_run(run, "reopened")
+        cx.changes.finished_runs.discard(run.run)
         run.header.finished_ns = 0
+        run.header.killed = False
+        run.header.paused_from = None
         entry = cx.state.workflows.get(run.header.workflow)
         if entry is not None and run.run not in entry.active:
             entry.active.append(run.run)
@@ -289,9 +299,9 @@ def _reopen(cx: Context, run: RunState, rows: list[Row], unborn: list[int], *, w
 
 
 def reopen_row(cx: Context, run: RunState, task: int, index: int) -> None:
-    """One row waits again as if it had never gone, but for the number of its attempts."""
+    """One row waits again as if it had never gone, but for the number of its attempts. One that runs is let be."""
     row = run.row(task, index)
-    if run.status[row] == TaskStatus.WAITING:
+    if run.status[row] in (TaskStatus.WAITING, TaskStatus.RUNNING):
         return
     cx.move_row(run, row, task, "reopened")
     run.failures[row] = run.losses[row] = 0
@@ -302,7 +312,7 @@ def reopen_row(cx: Context, run: RunState, task: int, index: int) -> None:
 
 
 def _reopen_below(cx: Context, run: RunState, tasks: set[int]) -> set[int]:
-    """Downstream rows that did not run because of what was upstream. Returns their tasks."""
+    """Downstream rows that did not run because of what was upstream, or were about to. Returns their tasks."""
     found: set[int] = set()
     for task in sorted(run.plan.below(tasks) - tasks):
         if run.first_row[task] < 0:
@@ -312,7 +322,7 @@ def _reopen_below(cx: Context, run: RunState, tasks: set[int]) -> set[int]:
             continue
         single = task not in run.mapped_counts
         rows = run.rows_of(task)
-        stuck = [row - rows.start for row in rows if run.status[row] in _STUCK and run.status[row] != TaskStatus.FAILED]
+        stuck = [row - rows.start for row in rows if run.status[row] in _HELD]
         for index in stuck:
             reopen_row(cx, run, task, NO_INDEX if single else index)
         if stuck:
@@ -346,6 +356,8 @@ def _reopen_all_below(cx: Context, run: RunState, rows: list[Row]) -> set[int]:
 
 
 def _reopen_task(cx: Context, run: RunState, task: int, indexes: set[int] | None) -> None:
+    if run.live_of_task.get(task, 0):
+        return  # a setup that runs already
     run.header.whys.pop(~task, None)
     if task not in run.mapped_counts:
         reopen_row(cx, run, task, NO_INDEX)
@@ -354,8 +366,10 @@ def _reopen_task(cx: Context, run: RunState, task: int, indexes: set[int] | None
         return
     declared = run.plan.tasks[task].for_each
     if indexes is None and isinstance(declared, str) and "needs" in declared:
+        dropped = run.rows_of(task)
         run.drop_rows(task)  # its items depend on what goes again: they are looked up anew
         cx.changes.runs.add(run.run)
+        cx.changes.chunks.update((run.run, row // CHUNK_ROWS) for row in dropped)
         return
     for index in range(run.row_count[task]) if indexes is None else sorted(indexes):
         reopen_row(cx, run, task, index)

@@ -7,9 +7,9 @@ from engine.core.context import Context
 from engine.core.dispatch import unpark_siblings
 from engine.core.effects import AcknowledgeExit
 from engine.core.events import AttemptExited, AttemptLost, AttemptNeverStarted, AttemptStarted, RetryScheduled
-from engine.core.progress import finish_row
+from engine.core.progress import finish_row, is_ending
 from engine.core.state import Attempt, RunState
-from engine.model.status import Outcome, OutcomeKind, RunStatus
+from engine.model.status import Outcome, OutcomeKind
 from engine.scheduling.retry import applies, delay_ns
 
 LOSSES_MAX = 3
@@ -70,10 +70,12 @@ def on_lost(cx: Context, event: AttemptLost) -> None:
     attempt.outcome = Outcome(OutcomeKind.LOST, why=event.why)
     row = run.row(attempt.task, attempt.index)
     run.losses[row] = min(run.losses[row] + 1, _COUNT_MAX)
-    if run.losses[row] >= LOSSES_MAX:
+    if attempt.stop:
+        finish_row(cx, run, attempt.task, attempt.index, "cancelled")
+    elif run.losses[row] >= LOSSES_MAX:
         why = f"lost {LOSSES_MAX} times in a row; the last time: {event.why}"
         finish_row(cx, run, attempt.task, attempt.index, "failed", why)
-    elif run.plan.policy(attempt.task).on_lost == "hold" and not attempt.stop:
+    elif run.plan.policy(attempt.task).on_lost == "hold":
         why = f"lost ({event.why}) and on_lost is hold: retry it, or mark it"
         finish_row(cx, run, attempt.task, attempt.index, "failed", why)
     else:
@@ -99,8 +101,13 @@ def _end(cx: Context, number: int, cause: str, at_ns: int) -> tuple[RunState, At
 
 
 def _keep_result(cx: Context, run: RunState, attempt: Attempt, event: AttemptExited) -> Outcome:
-    """Store the result of a success; one that is not JSON makes it a failure."""
-    if event.result is None or event.outcome.kind is not OutcomeKind.SUCCEEDED:
+    """Store the result of a success; one that is not JSON makes it a failure. No result takes an older one away."""
+    if event.outcome.kind is not OutcomeKind.SUCCEEDED:
+        return event.outcome
+    if event.result is None:
+        if run.results.get((attempt.task, attempt.index)) is not None:
+            run.results[attempt.task, attempt.index] = None
+            cx.changes.results.append((run.run, attempt.task, attempt.index, b"null"))
         return event.outcome
     try:
         value = msgspec.json.decode(event.result)
@@ -123,7 +130,7 @@ def _after_failure(cx: Context, run: RunState, attempt: Attempt, outcome: Outcom
     if failures > retry.limit or not applies(retry, outcome):
         finish_row(cx, run, task, index, "failed")
         return
-    if run.header.status is RunStatus.CANCELLING:
+    if is_ending(run, task):
         finish_row(cx, run, task, index, "cancelled")
         return
     due_ns = cx.now_ns + delay_ns(retry, failures, cx.state.meta.seed, attempt.attempt)
@@ -139,7 +146,7 @@ def _after_failure(cx: Context, run: RunState, attempt: Attempt, outcome: Outcom
 
 def _again_or_cancelled(cx: Context, run: RunState, attempt: Attempt) -> None:
     task, index = attempt.task, attempt.index
-    if attempt.stop or (run.header.status is RunStatus.CANCELLING and not run.plan.tasks[task].teardown):
+    if attempt.stop or is_ending(run, task):
         finish_row(cx, run, task, index, "cancelled")
         return
     row = run.row(task, index)

@@ -116,7 +116,7 @@ def _tally(finals: list[int]) -> tuple[int, int, int]:
 
 
 def _consider_single(cx: Context, run: RunState, task: int) -> None:
-    if _is_ending(run, task):
+    if is_ending(run, task):
         finish_row(cx, run, task, NO_INDEX, "cancelled")
         return
     decision = verdict(run.plan.policy(task).trigger_rule, _upstream(run, task))
@@ -145,7 +145,7 @@ def _release(cx: Context, run: RunState, task: int, index: int) -> None:
 
 
 def _consider_mapped(cx: Context, run: RunState, task: int) -> None:
-    if _is_ending(run, task):
+    if is_ending(run, task):
         finish_task(cx, run, task, TaskStatus.CANCELLED)
         return
     pairs = run.plan.paired(task)
@@ -230,7 +230,7 @@ def consider_row(cx: Context, run: RunState, task: int, index: int) -> None:
     row = run.row(task, index)
     if run.status[row] != TaskStatus.WAITING:
         return
-    if _is_ending(run, task):
+    if is_ending(run, task):
         finish_row(cx, run, task, index, "cancelled")
         return
     decision = verdict(run.plan.policy(task).trigger_rule, _row_upstream(run, task, index))
@@ -258,7 +258,7 @@ def _row_upstream(run: RunState, task: int, index: int) -> Upstream:
     return Upstream(end - start, success, failed, skipped, *_tally(finals))
 
 
-def _is_ending(run: RunState, task: int) -> bool:
+def is_ending(run: RunState, task: int) -> bool:
     """Whether nothing more of the task shall begin. Teardowns of a cancelled run still do, not of a killed one."""
     header = run.header
     return header.status is RunStatus.CANCELLING and (header.killed or not run.plan.tasks[task].teardown)

@@ -6,7 +6,7 @@ from typing import Any, cast
 import msgspec
 
 from engine.core.state import NOT_FINAL, RunState
-from engine.expressions import compile_expression, compile_shell, compile_template
+from engine.expressions import compile_condition, compile_shell, compile_template
 from engine.model.errors import ValueFault
 from engine.model.ids import NO_INDEX, run_text
 from engine.model.status import TaskStatus
@@ -41,22 +41,27 @@ def _need(run: RunState, task: int, up: int, index: int) -> dict[str, Any]:
         count = run.row_count[up]
         return {
             "status": TaskStatus(final).text if final != NOT_FINAL else "waiting",
-            "results": [run.results.get((up, i)) for i in range(count)],
+            "results": [_result(run, up, i) for i in range(count)],
             "count": count,
         }
     at = index if paired else NO_INDEX
     status = TaskStatus(run.status[run.row(up, at)])
-    return {"status": status.text, "result": run.results.get((up, at))}
+    return {"status": status.text, "result": _result(run, up, at)}
+
+
+def _result(run: RunState, task: int, index: int) -> Any:
+    """The result of a row that has succeeded: one of an earlier life of the row does not count."""
+    return run.results.get((task, index)) if run.status[run.row(task, index)] == TaskStatus.SUCCEEDED else None
 
 
 def holds(run: RunState, task: int, index: int) -> bool:
     """Whether the task's `when` allows the row. Raises EngineError where it cannot be evaluated."""
-    return bool(compile_expression(run.plan.tasks[task].when).evaluate(scope_of(run, task, index)))
+    return bool(compile_condition(run.plan.tasks[task].when).evaluate(scope_of(run, task, index)))
 
 
 def when_is_per_row(run: RunState, task: int) -> bool:
     """Whether `when` looks at the item, so that it must be asked for each row."""
-    names = compile_expression(run.plan.tasks[task].when).references
+    names = compile_condition(run.plan.tasks[task].when).references
     return any(path[0] in ("item", "index") for path in names) or bool(run.plan.paired(task))
 
 

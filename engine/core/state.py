@@ -168,7 +168,7 @@ class RunState:
         return first
 
     def drop_rows(self, task: int) -> None:
-        """Forget an expansion; its rows stay as unused room."""
+        """Forget an expansion; its rows stay as unused room, cancelled so that no queue or timer takes them up."""
         rows = self.rows_of(task)
         counts = self.mapped_counts[task]
         for status, count in enumerate(counts):
@@ -176,6 +176,7 @@ class RunState:
             counts[status] = 0
         if rows:
             self.header.tries_before[task] = max(self.tries[rows.start : rows.stop])
+            self.status[rows.start : rows.stop] = bytes([TaskStatus.CANCELLED]) * len(rows)
         self.first_row[task] = -1
         self.row_count[task] = 0
         self.items.pop(task, None)

@@ -148,7 +148,9 @@ def _find_needed_results(plan: Plan) -> None:
     The test is cheap and generous: a result kept in vain costs memory, one that is missing would cost the run.
     """
     for i, task in enumerate(plan.tasks):
-        if not task.needs or not any("needs" in text for text in texts_of(task)):
+        policy = plan.policy(i)
+        texts = (*texts_of(task), policy.dir, *(text for _, text in policy.env))
+        if not any("needs" in text for text in texts):
             continue
         plan.reads_needs[i] = 1
         for up in plan.ups(i):
