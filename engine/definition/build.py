@@ -120,8 +120,20 @@ class _Policies:
         base = self._changed(Policy(), defaults)
         self.all = [base]
         self._index = {base: 0}
+        self._by_text: dict[str, int] = {}
 
-    def index_of(self, given: dict[str, Any]) -> int:
+    def index_for(self, raw: dict[str, Any], read: dict[str, Any]) -> int:
+        """The index of the policy of a task: `raw` as it was written, `read` by the fields' kinds."""
+        written = [(key, raw[key]) for key in POLICY if key in raw]
+        if not written:
+            return 0
+        text = repr(written)
+        index = self._by_text.get(text)
+        if index is None:
+            index = self._by_text[text] = self._index_of({key: read[key] for key in POLICY if key in read})
+        return index
+
+    def _index_of(self, given: dict[str, Any]) -> int:
         """The index of the defaults with what a task changes, field by field."""
         policy = self._changed(self.all[0], given)
         index = self._index.setdefault(policy, len(self.all))
@@ -165,7 +177,6 @@ def _tasks(given: Any, policies: _Policies, complaints: Complaints) -> tuple[Tas
 
 def _task(name: str, raw: dict[str, Any], read: dict[str, Any], policies: _Policies, complaints: Complaints) -> Task:
     action = _action(name, raw, read, complaints)
-    policy = {key: read[key] for key in POLICY if key in read}
     values = {key: read[key] for key in _TASK_PLAIN if key in read}
     if "needs" in read:
         values["needs"] = tuple([Need(**need) for need in read["needs"] if "task" in need])
@@ -175,7 +186,7 @@ def _task(name: str, raw: dict[str, Any], read: dict[str, Any], policies: _Polic
         for key in ("max_parallel", "tolerate"):
             if key in raw:
                 complaints.add(("tasks", name, key), f"`{key}` makes sense only with `for_each`")
-    return Task(name, action, policies.index_of(policy) if policy else 0, **values)
+    return Task(name, action, policies.index_for(raw, read), **values)
 
 
 def _action(name: str, raw: dict[str, Any], read: dict[str, Any], complaints: Complaints) -> Action:

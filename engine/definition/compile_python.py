@@ -126,7 +126,7 @@ def _workflow_of(result: bytes, output: bytes, code: int, file: Path, limit_seco
 
 
 def read_answer(answer: bytes, file: str) -> Workflow:
-    """The checked workflow of what a runner, or `main`, wrote. Raises DefinitionError."""
+    """The checked workflow of what a runner, or `python -m engine.definition`, wrote. Raises DefinitionError."""
     faults: list[Fault] = []
     try:
         if answer[:1] == b"W":
@@ -151,17 +151,6 @@ def write_workflow(workflow: Workflow) -> bytes:
     return b"W" + encode(workflow)
 
 
-def main() -> int:
-    """`python -m engine.definition.compile_python FILE`: writes the answer for `read_answer` to standard output."""
-    try:
-        answer, code = write_workflow(compile_file(sys.argv[1])), 0
-    except DefinitionError as error:
-        answer, code = write_faults(error.faults), 2
-    sys.stdout.buffer.write(answer)
-    sys.stdout.buffer.flush()
-    return code
-
-
 def _silent(output: bytes, code: int, file: Path) -> Fault:
     how = "was killed by a signal" if code == SIGNALLED else "ended"
     tail = _tail(output)
@@ -171,7 +160,3 @@ def _silent(output: bytes, code: int, file: Path) -> Fault:
 def _tail(output: bytes) -> str:
     text = output.decode(errors="replace").strip()[-_TAIL_CHARS:]
     return " / ".join(line if line.isprintable() else ascii(line)[1:-1] for line in text.splitlines())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

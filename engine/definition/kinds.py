@@ -38,7 +38,9 @@ class Kind:
 
 
 def _shown_value(value: Any) -> str:
-    return repr(shown(value)) if isinstance(value, str) else kind_of(value)
+    if isinstance(value, str):
+        return repr(shown(value))
+    return as_written(value) or kind_of(value)
 
 
 def as_written(value: Any) -> str | None:
@@ -127,9 +129,6 @@ class Number(Kind):
     def read(self, value: Any, path: Path, complaints: Complaints) -> Any:
         fits = isinstance(value, int if self._whole else int | float) and not isinstance(value, bool)
         if not fits or not self._least <= value <= self._most:
-            if fits:
-                complaints.add(path, f"{self.expected} is expected, not {value}")
-                return INVALID
             return self.refuse(value, path, complaints)
         return int(value) if self._whole else float(value)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from engine.definition.build import build
 from engine.definition.check import check_meaning
+from engine.definition.collecting import uncollected
 from engine.definition.complaints import Complaints, shown
 from engine.definition.yaml_reader import Places, read_yaml
 from engine.model.errors import DefinitionError, Fault
@@ -22,6 +23,11 @@ def parse_yaml(text: str, file: str, folder: str) -> Workflow:
 
     `file` is for messages and gives the name where the text has none; `folder` is where its tasks run.
     """
+    with uncollected():
+        return _parse(text, file, folder)
+
+
+def _parse(text: str, file: str, folder: str) -> Workflow:
     document, faults = read_yaml(text, file)
     complaints = Complaints()
     workflow = None

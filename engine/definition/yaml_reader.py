@@ -7,7 +7,6 @@ keys, several documents, control characters, more than 100 aliases or what they 
 want the text.
 """
 
-import gc
 import re
 from collections.abc import Iterator
 from typing import Any, cast
@@ -52,11 +51,17 @@ class WrittenInt(int):
 
     raw: str
 
+    def __repr__(self) -> str:
+        return self.raw
+
 
 class WrittenFloat(float):
     """A float that was written in another way than Python would."""
 
     raw: str
+
+    def __repr__(self) -> str:
+        return self.raw
 
 
 class YamlRefusedError(Exception):
@@ -74,19 +79,11 @@ def read_yaml(text: str, file: str) -> tuple[Any, list[Fault]]:
     faults = _control_faults(text, file)
     if faults:
         return None, faults
-    # A large document makes a million small objects, and looking through them for cycles takes longer than
-    # making them.
-    collecting = gc.isenabled()
-    gc.disable()
+    reader = _Reader(text, file)
     try:
-        reader = _Reader(text, file)
-        try:
-            return reader.read(), reader.faults
-        except YamlRefusedError as refused:
-            return reader.document, [*reader.faults, refused.fault]
-    finally:
-        if collecting:
-            gc.enable()
+        return reader.read(), reader.faults
+    except YamlRefusedError as refused:
+        return reader.document, [*reader.faults, refused.fault]
 
 
 def _control_faults(text: str, file: str) -> list[Fault]:
@@ -106,7 +103,7 @@ def _control_faults(text: str, file: str) -> list[Fault]:
 def _events(text: str, file: str) -> Iterator[Any]:
     """The parser's events; what it raises becomes YamlRefusedError with a line."""
     # The C parser is ten times as fast; without libyaml the pure one gives the same events.
-    loader = cast("Any", getattr(yaml, "CParser", yaml.Loader))(text.removeprefix("\ufeff"))
+    loader = cast("Any", getattr(yaml, "CSafeLoader", yaml.SafeLoader))(text.removeprefix("\ufeff"))
     next_event = loader.get_event
     try:
         while (event := next_event()) is not None:
