@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def outcome_of(status: int) -> Outcome:
     return {"kind": "signalled", "signal": -code}
 
 
-def take_result(path: Path) -> dict[str, Any]:
+def take_result(path: str) -> dict[str, Any]:
     """What the file of ORCHCTL_RESULT says: `{}`, `{"result": JSON}`, `{"file": path}` or `{"bad": why}`.
 
     A short one is read here and removed; a long one stays until its end is acknowledged.
@@ -125,12 +124,12 @@ def take_result(path: Path) -> dict[str, Any]:
         if not stat.S_ISREG(found.st_mode):
             return {"bad": "result is not a regular file"}
         if found.st_size > RESULT_INLINE_BYTES:
-            return {"file": str(path)}
+            return {"file": path}
         data = os.read(fd, RESULT_INLINE_BYTES)
     finally:
         os.close(fd)
     with contextlib.suppress(OSError):
-        path.unlink()
+        os.unlink(path)
     if not data.strip():
         return {}
     try:

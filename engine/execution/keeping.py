@@ -47,7 +47,7 @@ class KeeperLine:
 
     async def _connect_once(self) -> list[int]:
         sock = wire.connect(self._places.socket("keeper"))
-        sock.setblocking(False)
+        sock.settimeout(0)
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         self._inbox = wire.Inbox()
         await self._stream.send_all(wire.pack(["hello", self._instance, self._launchers]))
@@ -152,8 +152,9 @@ class KeeperLine:
         await self._stream.send_all(wire.pack(["shutdown", kill]))
         await self._leaving.wait()
         self._leaving = None
-        while self._left and self._child and not self._reap():
-            await trio.sleep(_PAUSE_S)
+        if self._left and self._child:
+            await trio.to_thread.run_sync(os.waitpid, self._child, 0)
+            self._child = 0
         return self._left
 
     async def aclose(self) -> None:

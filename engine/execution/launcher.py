@@ -208,6 +208,7 @@ class Launcher:
         env = {**order["environment"], **self.identity(order)}
         try:
             self.open_own_log(attempt)
+            before = proc.ticks_now()
             pid = spawn(
                 order["argv"], env=env, output=attempt.log_fd, folder=order["dir"], cookie=self.cookie(attempt.number)
             )
@@ -216,7 +217,7 @@ class Launcher:
             return
         self.roots[pid] = attempt
         self.set_memory_limit(pid, order["memory"])
-        self.begun(attempt, pid)
+        self.begun(attempt, pid, before if before == proc.ticks_now() else 0)
 
     def identity(self, order: Order) -> dict[str, str]:
         """What tells a process which attempt it is."""
@@ -226,13 +227,13 @@ class Launcher:
             "ORCHCTL_TASK": order["task"],
             "ORCHCTL_INDEX": "" if order["index"] < 0 else str(order["index"]),
             "ORCHCTL_ATTEMPT": str(order["number"]),
-            "ORCHCTL_RESULT": str(self.places.result(order["attempt"])),
+            "ORCHCTL_RESULT": self.places.result(order["attempt"]),
         }
 
     def open_own_log(self, attempt: Attempt) -> None:
         order = attempt.order
         path = log_path(order["run"], order["task"], order["index"], order["number"])
-        attempt.log_fd = open_log(self.places.logs / path)
+        attempt.log_fd = open_log(self.places.log(path))
         attempt.log_start = attempt.log_end = os.fstat(attempt.log_fd).st_size
         attempt.slice = [path, attempt.log_start, 0]
 
@@ -409,7 +410,8 @@ class Launcher:
             return
         attempt.slice[2] = size - attempt.log_start
         if size == 0:
-            (self.places.logs / attempt.slice[0]).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                os.unlink(self.places.log(attempt.slice[0]))
 
     def _end_unspooled(self, number: int, outcome: dict[str, Any]) -> None:
         """It never had an intent, or none that could be written: nothing is to be remembered."""
@@ -461,7 +463,7 @@ class Launcher:
     # --- logs -------------------------------------------------------------------------------------------------------
 
     def _look_at_logs(self) -> None:
-        """Keep every live log within its cap. What a log may exceed it by: its rate times 0.1 s, after a first second."""
+        """Keep every live log within its cap. It exceeds it by its rate times 0.1 s, at first times 1 s."""
         busy = False
         for attempt in self.attempts.values():
             busy |= self._cut_log(attempt)
@@ -482,7 +484,7 @@ class Launcher:
     # --- leaving ----------------------------------------------------------------------------------------------------
 
     def _shutdown(self, peer: Peer, kill: bool) -> None:
-        """End this process: when nothing runs, or (`kill`) after having ended what runs. Refused while something does."""
+        """End this process, and with `kill` first what runs; without it, refuse while something does."""
         if self.attempts and not kill:
             peer.send(["busy", len(self.attempts)])
             return
@@ -530,7 +532,7 @@ def main(words: list[str]) -> NoReturn:
 
 
 def become_subreaper() -> None:
-    """Children of dead descendants become ours (prctl(2)), and a hangup or an interrupt from a terminal does nothing."""
+    """Children of dead descendants become ours (prctl(2)); a terminal's hangup or interrupt does nothing."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):

@@ -74,7 +74,7 @@ class Link:
     async def _open_once(self) -> Welcome:
         self._drop()
         sock = wire.connect(self._path)
-        sock.setblocking(False)
+        sock.settimeout(0)
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         self._inbox, self._waiting = wire.Inbox(), []
         try:

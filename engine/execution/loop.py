@@ -126,7 +126,7 @@ class Peer:
         self._out = bytearray()
         self._stuck = False
         self.open = True
-        sock.setblocking(False)
+        sock.settimeout(0)
         loop.watch(sock.fileno(), self._readable)
 
     def send(self, message: wire.Message) -> None:

@@ -6,6 +6,7 @@ too long for an exit record.
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 
@@ -17,11 +18,11 @@ class Places:
     run_dir: Path
     logs: Path
 
-    @property
+    @cached_property
     def state(self) -> Path:
         return self.home / "execution"
 
-    @property
+    @cached_property
     def results(self) -> Path:
         return self.state / "results"
 
@@ -45,8 +46,17 @@ class Places:
     def spool(self, slot: int) -> Path:
         return self.state / f"launcher-{slot}.spool"
 
-    def result(self, attempt: int) -> Path:
-        return self.results / f"{attempt}.json"
+    @cached_property
+    def _texts(self) -> tuple[str, str]:
+        return str(self.results), str(self.logs)
+
+    def result(self, attempt: int) -> str:
+        """The file that ORCHCTL_RESULT names."""
+        return f"{self._texts[0]}/{attempt}.json"
+
+    def log(self, path: str) -> str:
+        """A path below the log folder, absolute."""
+        return f"{self._texts[1]}/{path}"
 
     def slots(self) -> list[int]:
         """The slots that any launcher ever had in this state folder."""
@@ -65,11 +75,11 @@ def segment_path(run: int, slot: int, worker: int) -> str:
     return f"r{run}/workers/{slot}-{worker}.log"
 
 
-def open_log(path: Path) -> int:
+def open_log(path: str) -> int:
     """Open (and make) a log for appending, without following a link. Raises OSError."""
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         return os.open(path, flags, 0o600)
     except FileNotFoundError:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(path, flags, 0o600)

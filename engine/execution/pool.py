@@ -17,7 +17,6 @@ import struct
 import sys
 import time
 from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.execution import proc
@@ -170,8 +169,8 @@ class Pool:
         item = {
             "attempt": attempt.number, "target": what["target"], "args": what["args"], "script": what["script"],
             "dir": order["dir"], "env": env, "cookie": self._launcher.cookie(attempt.number),
-            "segment": str(self._launcher.places.logs / worker.segment) if worker.segment else None,
-            "result": str(self._launcher.places.result(attempt.number)),
+            "segment": self._launcher.places.log(worker.segment) if worker.segment else None,
+            "result": self._launcher.places.result(attempt.number),
         }  # fmt: skip
         if worker.peer is not None:
             worker.peer.send(["run", [item]])
@@ -362,7 +361,7 @@ class Pool:
         if path == worker.segment:
             return
         self._close_segment(worker)
-        worker.segment_fd = open_log(self._launcher.places.logs / path)
+        worker.segment_fd = open_log(self._launcher.places.log(path))
         worker.segment = path
         worker.segment_end = os.fstat(worker.segment_fd).st_size
 
@@ -371,7 +370,7 @@ class Pool:
             return
         if os.fstat(worker.segment_fd).st_size == 0:
             with contextlib.suppress(OSError):
-                Path(self._launcher.places.logs / worker.segment).unlink()
+                os.unlink(self._launcher.places.log(worker.segment))
         os.close(worker.segment_fd)
         worker.segment_fd = -1
 
@@ -386,7 +385,7 @@ class Pool:
 
 
 def _pause(pid: int) -> None:
-    """Stop the process and wait until it is, for 20 ms at most: one that sleeps in the kernel cannot run code anyway."""
+    """Stop the process and wait until it is, for 20 ms at most: one deep in the kernel runs no code anyway."""
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGSTOP)
         for _ in range(_PAUSE_TRIES):

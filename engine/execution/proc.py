@@ -9,10 +9,12 @@ import contextlib
 import os
 import resource
 import signal
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
 RLIMIT_RTTIME = 15
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _FLAG = 1 << 62
 _NUMBER_BITS = 40
 _NUMBER_MASK = (1 << _NUMBER_BITS) - 1
@@ -72,6 +74,12 @@ def start_ticks(pid: int) -> int:
     """0 when the process is gone."""
     found = stat(pid)
     return found.ticks if found else 0
+
+
+def ticks_now() -> int:
+    """The instant in the unit of `start_ticks`. A process that is started between two equal readings has that start;
+    reading it from /proc instead would wait for the exec to finish."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) * _TICKS_A_SECOND // 1_000_000_000
 
 
 def lives(pid: int, ticks: int) -> bool:

@@ -80,7 +80,7 @@ def listen(path: Path) -> socket.socket:
         finally:
             os.umask(previous)
     server.listen(64)
-    server.setblocking(False)
+    server.settimeout(0)
     return server
 
 

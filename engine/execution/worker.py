@@ -8,6 +8,9 @@ launcher what had not begun; then come a count and the numbers of attempts that 
 Descriptors 1 and 2 are a log file that is appended to. What an attempt wrote lies between two sizes of that file.
 """
 
+from __future__ import annotations
+
+import contextlib
 import importlib
 import json
 import mmap
@@ -16,6 +19,7 @@ import resource
 import socket
 import struct
 import sys
+from typing import Any, Dict, List, Optional, Tuple, cast
 
 RLIMIT_RTTIME = 15
 SOCKET_FD = 3
@@ -33,50 +37,53 @@ _LENGTH = struct.Struct(">I")
 _NUMBER = struct.Struct("<Q")
 
 
+Json = Dict[str, Any]
+
+
 class Channel:
     """The connection to the launcher and the shared page."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         for fd in (SOCKET_FD, MARK_FD):
-            os.set_inheritable(fd, False)
+            os.set_inheritable(fd, False)  # noqa: FBT003
         self._socket = socket.socket(fileno=SOCKET_FD)
         self._page = mmap.mmap(MARK_FD, PAGE_BYTES)
         self._input = self._socket.makefile("rb", 65536)
 
-    def receive(self):
+    def receive(self) -> Optional[List[Any]]:
         """The next message, None when the launcher is gone."""
         head = self._input.read(_LENGTH.size)
         if len(head) < _LENGTH.size:
             return None
         body = self._input.read(_LENGTH.unpack(head)[0])
-        return json.loads(body.decode())
+        return cast(List[Any], json.loads(body.decode()))
 
-    def send(self, message):
+    def send(self, message: List[Any]) -> None:
         body = json.dumps(message).encode()
         self._socket.sendall(_LENGTH.pack(len(body)) + body)
 
-    def begin(self, number):
+    def begin(self, number: int) -> bool:
         """Mark the attempt as begun. False when it must not begin."""
         _NUMBER.pack_into(self._page, 0, number)
         count = _NUMBER.unpack_from(self._page, 8)[0]
-        if count and number in struct.unpack_from("<%dQ" % min(count, SKIPS_MAX), self._page, 16):
+        if count and number in struct.unpack_from(f"<{min(count, SKIPS_MAX)}Q", self._page, 16):
             self.clear()
             return False
         return True
 
-    def clear(self):
+    def clear(self) -> None:
         _NUMBER.pack_into(self._page, 0, 0)
 
 
 class Sources:
     """The files below the workflow's folder that were imported; when one changes, a fresh process must take over."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: str) -> None:
         self._prefix = os.path.join(folder, "")
-        self._seen = {}
+        self._seen: Dict[str, Optional[Tuple[int, int]]] = {}
         self._modules = 0
 
-    def note(self):
+    def note(self) -> None:
         """Take the fingerprints of files that were imported since the last time."""
         if len(sys.modules) == self._modules:
             return
@@ -86,11 +93,11 @@ class Sources:
             if isinstance(path, str) and path.startswith(self._prefix) and path not in self._seen:
                 self._seen[path] = _fingerprint(path)
 
-    def changed(self):
+    def changed(self) -> bool:
         return any(_fingerprint(path) != seen for path, seen in self._seen.items())
 
 
-def _fingerprint(path):
+def _fingerprint(path: str) -> Optional[Tuple[int, int]]:
     try:
         found = os.stat(path)
     except OSError:
@@ -99,18 +106,20 @@ def _fingerprint(path):
 
 
 class Worker:
-    def __init__(self, folder, single):
+    """Runs items one at a time; `single` ends after the first."""
+
+    def __init__(self, folder: str, single: bool) -> None:
         self._channel = Channel()
         self._single = single
         self._pid = os.getpid()
         self._sources = Sources(folder)
         self._log = os.dup(1)
-        self._segment = None
-        self._names = ()
+        self._segment: Optional[str] = None
+        self._names: Tuple[str, ...] = ()
         self._count = 0
         self._first_rss = 0
 
-    def serve(self):
+    def serve(self) -> None:
         """Run what comes until the launcher hangs up, or this process should be replaced."""
         self._channel.send(["ready"])
         while True:
@@ -130,7 +139,7 @@ class Worker:
                     self._channel.clear()
                     return
 
-    def _serve_one(self, item):
+    def _serve_one(self, item: Json) -> None:
         self._prepare(item)
         before = os.fstat(self._log).st_size
         used = _cpu_ns()
@@ -141,7 +150,7 @@ class Worker:
         if self._single:
             _join_threads()
         _flush()
-        done = {"attempt": item["attempt"]}
+        done: Json = {"attempt": item["attempt"]}
         outcome = self._keep_result(item, outcome, value, done)
         done["outcome"] = outcome
         done["cpu"] = _cpu_ns() - used
@@ -154,7 +163,7 @@ class Worker:
             _wait_for_children()
             self._channel.send(["empty", item["attempt"]])
 
-    def _prepare(self, item):
+    def _prepare(self, item: Json) -> None:
         resource.setrlimit(RLIMIT_RTTIME, (item["cookie"], resource.RLIM_INFINITY))
         for name in self._names:
             if name not in item["env"]:
@@ -167,17 +176,17 @@ class Worker:
             if self._segment:
                 self._log = _redirect(self._segment, self._log)
 
-    def _keep_result(self, item, outcome, value, done):
+    def _keep_result(self, item: Json, outcome: Json, value: Any, done: Json) -> Json:
         """Put the value into the message, or its file; a value that is no JSON makes the attempt fail."""
         if value is None or outcome["kind"] != "succeeded":
             return outcome
         try:
             text = json.dumps(value, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
-            return failure("result is not JSON: %s" % error)
+            return failure(f"result is not JSON: {error}")
         size = len(text)
         if size > RESULT_BYTES_MAX:
-            return failure("result of %d bytes is longer than 1 MiB" % size)
+            return failure(f"result of {size} bytes is longer than 1 MiB")
         if size <= RESULT_INLINE_BYTES:
             done["result"] = text
             return outcome
@@ -186,11 +195,11 @@ class Worker:
             with os.fdopen(os.open(item["result"], flags, 0o600), "w") as file:
                 file.write(text)
         except OSError as error:
-            return failure("result cannot be written: %s" % error)
+            return failure(f"result cannot be written: {error}")
         done["file"] = item["result"]
         return outcome
 
-    def _worn_out(self):
+    def _worn_out(self) -> bool:
         self._count += 1
         if self._count >= ITEMS_MAX:
             return True
@@ -202,7 +211,7 @@ class Worker:
         return rss > self._first_rss + GROWTH_BYTES_MAX
 
 
-def _redirect(path, previous):
+def _redirect(path: str, previous: int) -> int:
     """Both outputs go to another file from now on. The descriptor of that file which user code does not touch."""
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     log = os.open(path, flags, 0o600)
@@ -212,7 +221,7 @@ def _redirect(path, previous):
     return log
 
 
-def run(item):
+def run(item: Json) -> Tuple[Json, Any]:
     """The outcome of the item's code, and the value that it returned."""
     try:
         if item["script"]:
@@ -226,15 +235,15 @@ def run(item):
         return _report(error), None
 
 
-def _find(target):
+def _find(target: str) -> Any:
     name, _, path = target.partition(":")
-    found = importlib.import_module(name)
+    found: Any = importlib.import_module(name)
     for part in path.split("."):
         found = getattr(found, part)
     return found
 
 
-def _run_script(item):
+def _run_script(item: Json) -> None:
     import runpy
 
     path = os.path.abspath(item["target"])
@@ -243,7 +252,7 @@ def _run_script(item):
     runpy.run_path(path, run_name="__main__")
 
 
-def _exit_outcome(error):
+def _exit_outcome(error: SystemExit) -> Json:
     code = error.code
     if code is None:
         code = 0
@@ -254,11 +263,11 @@ def _exit_outcome(error):
     return {"kind": "failed" if code else "succeeded", "exit_code": code}
 
 
-def failure(why, exception=""):
+def failure(why: str, exception: str = "") -> Json:
     return {"kind": "failed", "exit_code": 1, "why": why[:TEXT_MAX], "exception": exception}
 
 
-def _report(error):
+def _report(error: BaseException) -> Json:
     """Print the traceback without our own frames, and name the exception in full."""
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else kind.__module__ + "." + kind.__qualname__
@@ -266,27 +275,23 @@ def _report(error):
         why = str(error)
     except Exception:
         why = "its text cannot be made"
-    try:
+    with contextlib.suppress(Exception):
         import traceback
 
         trace = error.__traceback__
         while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
             trace = trace.tb_next
         traceback.print_exception(kind, error, trace)
-    except Exception:
-        pass
     return failure(why, name)
 
 
-def _flush():
+def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(Exception):
             stream.flush()
-        except Exception:
-            pass
 
 
-def _join_threads():
+def _join_threads() -> None:
     """A process of its own ends when its threads have ended, as any Python program does."""
     threading = sys.modules.get("threading")
     if threading is None:
@@ -296,13 +301,13 @@ def _join_threads():
             thread.join()
 
 
-def _cpu_ns():
+def _cpu_ns() -> int:
     own = resource.getrusage(resource.RUSAGE_SELF)
     below = resource.getrusage(resource.RUSAGE_CHILDREN)
     return round((own.ru_utime + own.ru_stime + below.ru_utime + below.ru_stime) * 1e9)
 
 
-def _has_children():
+def _has_children() -> bool:
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -310,7 +315,7 @@ def _has_children():
     return True
 
 
-def _wait_for_children():
+def _wait_for_children() -> None:
     while True:
         try:
             os.waitpid(-1, 0)
@@ -318,13 +323,13 @@ def _wait_for_children():
             return
 
 
-def main():
+def main() -> None:
     """`worker.py FOLDER single|shared`"""
     folder, manner = sys.argv[1:]
     sys.path[0] = folder
     sys.argv = [""]
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)
+        cast(Any, stream).reconfigure(line_buffering=True)
     Worker(folder, manner == "single").serve()
 
 

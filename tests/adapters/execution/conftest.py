@@ -45,13 +45,14 @@ class World:
     async def enter(self, nursery: trio.Nursery, expected: Iterable[int] = ()) -> list[Any]:
         """A new life of the engine; what connect said."""
         self.epoch += 1
-        self.executor = Executor(
+        executor = Executor(
             home=self.home, run_dir=self.run_dir, logs=self.logs, instance=self.instance, epoch=self.epoch,
             launchers=self.launchers, report=self._report,
         )  # fmt: skip
         with trio.fail_after(PATIENCE_S):
-            found = await self.executor.connect(set(expected))
-        self._scope = await nursery.start(self._run, self.executor)
+            found = await executor.connect(set(expected))
+        self.executor = executor
+        self._scope = await nursery.start(self._run, executor)
         self._report(found)
         return found
 
