@@ -63,7 +63,7 @@ class RefusalError(EngineError):
 
 
 def no_engine(home: Home) -> NoEngine:
-    return NoEngine(f"no engine runs in {home.root}", "start it with `orchctl engine start`")
+    return NoEngine(f"no engine runs in {home}", "start it with `orchctl engine start`")
 
 
 class Connection:
@@ -144,14 +144,14 @@ def open_connection(home: Home, *, read_only: bool = False, timeout_s: float = C
     try:
         connected.settimeout(timeout_s)
         try:
-            with socket_address(home.socket) as address:
+            with socket_address(home.socket_text) as address:
                 connected.connect(address)
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
             raise no_engine(home) from error
         except TimeoutError as error:
-            raise EngineGone(f"the engine in {home.root} did not accept a connection") from error
+            raise EngineGone(f"the engine in {home} did not accept a connection") from error
         except OSError as error:
-            raise NoEngine(f"the engine's socket {home.socket} cannot be used: {error.strerror}") from error
+            raise NoEngine(f"the engine's socket {home.socket_text} cannot be used: {error.strerror}") from error
         hello = Hello(protocol=PROTOCOL, via="cli", read_only=read_only)
         welcome = connection.ask(hello, Welcome, timeout_s)
         if welcome.protocol != PROTOCOL:

@@ -126,13 +126,13 @@ class Session:
         """All rows of a run that match, page by page; at most `most` of them unless it is 0."""
         sent = 0
         while True:
-            page = self.rows(msgspec.structs.replace(request, offset=request.offset + sent)).rows
-            for row in page:
+            reply = self.rows(msgspec.structs.replace(request, offset=request.offset + sent))
+            for row in reply.rows:
                 yield row
                 sent += 1
                 if most and sent >= most:
                     return
-            if len(page) < request.limit:
+            if not reply.cursor:  # a page may hold fewer rows than were asked for: what fits a frame
                 return
 
     def failed_rows(self, run: int, most: int) -> list[TaskRow]:

@@ -27,7 +27,7 @@ def engine_command(home: Home, *words: str) -> list[str]:
     """The words that run the engine's program. `-P` keeps a folder named engine where we stand from being
     taken.
     """
-    return [sys.executable, "-P", "-m", "engine", *words, "--home", str(home.root)]
+    return [sys.executable, "-P", "-m", "engine", *words, "--home", home.folder]
 
 
 def engine_environment() -> dict[str, str]:
@@ -69,11 +69,11 @@ def start_engine(home: Home, within_s: float = START_WITHIN_S) -> Welcome:
         home.make()
         log = os.open(home.engine_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise Unavailable(f"the folder {home.root} cannot be used: {error.strerror}") from error
+        raise Unavailable(f"the folder {home} cannot be used: {error.strerror}") from error
     began = os.fstat(log).st_size
     try:
         process = subprocess.Popen(
-            engine_command(home), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=home.root,
+            engine_command(home), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=home.folder,
             env=engine_environment(), start_new_session=True,
         )  # fmt: skip
     finally:

@@ -92,7 +92,7 @@ def status(words: Words, place: Place) -> int:
             row, as_sent = session.one(GetEngine(), EngineRow)
     except NoEngine:
         if out.json:
-            out.row({"pid": None, "state": "stopped", "revision": None, "home": str(place.home.root)})
+            out.row({"pid": None, "state": "stopped", "revision": None, "home": place.home.folder})
             return REFUSED
         raise
     if out.json:
@@ -135,7 +135,7 @@ def run(words: Words, place: Place) -> int:
     if place.out.json:
         raise UsageError("engine run has no --json: it is the engine itself")
     if answers(place.home) is not None:
-        raise Unavailable(f"an engine runs in {place.home.root} already", "`orchctl engine status` shows it")
+        raise Unavailable(f"an engine runs in {place.home} already", "`orchctl engine status` shows it")
     check_kernel()
     place.home.make()
     words_of_engine = engine_command(place.home)

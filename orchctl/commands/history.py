@@ -1,9 +1,10 @@
 """events and audit: what happened, and who asked for it."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
-from engine.protocol.messages import ListAudit, ListEvents
+from engine.protocol.messages import ListAudit, ListEvents, Rows
 from engine.protocol.rows import AuditRow, EventRow
 from orchctl.client.connection import EngineGone, NoEngine
 from orchctl.client.session import Session, typed
@@ -26,25 +27,37 @@ def events(words: Words, place: Place) -> int:
     """Print the journal in order. It is read in pages, so it may be of any length."""
     with place.session(read_only=True) as session:
         run = run_number(session, words.run) if words.run else 0
-        cursor = ""
-        while True:
-            page, cursor = _page(session, run, cursor, follow=words.follow)
-            for row in page:
-                place.out.row(row) if place.out.json else place.out.line(_event_line(row, place.out))
-            place.out.flush()
-            if len(page) == _PAGE and cursor:
-                continue
-            if not words.follow:
-                return SUCCEEDED
-            time.sleep(_POLL_S)
+        for row in journal(session, run, follow=words.follow):
+            place.out.row(row) if place.out.json else place.out.line(_event_line(row, place.out))
+            if words.follow:
+                place.out.flush()
+    return SUCCEEDED
 
 
-def _page(session: Session, run: int, cursor: str, *, follow: bool) -> tuple[list[dict[str, Any]], str]:
-    """The rows after a cursor and the cursor after them: the same one where nothing is new."""
+def journal(session: Session, run: int, *, follow: bool = False) -> Iterator[dict[str, Any]]:
+    """The journal's rows, of a run or (0) of everything; with `follow`, also what comes, without an end.
+
+    The last page has no cursor. It is asked for again then, and what a batch added has a higher revision than
+    what is known, because a batch comes whole.
+    """
+    cursor, known = "", -1
+    while True:
+        reply = _page(session, ListEvents(run=run, cursor=cursor, limit=_PAGE), follow=follow)
+        news = [row for row in reply.rows if row["revision"] > known]
+        yield from news
+        if reply.cursor:
+            cursor, known = reply.cursor, -1
+            continue
+        if not follow:
+            return
+        known = max([known, *(row["revision"] for row in news)])
+        time.sleep(_POLL_S)
+
+
+def _page(session: Session, request: ListEvents, *, follow: bool) -> Rows:
     while True:
         try:
-            reply = session.rows(ListEvents(run=run, cursor=cursor, limit=_PAGE))
-            return reply.rows, reply.cursor or cursor
+            return session.rows(request)
         except (EngineGone, NoEngine):
             if not follow:
                 raise
@@ -80,11 +93,11 @@ def audit(words: Words, place: Place) -> int:
         before = 0
         while len(maps) < limit:
             size = min(_PAGE, limit - len(maps))
-            page = session.rows(ListAudit(before=before, limit=size)).rows
-            maps += page
-            if len(page) < size:
+            reply = session.rows(ListAudit(before=before, limit=size))
+            maps += reply.rows
+            if not reply.cursor:
                 break
-            before = int(page[-1]["revision"])
+            before = int(reply.cursor)
     if out.json:
         for row in maps:
             out.row(row)

@@ -39,8 +39,8 @@ def restore(words: Words, place: Place) -> int:
     home, out = place.home, place.out
     folder = os.path.abspath(words.folder)
     if answers(home) is not None:
-        raise Unavailable(f"an engine runs in {home.root}", "stop it first: `orchctl engine stop --kill`")
-    question = f"replace the state in {home.root} by {folder}?"
+        raise Unavailable(f"an engine runs in {home}", "stop it first: `orchctl engine stop --kill`")
+    question = f"replace the state in {home} by {folder}?"
     if home.state.exists() and not out.confirm(question, yes=words.yes):
         return REFUSED
     done = subprocess.run(
@@ -51,9 +51,9 @@ def restore(words: Words, place: Place) -> int:
         said = [line for line in done.stderr.splitlines() if line.strip()]
         raise Unavailable(said[-1] if said else f"the engine's program ended with exit code {done.returncode}")
     if out.json:
-        out.row({"folder": folder, "home": str(home.root)})
+        out.row({"folder": folder, "home": home.folder})
     else:
-        out.line(f"restored {inert(folder)} into {inert(home.root)}; `orchctl engine start` serves it")
+        out.line(f"restored {inert(folder)} into {inert(home)}; `orchctl engine start` serves it")
     return SUCCEEDED
 
 

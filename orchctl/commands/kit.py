@@ -47,7 +47,7 @@ class Place:
             from orchctl.client.starting import ensure_engine
 
             if ensure_engine(self.home) is not None:
-                self.out.remark(f"started an engine in {self.home.root}; `orchctl engine stop` stops it")
+                self.out.remark(f"started an engine in {self.home}; `orchctl engine stop` stops it")
         return Session(self.home, read_only=read_only)
 
 

@@ -28,7 +28,7 @@ RUN_STATUSES = ("queued", "running", "paused", "cancelling", "succeeded", "faile
 TASK_STATUSES = (
     "waiting", "ready", "running", "backing_off", "succeeded", "failed", "skipped", "upstream_failed", "cancelled",
 )  # fmt: skip
-_PAGE = 200
+_PAGE = 1000
 _TERMINAL_ROWS = 500
 
 
@@ -61,13 +61,12 @@ def runs(words: Words, place: Place) -> int:
         limit: int = words.limit
         while len(maps) < limit:
             size = min(_PAGE, limit - len(maps))
-            page = session.rows(
-                ListRuns(workflow=words.workflow, statuses=tuple(words.status), before=before, limit=size)
-            ).rows
-            maps += page
-            if len(page) < size:
+            request = ListRuns(workflow=words.workflow, statuses=tuple(words.status), before=before, limit=size)
+            reply = session.rows(request)
+            maps += reply.rows
+            if not reply.cursor:
                 break
-            before = int(str(page[-1]["run"]).removeprefix("r"))
+            before = int(reply.cursor)
     if out.json:
         for row in maps:
             out.row(row)

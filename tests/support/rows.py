@@ -1,0 +1,35 @@
+"""Rows for tests of clients: sensible ones, of which a test changes what it is about."""
+
+from typing import Any
+
+from engine.protocol.rows import GroupRow, RunRow, TaskRow
+
+
+def run_row(**changes: Any) -> RunRow:
+    """A run that is going on."""
+    known: dict[str, Any] = {
+        "run": "r12",
+        "workflow": "orders",
+        "version": "0123456789abcdef",
+        "status": "running",
+        "queued_at": "2026-11-23T12:00:00.000000Z",
+        "started_at": "2026-11-23T12:00:01.000000Z",
+        "tasks": {"succeeded": 12, "running": 2},
+    }
+    return RunRow(**known | changes)
+
+
+def finished_run(status: str = "succeeded", **changes: Any) -> RunRow:
+    """A run that took 4.5 s."""
+    known: dict[str, Any] = {"status": status, "finished_at": "2026-11-23T12:00:05.500000Z", "tasks": {status: 14}}
+    return run_row(**known | changes)
+
+
+def group_row(**changes: Any) -> GroupRow:
+    known: dict[str, Any] = {"task": "clean", "status": "running", "mapped": True, "rows": 64, "tasks": {}}
+    return GroupRow(**known | changes)
+
+
+def task_row(**changes: Any) -> TaskRow:
+    known: dict[str, Any] = {"task": "clean", "index": 3, "status": "failed", "attempts": 1}
+    return TaskRow(**known | changes)
