@@ -62,11 +62,19 @@ class JournalRecord(msgspec.Struct, frozen=True, array_like=True):
     refs: bytes = b""
 
 
-class HistoryRecord(msgspec.Struct, frozen=True, array_like=True):
-    """A run's own part of pruned batches: (revision, the run's events of it, each with its position in the batch)."""
+class HistoryBatch(msgspec.Struct, frozen=True, array_like=True):
+    """A run's own part of one batch: its events, each with its position in the batch."""
 
-    batches: list[tuple[int, int, list[tuple[int, AnyEvent]], bytes]]
-    """(revision, now_ns, (position, event) of each, refs)."""
+    revision: int
+    now_ns: int
+    events: list[tuple[int, AnyEvent]]
+    refs: bytes
+
+
+class HistoryRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A run's own part of batches that were pruned from the journal, in order."""
+
+    batches: list[HistoryBatch]
 
 
 class AuditRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -245,14 +253,14 @@ def decode_history(key: bytes, body: bytes) -> HistoryRecord:
     return _read(_history, Table.HISTORY, key, _inflate(Table.HISTORY, key, body))
 
 
-_REF_BYTES = 8 + ATTEMPT_KEY_BYTES
+REF_BYTES = 8 + ATTEMPT_KEY_BYTES
 
 
 def attempt_refs(refs: bytes) -> dict[int, tuple[int, int, int, int]]:
     """(run, task, index, number) by attempt, from records of eight bytes of attempt and the attempt's key."""
     found: dict[int, tuple[int, int, int, int]] = {}
-    for at in range(0, len(refs) - _REF_BYTES + 1, _REF_BYTES):
-        found[int.from_bytes(refs[at : at + 8], "big")] = attempt_of(refs[at + 8 : at + _REF_BYTES])
+    for at in range(0, len(refs) - REF_BYTES + 1, REF_BYTES):
+        found[int.from_bytes(refs[at : at + 8], "big")] = attempt_of(refs[at + 8 : at + REF_BYTES])
     return found
 
 

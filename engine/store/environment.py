@@ -12,6 +12,7 @@ file's place in one rename; the old file stays beside it.
 
 import os
 import secrets
+import shutil
 import struct
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -25,11 +26,14 @@ import msgspec
 from lmdb import verify
 
 from engine.core.state import Meta
+from engine.model.errors import Unavailable
 from engine.model.resources import size_text
 from engine.store.codec import About, decode_about, encode, unseal
 from engine.store.errors import RESTORE_HINT, StoreDamage, StoreRefused
 from engine.store.files import (
     DATA_NAME,
+    RESTORE_FOLDER,
+    UPGRADE_FOLDER,
     Ballast,
     FolderLock,
     free_bytes,
@@ -38,7 +42,7 @@ from engine.store.files import (
     sync_file,
 )
 from engine.store.tables import ABOUT_KEY, FORMAT_KEY, STATE_KEY, Table, number_key, number_of
-from engine.store.transaction import Edit, View
+from engine.store.transaction import Databases, Edit, View
 
 FORMAT = 1
 LMDB_FORMAT = 0
@@ -63,12 +67,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class Environment:
     """An open state. Made by `open_environment`; holds the folder's lock until `close`."""
 
-    def __init__(self, folder: Path, lock: FolderLock, env: lmdb.Environment, ballast: Ballast) -> None:
+    def __init__(self, folder: Path, lock: FolderLock, env: lmdb.Environment, dbs: Databases, ballast: Ballast) -> None:
         self.folder = folder
         self.ballast = ballast
         self._lock = lock
         self._env = env
-        self._dbs = {table: env.open_db(table.db_name) for table in Table}
+        self._dbs = dbs
 
     @property
     def map_bytes(self) -> int:
@@ -83,13 +87,15 @@ class Environment:
     def read(self) -> Generator[View, None, None]:
         """A look at what is committed. Short: while one is open, no page that it may see can be used again.
 
-        Raises StoreDamage where LMDB finds its own structure broken.
+        Raises StoreDamage where LMDB finds its own structure broken, Unavailable when there are too many at once.
         """
         try:
             with self._env.begin() as txn:
                 yield View(txn, self._dbs)
+        except lmdb.ReadersFullError as error:
+            raise Unavailable("too many readers look at the state at once", "try again in a moment") from error
         except lmdb.Error as error:
-            raise _damage(error) from error
+            raise StoreDamage(f"the state's file cannot be read: {error}") from error
 
     @contextmanager
     def edit(self) -> Generator[Edit, None, None]:
@@ -125,6 +131,8 @@ def open_environment(
     options = options or Options()
     lock = FolderLock(folder)
     try:
+        for leftover in (UPGRADE_FOLDER, RESTORE_FOLDER):
+            shutil.rmtree(folder / leftover, ignore_errors=True)
         ballast = Ballast(folder, options.ballast_bytes)
         if free_bytes(folder) < options.ballast_bytes:
             ballast.release()
@@ -136,9 +144,11 @@ def open_environment(
             _upgrade(folder, found, options, upgrades)
         env = _open(folder, options)
         try:
-            opened = Environment(folder, lock, env, ballast)
-            if found is None:
-                create(opened)
+            with env.begin(write=True) as txn:  # tables and first records come into being together, or not at all
+                dbs = {table: env.open_db(table.db_name, txn) for table in Table}
+                if found is None:
+                    _create(Edit(txn, dbs))
+            opened = Environment(folder, lock, env, dbs, ballast)
             opened.reap_readers()
             ballast.settle()
         except BaseException:
@@ -213,15 +223,14 @@ def _verify_pages(data: Path, sentence: str) -> None:
         raise StoreDamage(f"{sentence} ({problems[0]})")
 
 
-def create(environment: Environment) -> None:
+def _create(edit: Edit) -> None:
     """The first records of a new state, with a random instance and seed."""
     created_ns = time.time_ns()
     about = About(engine_version=engine_version(), lmdb_version=lmdb_version(), created_ns=created_ns)
     meta = Meta(instance=new_instance(), seed=secrets.randbits(63))
-    with environment.edit() as edit:
-        edit.put(Table.META, FORMAT_KEY, number_key(FORMAT))
-        edit.put(Table.META, ABOUT_KEY, encode(about))
-        edit.put(Table.META, STATE_KEY, encode(meta))
+    edit.put(Table.META, FORMAT_KEY, number_key(FORMAT))
+    edit.put(Table.META, ABOUT_KEY, encode(about))
+    edit.put(Table.META, STATE_KEY, encode(meta))
 
 
 def about(environment: Environment) -> About:
@@ -271,8 +280,8 @@ def _upgrade(folder: Path, found: int, options: Options, upgrades: Mapping[int, 
     missing = [number for number in range(found, FORMAT) if number not in upgrades]
     if missing:
         raise StoreRefused(f"this engine cannot upgrade a state of format {found}", "use an engine in between first")
-    scratch = folder / "upgrade"
-    _empty(scratch)
+    scratch = folder / UPGRADE_FOLDER
+    scratch.mkdir(mode=0o700)
     env = _open(folder, options)
     try:
         env.copy(str(scratch), compact=True)
@@ -294,23 +303,12 @@ def _upgrade(folder: Path, found: int, options: Options, upgrades: Mapping[int, 
     verify_file(fresh)
     sync_file(fresh)
     replace_data(folder, fresh, f"{DATA_NAME}.format-{found}")
-    _empty(scratch)
-    scratch.rmdir()
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def check_records(view: View) -> int:
     """Read every record. Returns how many there are. Raises StoreDamage."""
     return sum(1 for table in Table if table is not Table.QUARANTINE for _ in view.records(table))
-
-
-def _empty(folder: Path) -> None:
-    folder.mkdir(mode=0o700, exist_ok=True)
-    for file in folder.iterdir():
-        file.unlink()
-
-
-def _damage(error: lmdb.Error) -> StoreDamage:
-    return StoreDamage(f"the state's file cannot be read: {error}")
 
 
 def _open_failure(folder: Path, error: lmdb.Error) -> StoreRefused | StoreDamage:

@@ -15,6 +15,8 @@ LOCK_NAME = "engine.lock"
 DATA_NAME = "data.mdb"
 LMDB_LOCK_NAME = "lock.mdb"
 BALLAST_NAME = "ballast"
+UPGRADE_FOLDER = "upgrade"
+RESTORE_FOLDER = "restore"
 
 
 class FolderLock:

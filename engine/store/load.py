@@ -215,11 +215,14 @@ class _Loader:
             self.state.attempts[attempt.attempt] = attempt
 
     def _compare_live(self, run: RunState) -> None:
-        """A row that runs has an attempt that lives: a lost entry would let it wait for ever."""
-        running = bytes(run.status).count(TASK_RUNNING)
-        if running != len(run.live):
-            what = f"{running} of its rows run, but {len(run.live)} attempts live"
-            raise StoreDamage(what, Table.RUNS, number_key(run.run))
+        """A row that runs has an attempt that lives; if that was lost, the row would wait for ever."""
+        row = run.status.find(TASK_RUNNING)
+        while row >= 0:
+            if row not in run.live:
+                task, index = run.place(row)
+                what = f"{run.text(task, index)} runs, but no attempt of it lives"
+                raise StoreDamage(what, Table.RUNS, number_key(run.run))
+            row = run.status.find(TASK_RUNNING, row + 1)
 
     def _plan(self, version: str) -> Plan:
         plan = self.state.plans.get(version)

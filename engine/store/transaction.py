@@ -6,7 +6,7 @@ of the audit right; there is one at a time, on the writer thread.
 
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import lmdb
 
@@ -27,8 +27,8 @@ from engine.store.tables import (
 if TYPE_CHECKING:
     from lmdb import _Database
 
-    Databases = Mapping[Table, _Database]
-    Txn = lmdb.Transaction[bytes]
+Databases: TypeAlias = "Mapping[Table, _Database]"
+Txn: TypeAlias = "lmdb.Transaction[bytes]"
 
 HASH_BYTES = 16
 NO_HASH = bytes(HASH_BYTES)
@@ -37,7 +37,7 @@ NO_HASH = bytes(HASH_BYTES)
 class View:
     """A consistent look at the store. Belongs to the thread that opened it, and must not be kept: see `read`."""
 
-    def __init__(self, txn: "Txn", dbs: "Databases") -> None:
+    def __init__(self, txn: Txn, dbs: Databases) -> None:
         self._txn = txn
         self._dbs = dbs
 
