@@ -1,0 +1,118 @@
+"""The Textual program: it owns the feed and the screens, and keeps the manners of a terminal program. It leaves on
+SIGHUP, SIGTERM and when the terminal is gone, with the terminal as it was; it skips frames that a stalled terminal
+does not take, so that its loop goes on; and it never stops the engine.
+"""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from rich.console import RenderableType
+from textual.app import App
+from textual.screen import Screen
+
+from orchctl.console.feed import Feed
+from orchctl.console.screens.base import BaseScreen
+from orchctl.console.screens.overview import OverviewScreen
+from orchctl.console.screens.run import RunScreen
+from orchctl.console.terminal import backlog, hung_up
+from orchctl.console.theme import Signs
+from orchctl.paths import Home
+
+BACKLOG_MAX = 1
+_CATCH_UP_S = 0.1
+_WATCH_S = 1.0
+
+
+class Console(App[int]):
+    """The console of one home. `run` opens that run at once (0: the overview)."""
+
+    ENABLE_COMMAND_PALETTE = False
+    ALLOW_SELECT = False
+    TITLE = "orchctl"
+    CSS = """
+    Screen { background: $background; color: $foreground; }
+    .head { background: $surface; }
+    #keys { background: $surface; }
+    #body { height: 1fr; }
+    #panes { width: 1fr; height: 1fr; }
+    """
+    BINDINGS: ClassVar = [("ctrl+c", "leave", "leave")]
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        run: int = 0,
+        read_only: bool = False,
+        ascii_only: bool = False,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__()
+        self.home = home
+        self.now_s = now_s
+        self.signs = Signs(ascii_only)
+        self.feed = Feed(home, read_only=read_only, on_link=self._link_changed)
+        self._first_run = run
+        self._feeding: asyncio.Task[None] | None = None
+        self._behind = False
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        self._feeding = asyncio.create_task(self.feed.run())
+        self.push_screen(OverviewScreen())
+        if self._first_run:
+            self.open_run(self._first_run)
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGHUP, signal.SIGTERM):
+                loop.add_signal_handler(number, self.exit, 128 + number)
+            self.set_interval(_WATCH_S, self._watch_terminal)
+
+    async def on_unmount(self) -> None:
+        if self._feeding is not None:
+            self._feeding.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._feeding
+
+    def _watch_terminal(self) -> None:
+        """Leave when nobody is at the other end: a signal may never come, as under nohup."""
+        if sys.__stdin__ is None or hung_up(sys.__stdin__.fileno()):
+            self.exit(128 + signal.SIGHUP)
+
+    def action_leave(self) -> None:
+        self.exit(0)
+
+    # --- the link -------------------------------------------------------------------------------------------------
+
+    def _link_changed(self) -> None:
+        for screen in self.screen_stack if self.is_running else []:
+            if isinstance(screen, BaseScreen) and screen.is_mounted:
+                screen.tick()
+
+    def open_run(self, run: int) -> None:
+        """Show one run."""
+        self.push_screen(RunScreen(run))
+
+    # --- a slow terminal ------------------------------------------------------------------------------------------
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        """Send a frame, unless the terminal has not taken the ones before: then the whole screen, once it has."""
+        if not self.is_headless and backlog(self._driver) > BACKLOG_MAX:
+            if not self._behind:
+                self._behind = True
+                self.set_timer(_CATCH_UP_S, self._catch_up)
+            return
+        super()._display(screen, renderable)  # pyright: ignore[reportUnknownMemberType]
+
+    def _catch_up(self) -> None:
+        if backlog(self._driver) > BACKLOG_MAX:
+            self.set_timer(_CATCH_UP_S, self._catch_up)
+            return
+        self._behind = False
+        self.screen.refresh()

@@ -1,0 +1,291 @@
+"""The lines of a run's screen: its tasks, rows, attempts, events and reasons, as pure functions of the width."""
+
+from typing import Any, cast
+
+from engine.protocol.rows import AttemptRow, EventRow, GroupRow, ReasonRow, RunRow, TaskRow
+from orchctl.console.drawing import (
+    Line,
+    Span,
+    column,
+    counts,
+    done_share,
+    duration,
+    ends,
+    fitted,
+    percent,
+    seconds_between,
+    stacked_bar,
+    time_of,
+    word,
+)
+from orchctl.console.theme import Signs, status_style
+from orchctl.text import cells, inert, size_text
+
+NAME_MIN, NAME_MAX = 16, 40
+
+
+def row_name(task: str, index: int | None) -> str:
+    """`clean[3]`, or `clean` for a task without `for_each`."""
+    return task if index is None else f"{task}[{index}]"
+
+
+def root_line(row: RunRow | None, run: int, width: int, signs: Signs, now_s: float) -> Line:
+    """The run itself, as the outline's first line."""
+    if row is None:
+        return [(f"r{run}", "strong")]
+    spent = duration(seconds_between(row.started_at, row.finished_at, now_s))
+    left: Line = [
+        word(row.status, signs),
+        (f"  {row.workflow} {row.run}  ", "strong"),
+        *stacked_bar(row.tasks, 12, signs),
+        (f" {percent(done_share(row.tasks)).strip()}  ", "plain"),
+    ]
+    return ends([*left, *counts(row.tasks, signs)], [(spent, "plain")], width)
+
+
+def _name_width(width: int) -> int:
+    return max(NAME_MIN, min(NAME_MAX, width - 52))
+
+
+def group_line(row: GroupRow, opened: bool, width: int, signs: Signs, now_s: float) -> Line:
+    """A task: fold sign, glyph, name and number of rows, then its state; for a mapped one a bar and counts."""
+    fold = (signs.opened if opened else signs.closed) if row.mapped else " "
+    name_width = _name_width(width)
+    name = column(row.task, name_width)
+    head: Line = [
+        (f"{fold} ", "dim"),
+        (f"{signs.status(row.status)} ", status_style(row.status)),
+        (f"{name} ", "strong"),
+    ]
+    spent = (duration(seconds_between(row.started_at, row.finished_at, now_s)), "dim")
+    state = word(row.status, signs, with_glyph=False)
+    if not row.mapped:
+        shown: Line = [*head, state]
+        if row.why:
+            shown.append((f"  {row.why}", "dim"))
+        return ends(shown, [spent] if row.started_at else [], width)
+    head.append((column(f"{signs.times}{row.rows:,}", 8), "plain"))
+    if width >= 60:
+        head += [*stacked_bar(row.tasks, 12, signs), (" ", "plain")]
+    numbers = counts(row.tasks, signs)
+    head += [*numbers, (" ", "plain"), state] if numbers else [state]
+    return ends(head, [spent] if row.started_at and width >= 90 else [], width)
+
+
+def outcome_text(row: TaskRow | AttemptRow) -> str:
+    """`exit 3`, `signal 9`, or the outcome's own word."""
+    if row.exit_code:
+        return f"exit {row.exit_code}"
+    if row.signal:
+        return f"signal {row.signal}"
+    return row.outcome or ""
+
+
+def child_line(row: TaskRow, width: int, signs: Signs, now_s: float) -> Line:
+    """One row of an opened task, indented."""
+    return [("    ", "plain"), *task_line(row, width - 4, signs, now_s)]
+
+
+def more_line(count: int, width: int, signs: Signs) -> Line:
+    return fitted([(f"    {signs.more} {count:,} more; open lists them all", "dim")], width)
+
+
+def tasks_heading(width: int) -> Line:
+    """Over a table that is `width` columns wide, the column for its cursor included."""
+    width -= 1
+    name = _name_width(width)
+    text = f"   {column('TASK', name)} {column('STATE', 16)}{column('TRY', 5)}{column('TIME', 8)} OUTCOME"
+    return fitted([(text, "heading")], width)
+
+
+def task_line(row: TaskRow, width: int, signs: Signs, now_s: float) -> Line:
+    """A row of a run: name, state, attempts, time, and how it ended or why it waits."""
+    spent = duration(seconds_between(row.started_at, row.finished_at, now_s)) if row.started_at else ""
+    said = " ".join(part for part in (outcome_text(row), row.why) if part and part != "succeeded")
+    return fitted(
+        [
+            (f"{signs.status(row.status)} ", status_style(row.status)),
+            (column(row_name(row.task, row.index), _name_width(width)) + " ", "plain"),
+            (column(row.status.replace("_", " "), 16), status_style(row.status)),
+            (column(str(row.attempts) if row.attempts else "", 5), "dim"),
+            (column(spent, 8) + " ", "plain"),
+            (said, "red" if row.status == "failed" else "dim"),
+        ],
+        width,
+    )
+
+
+def event_line(row: EventRow, width: int) -> Line:
+    """An entry of the journal: when, what, on which row, and its fields."""
+    where = row_name(row.task, row.index) if row.task else ""
+    attempt = f"#{row.attempt}" if row.attempt is not None else ""
+    fields = " ".join(f"{name}={_short(value)}" for name, value in row.details.items() if value not in (None, "", 0))
+    return fitted(
+        [
+            (time_of(row.at) + " ", "dim"),
+            (column(row.event, 20) + " ", "strong"),
+            (f"{where} " if where else "", "plain"),
+            (f"{attempt} " if attempt else "", "dim"),
+            (fields, "dim"),
+        ],
+        width,
+    )
+
+
+def _short(value: Any) -> str:
+    text = inert(value)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+# --- details --------------------------------------------------------------------------------------------------------
+
+
+def field(name: str, value: str, width: int) -> list[Line]:
+    """A named value, over as many lines as it needs (at most 6)."""
+    if not value:
+        return []
+    room = max(8, width - 10)
+    pieces = folded(value, room)[:6]
+    return [[(column(name if at == 0 else "", 9) + " ", "dim"), (piece, "plain")] for at, piece in enumerate(pieces)]
+
+
+def folded(text: str, width: int) -> list[str]:
+    """The text in pieces of at most `width` columns, broken at spaces where there are any."""
+    lines: list[str] = []
+    line = ""
+    for part in text.split(" "):
+        candidate = f"{line} {part}" if line else part
+        if cells(candidate) <= width:
+            line = candidate
+            continue
+        if line:
+            lines.append(line)
+        while cells(part) > width:
+            kept = _head(part, width)
+            lines.append(kept)
+            part = part[len(kept) :]
+        line = part
+    return [*lines, line] if line or not lines else lines
+
+
+def _head(text: str, width: int) -> str:
+    room = width
+    for at, character in enumerate(text):
+        room -= cells(character)
+        if room < 0:
+            return text[: max(1, at)]
+    return text
+
+
+def run_details(row: RunRow, width: int, signs: Signs, now_s: float) -> list[Line]:
+    lines: list[Line] = [[(f"{row.workflow} {row.run}", "strong")], [word(row.status, signs)], []]
+    for status, count in row.tasks.items():
+        lines.append([(f"{count:>9,} ", "plain"), word(status, signs)])
+    lines.append([])
+    lines += field("queued", time_of(row.queued_at), width)
+    lines += field("started", time_of(row.started_at), width)
+    lines += field("time", duration(seconds_between(row.started_at, row.finished_at, now_s)), width)
+    lines += field("trigger", row.trigger, width)
+    lines += field("due", row.due_at or "", width)
+    lines += field("by", row.actor, width)
+    lines += field("note", row.note, width)
+    lines += field("version", row.version, width)
+    lines += field("folder", row.folder, width)
+    for name, value in row.params.items():
+        lines += field(name, inert(value), width)
+    return lines
+
+
+def group_details(row: GroupRow, width: int, signs: Signs, now_s: float) -> list[Line]:
+    lines: list[Line] = [[(row.task, "strong")], [word(row.status, signs)]]
+    if row.mapped:
+        lines += [[(f"{signs.times}{row.rows:,} rows", "plain")], []]
+        lines += [[(f"{count:>9,} ", "plain"), word(status, signs)] for status, count in row.tasks.items()]
+    lines.append([])
+    lines += field("time", duration(seconds_between(row.started_at, row.finished_at, now_s)), width)
+    lines += field("does", row.action, width)
+    lines += field("about", row.description, width)
+    lines += field("needs", ", ".join(row.needs), width)
+    lines += field("parallel", str(row.max_parallel or ""), width)
+    lines += field("why", row.why, width)
+    lines += field("failed", ", ".join(row.failed), width)
+    lines += field("running", ", ".join(row.running), width)
+    return lines
+
+
+def task_details(row: TaskRow, width: int, signs: Signs, now_s: float) -> list[Line]:
+    lines: list[Line] = [[(row_name(row.task, row.index), "strong")], [word(row.status, signs)], []]
+    lines += field("outcome", outcome_text(row), width)
+    lines += field("why", row.why, width)
+    lines += field("attempts", str(row.attempts), width)
+    lines += field("time", duration(seconds_between(row.started_at, row.finished_at, now_s)), width)
+    lines += field("started", time_of(row.started_at) if row.started_at else "", width)
+    lines += field("pid", str(row.pid or ""), width)
+    lines += field("cpu", "" if row.cpu_seconds is None else duration(row.cpu_seconds), width)
+    lines += field("memory", size_text(row.max_rss), width)
+    lines += field("item", "" if row.item is None else inert(row.item), width)
+    if row.log:
+        lines += field("log", inert(row.log.get("path")), width)
+    return lines
+
+
+def attempts_details(rows: list[AttemptRow], width: int, signs: Signs, now_s: float) -> list[Line]:
+    """The attempts of a row, the newest first."""
+    lines: list[Line] = [[], [("ATTEMPTS", "heading")]] if rows else []
+    for row in sorted(rows, key=lambda row: -row.number)[:20]:
+        status = row.outcome.split(".")[0] if row.outcome else row.status
+        spent = duration(seconds_between(row.started_at, row.finished_at, now_s))
+        said = row.sentence or row.outcome or row.status
+        glyph: Span = (f"{signs.status(status)} ", status_style(status))
+        lines.append(fitted([(f"{row.number:>2} ", "dim"), glyph, (f"{spent}  {said}", "plain")], width))
+    return lines
+
+
+# --- why it waits ---------------------------------------------------------------------------------------------------
+
+
+def reason_text(reason: dict[str, Any]) -> str:
+    """One reason as a sentence: `pool warehouse: asks 1, 0 free; held by r3 load, r4 load`."""
+    what = " ".join(inert(reason[name]) for name in ("kind", "resource") if reason.get(name))
+    numbers: list[str] = []
+    if reason.get("asked") not in (None, ""):
+        numbers.append(f"asks {_amount(reason, 'asked')}")
+    if reason.get("available") not in (None, ""):
+        numbers.append(f"{_amount(reason, 'available')} free")
+    text = f"{what}: {', '.join(numbers)}" if numbers else what
+    found: Any = reason.get("holders")
+    holders = cast("list[Any]", found) if isinstance(found, list) else []
+    if holders:
+        named = [_holder(holder) for holder in holders[:3]]
+        more = f" and {len(holders) - 3} more" if len(holders) > 3 else ""
+        text += f"; held by {', '.join(named)}{more}"
+    return text
+
+
+def _amount(reason: dict[str, Any], name: str) -> str:
+    value: Any = reason[name]
+    if reason.get("resource") == "memory" and isinstance(value, int | float):
+        return size_text(value)
+    return f"{value:g}" if isinstance(value, float) else inert(value)
+
+
+def _holder(holder: Any) -> str:
+    if isinstance(holder, dict):
+        named = cast("dict[str, Any]", holder)
+        return " ".join(inert(named[name]) for name in ("run", "row", "task") if named.get(name))
+    return inert(holder)
+
+
+def reason_lines(row: ReasonRow, width: int, signs: Signs) -> list[Line]:
+    """A row that waits, and each reason on a line of its own."""
+    rank = f"  rank {row.rank} in the queue" if row.rank is not None else ""
+    predicted = f"  may start {time_of(row.predicted_start)}" if row.predicted_start else ""
+    head: Line = [
+        (f"{signs.status(row.status)} ", status_style(row.status)),
+        (row_name(row.task, row.index), "strong"),
+        (f"  {row.status.replace('_', ' ')}{rank}{predicted}", "plain"),
+    ]
+    lines = [fitted(head, width)]
+    for reason in row.reasons:
+        lines += [[("    " + piece, "plain")] for piece in folded(reason_text(reason), max(10, width - 4))]
+    return lines

@@ -1,0 +1,262 @@
+"""What all screens share: keys from the keymap, a line of news, a line of keys at the foot, the tick that keeps times
+and staleness current, and the way an act goes from a key over its confirmation to the engine and back.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Input
+
+from engine.model.errors import EngineError
+from orchctl.console.actions import Intent, told
+from orchctl.console.drawing import Line, clock, duration, fitted, width_of
+from orchctl.console.feed import Feed
+from orchctl.console.keymap import ACTIONS, Action, Place, action_named, actions_of, key_text
+from orchctl.console.theme import Signs
+from orchctl.console.widgets.lines import Bar, LineView
+from orchctl.text import inert
+
+if TYPE_CHECKING:
+    from orchctl.console.program import Console
+
+NOTICE_S = 12.0
+
+
+def bindings_for(place: Place) -> list[BindingType]:
+    """Textual's bindings of a place, from the keymap. Whether one holds now is asked through `check_action`."""
+    return [
+        Binding(",".join(action.keys), action.name, action.help, show=False, id=f"{place}.{action.id}")
+        for action in ACTIONS
+        if place in action.places
+    ]
+
+
+class Mover(Protocol):
+    """A list or text that the movement keys move."""
+
+    def move(self, rows: int) -> None: ...
+
+    def move_pages(self, pages: int) -> None: ...
+
+    def top(self) -> None: ...
+
+    def bottom(self) -> None: ...
+
+
+class Prompt(Input):
+    """One line of typing at the foot. Esc gives up."""
+
+    DEFAULT_CSS = """
+    Prompt, Prompt:focus { border: none; height: 1; padding: 0; background: $surface; }
+    """
+    BINDINGS = [Binding("escape", "give_up", "give up", show=False)]
+
+    class GivenUp(Message):
+        """The operator wants no prompt any more."""
+
+    def action_give_up(self) -> None:
+        self.post_message(Prompt.GivenUp())
+
+
+class BaseScreen(Screen[None]):
+    """A screen of the console; `place` is its name in the keymap."""
+
+    place: ClassVar[Place] = "overview"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._notice = ""
+        self._notice_style = "plain"
+        self._notice_until = 0.0
+
+    @property
+    def console_app(self) -> "Console":
+        return cast("Console", self.app)
+
+    @property
+    def feed(self) -> Feed:
+        return self.console_app.feed
+
+    @property
+    def signs(self) -> Signs:
+        return self.console_app.signs
+
+    def now_s(self) -> float:
+        """The wall clock, seconds since the epoch."""
+        return self.console_app.now_s()
+
+    # --- the foot -------------------------------------------------------------------------------------------------
+
+    def foot(self) -> ComposeResult:
+        """The two lowest lines: news (or a prompt in its place), and keys."""
+        yield Bar(self._draw_notice, widget_id="notice")
+        yield Bar(self._draw_keys, widget_id="keys")
+
+    def pane(self) -> str:
+        """The pane that has the keys, where a screen has several."""
+        return ""
+
+    def _draw_keys(self, width: int) -> list[Line]:
+        line: Line = [(" ", "plain")]
+        last = [action for action in self._actions() if action.id in ("help", "leave")]
+        room = width - sum(len(key_text(action.keys[0])) + len(action.brief) + 3 for action in last)
+        for action in self._actions():
+            if not action.brief or action in last:
+                continue
+            part: Line = [(key_text(action.keys[0]), "key"), (f" {action.brief}  ", "plain")]
+            if width_of([*line, *part]) <= room:
+                line += part
+        for action in last:
+            line += [(key_text(action.keys[0]), "key"), (f" {action.brief}  ", "plain")]
+        return [fitted(line, width)]
+
+    def _actions(self) -> list[Action]:
+        return actions_of(self.place, may_act=not self.feed.viewer, pane=self.pane())
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what the keymap gives to this screen, its pane and this operator."""
+        name = f"{action}({', '.join(map(repr, parameters))})" if parameters else action
+        return action_named(name) is None or any(known.name == name for known in self._actions())
+
+    # --- news -----------------------------------------------------------------------------------------------------
+
+    def say(self, text: str, style: str = "plain") -> None:
+        """Show a sentence for a while."""
+        self._notice = inert(text)
+        self._notice_style = style
+        self._notice_until = self.now_s() + NOTICE_S
+        self.query_one("#notice", Bar).update_lines()
+
+    def _draw_notice(self, width: int) -> list[Line]:
+        if self._notice and self.now_s() < self._notice_until:
+            return [fitted([(f" {self._notice}", self._notice_style)], width)]
+        feed = self.feed
+        if feed.live:
+            return [[]]
+        if feed.trouble:
+            return [fitted([(f" {inert(feed.trouble)}; trying again", "yellow")], width)]
+        return [fitted([(" connecting to the engine", "dim")], width)]
+
+    def link_spans(self) -> Line:
+        """`● live`, or since when the picture is stale."""
+        feed = self.feed
+        if feed.live:
+            return [(f"{self.signs.dot} live", "green")]
+        if feed.link == "stale":
+            return [(f"{self.signs.hollow} stale {duration(float(int(feed.stale_s())))}", "yellow")]
+        return [(f"{self.signs.hollow} {feed.link}", "yellow")]
+
+    def clock_spans(self) -> Line:
+        return [*self.link_spans(), (f"  {clock(self.now_s())} ", "dim")]
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        self.set_interval(1.0, self.tick)
+
+    def tick(self) -> None:
+        """A second has passed, or the link has changed: draw what is different."""
+        greyed = not self.feed.live
+        for bar in self.query(Bar):
+            bar.update_lines()
+        for view in self.query(LineView):
+            view.grey(greyed)
+            view.touch()
+
+    def action_leave(self) -> None:
+        self.console_app.exit(0)
+
+    def action_help(self) -> None:
+        from orchctl.console.screens.help import HelpScreen
+
+        self.console_app.push_screen(HelpScreen(self.place))
+
+    def action_back(self) -> None:
+        self.console_app.pop_screen()
+
+    # --- moving ---------------------------------------------------------------------------------------------------
+
+    def mover(self) -> Mover:
+        """What the movement keys move."""
+        raise NotImplementedError
+
+    def action_down(self) -> None:
+        self.mover().move(1)
+
+    def action_up(self) -> None:
+        self.mover().move(-1)
+
+    def action_page_down(self) -> None:
+        self.mover().move_pages(1)
+
+    def action_page_up(self) -> None:
+        self.mover().move_pages(-1)
+
+    def action_top(self) -> None:
+        self.mover().top()
+
+    def action_bottom(self) -> None:
+        self.mover().bottom()
+
+    # --- prompt ---------------------------------------------------------------------------------------------------
+
+    def ask(self, label: str, value: str) -> None:
+        """Open the prompt in the place of the news. `answered` gets what was typed."""
+        if self.query(Prompt):
+            return
+        prompt = Prompt(value=value, placeholder=label, id="prompt", select_on_focus=False)
+        self.query_one("#notice", Bar).display = False
+        self.mount(prompt, before="#keys")
+        prompt.focus()
+
+    def answered(self, text: str) -> None:
+        """What was typed at the prompt; also while typing."""
+
+    def close_prompt(self) -> None:
+        for prompt in self.query(Prompt):
+            prompt.remove()
+        self.query_one("#notice", Bar).display = True
+        self.set_focus(None)
+
+    def on_prompt_given_up(self, event: Prompt.GivenUp) -> None:
+        event.stop()
+        self.close_prompt()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.close_prompt()
+        self.answered(inert(event.value))
+
+    # --- acting ---------------------------------------------------------------------------------------------------
+
+    def confirm(self, intent: Intent, on_done: Callable[[], None] | None = None) -> None:
+        """Ask, then have it done and say what became of it."""
+        from orchctl.console.screens.confirm import ConfirmScreen
+
+        if not self.feed.may_act:
+            self.say("the engine is away: nothing can be done now", "yellow")
+            return
+
+        def decided(yes: bool | None) -> None:
+            if yes:
+                self.run_worker(self._perform(intent, on_done), exit_on_error=True)
+            else:
+                self.say("nothing was done")
+
+        self.console_app.push_screen(ConfirmScreen(intent, self.signs), decided)
+
+    async def _perform(self, intent: Intent, on_done: Callable[[], None] | None) -> None:
+        self.say(f"{intent.act.verb} …")
+        try:
+            done = await self.feed.act(intent.act)
+        except EngineError as error:
+            self.say(f"not done: {error.sentence}{f' ({error.hint})' if error.hint else ''}", "red")
+            return
+        text = told(intent, done)
+        self.say(text, "red" if "refused:" in text else "green")
+        if on_done is not None:
+            on_done()

@@ -1,0 +1,69 @@
+"""Why things wait: each row that does not run, with all its reasons, asked again every two seconds."""
+
+from typing import ClassVar
+
+import msgspec
+from textual.app import ComposeResult
+
+from engine.model.errors import EngineError
+from engine.protocol.messages import ExplainRun, Rows
+from engine.protocol.rows import ReasonRow
+from orchctl.console.drawing import Line, ends
+from orchctl.console.keymap import Place
+from orchctl.console.runlines import reason_lines, row_name
+from orchctl.console.screens.base import BaseScreen, Mover, bindings_for
+from orchctl.console.widgets.lines import Bar, TextView
+
+EVERY_S = 2.0
+
+
+class ExplainScreen(BaseScreen):
+    """The reasons of a run's rows, of one task's, or of one row's."""
+
+    place: ClassVar[Place] = "explain"
+    BINDINGS = bindings_for("explain")
+
+    def __init__(self, run: int, task: str = "", index: int | None = None) -> None:
+        super().__init__()
+        self._request = ExplainRun(run=run, task=task, index=index)
+        self._total = 0
+        self._asking = False
+
+    def compose(self) -> ComposeResult:
+        yield Bar(self._draw_head, widget_id="head", classes="head")
+        yield TextView(self.signs, widget_id="text")
+        yield from self.foot()
+
+    def on_mount(self) -> None:
+        self.set_interval(EVERY_S, self._refresh_reasons)
+        self._refresh_reasons()
+
+    def mover(self) -> Mover:
+        return self.query_one("#text", TextView)
+
+    def _draw_head(self, width: int) -> list[Line]:
+        request = self._request
+        what = row_name(request.task, request.index) if request.task else f"r{request.run}"
+        left: Line = [(f" Why {what} waits", "strong"), (f"  {self._total:,} rows wait", "dim")]
+        return [ends(left, self.clock_spans(), width)]
+
+    def _refresh_reasons(self) -> None:
+        if self.feed.live and not self._asking:
+            self._asking = True
+            self.run_worker(self._ask(), exclusive=False)
+
+    async def _ask(self) -> None:
+        try:
+            answer = await self.feed.ask(self._request, Rows)
+            rows = msgspec.convert(answer.rows, list[ReasonRow])
+        except (EngineError, msgspec.ValidationError) as error:
+            self.say(str(error), "red")
+            return
+        finally:
+            self._asking = False
+        self._total = max(answer.total, len(rows))
+        view = self.query_one("#text", TextView)
+        width = max(20, view.size.width - 2)
+        lines = [line for row in rows for line in reason_lines(row, width, self.signs)]
+        view.set_lines(lines or [[("  nothing waits", "dim")]])
+        self.query_one("#head", Bar).update_lines()

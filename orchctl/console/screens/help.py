@@ -1,0 +1,60 @@
+"""The keys of the screen that the operator comes from, made from the keymap, and what the glyphs mean."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+
+from orchctl.console.drawing import Line, column, ends
+from orchctl.console.keymap import Action, Place, actions_of, key_text
+from orchctl.console.screens.base import BaseScreen, Mover, bindings_for
+from orchctl.console.theme import GLYPHS, Signs, status_style
+from orchctl.console.widgets.lines import Bar, TextView
+
+_PANES = {"outline": "outline", "tasks": "tasks", "log": "log"}
+
+
+def help_lines(place: Place, signs: Signs, *, may_act: bool) -> list[Line]:
+    """A line an action: its keys, what it does, and in which panes; then the glyphs."""
+    lines: list[Line] = []
+    actions: dict[str, Action] = {}
+    for pane in ("", *_PANES) if place == "run" else ("",):
+        for action in actions_of(place, may_act=may_act, pane=pane):
+            actions.setdefault(action.id, action)
+    for action in sorted(actions.values(), key=lambda action: (bool(action.panes), list(actions).index(action.id))):
+        where = f"  ({', '.join(action.panes)})" if action.panes and place == "run" else ""
+        keys = " ".join(key_text(key) for key in action.keys)
+        lines.append([(f"  {column(keys, 24)}", "key"), (action.help, "plain"), (where, "dim")])
+    lines += [[], [("  Signs", "heading")]]
+    for status in GLYPHS:
+        if status != "exited":
+            sign = f"  {column(signs.status(status), 4)}"
+            lines.append([(sign, status_style(status)), (status.replace("_", " "), "plain")])
+    return lines
+
+
+class HelpScreen(BaseScreen):
+    """Help for one place."""
+
+    place: ClassVar[Place] = "help"
+    BINDINGS = bindings_for("help")
+
+    def __init__(self, about: Place) -> None:
+        super().__init__()
+        self._about: Place = about
+
+    def compose(self) -> ComposeResult:
+        yield Bar(
+            lambda width: [[(f" Help: keys of the {self._about} screen", "strong")]], widget_id="head", classes="head"
+        )
+        yield TextView(self.signs, widget_id="text")
+        yield from self.foot()
+
+    def on_mount(self) -> None:
+        lines = help_lines(self._about, self.signs, may_act=not self.feed.viewer)
+        self.query_one("#text", TextView).set_lines(lines)
+
+    def _draw_head(self, width: int) -> list[Line]:
+        return [ends([(f" Help: keys of the {self._about} screen", "strong")], self.clock_spans(), width)]
+
+    def mover(self) -> Mover:
+        return self.query_one("#text", TextView)

@@ -1,0 +1,48 @@
+"""The terminal outside the program: what it can show, and whether it is still there. Nothing here imports textual,
+because textual reads its settings when it is imported; they must stand in the environment before.
+"""
+
+import locale
+import os
+import select
+from collections.abc import MutableMapping
+
+_LOCAL = {"TEXTUAL_FPS": "30", "TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
+_REMOTE = {**_LOCAL, "TEXTUAL_FPS": "10"}
+
+
+def prepare(environment: MutableMapping[str, str]) -> None:
+    """Set textual's defaults, fewer frames over SSH. What the operator has set stays."""
+    remote = any(environment.get(name) for name in ("SSH_CONNECTION", "SSH_TTY", "SSH_CLIENT"))
+    for name, value in (_REMOTE if remote else _LOCAL).items():
+        environment.setdefault(name, value)
+
+
+def speaks_utf8() -> bool:
+    """Whether the locale's encoding is UTF-8. Without a locale set, or on a Linux console, the answer is no."""
+    if os.environ.get("TERM") in ("linux", "dumb", "vt100", "vt220"):
+        return False
+    named = next((os.environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(name)), "")
+    if named:
+        return "utf8" in named.lower().replace("-", "")
+    return "utf8" in locale.getpreferredencoding(False).lower().replace("-", "")  # noqa: FBT003
+
+
+def hung_up(descriptor: int) -> bool:
+    """Whether the terminal's other end is gone, so that nobody can ever type or read again."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(state & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, state in poll.poll(0))
+
+
+def backlog(driver: object) -> int:
+    """How many writes wait for the terminal. Textual has no public word for it; where its writer looks different
+    from what we know, the answer is 0, and a stalled terminal then delays the program instead of being skipped.
+    """
+    writer: object = getattr(driver, "_writer_thread", None)
+    queue: object = getattr(writer, "_queue", None)
+    size: object = getattr(queue, "qsize", None)
+    if not callable(size):
+        return 0
+    waiting = size()
+    return waiting if isinstance(waiting, int) else 0

@@ -1,0 +1,129 @@
+"""What is known of the thing under the cursor: its figures, its attempts, and why it waits. The attempts and reasons
+are asked for while the pane is in sight, and again every two seconds while the thing can still change.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from engine.model.errors import EngineError
+from engine.protocol.messages import ExplainRun, ListAttempts, Rows
+from engine.protocol.rows import AttemptRow, GroupRow, ReasonRow, RunRow, TaskRow
+from orchctl.console.drawing import FINISHED, Line
+from orchctl.console.feed import Feed
+from orchctl.console.runlines import (
+    attempts_details,
+    folded,
+    group_details,
+    reason_text,
+    row_name,
+    run_details,
+    task_details,
+)
+from orchctl.console.theme import Signs
+from orchctl.console.widgets.lines import TextView
+
+EVERY_S = 2.0
+_WAITS = frozenset(("waiting", "ready", "backing_off"))
+
+
+class Details(TextView):
+    """Details of a run, a task or a row."""
+
+    DEFAULT_CSS = "Details { width: 38; padding: 0 0 0 1; background: $surface; }"
+
+    def __init__(
+        self, signs: Signs, feed: Feed, run: int, now: Callable[[], float], *, widget_id: str | None = None
+    ) -> None:
+        super().__init__(signs, widget_id=widget_id)
+        self._feed = feed
+        self._run = run
+        self._now = now
+        self._subject: RunRow | GroupRow | TaskRow | None = None
+        self._attempts: list[AttemptRow] = []
+        self._reasons: list[ReasonRow] = []
+        self._asking = False
+
+    def on_mount(self) -> None:
+        self.set_interval(EVERY_S, self._ask_again)
+
+    def show(self, subject: RunRow | GroupRow | TaskRow | None) -> None:
+        """Show this from now on."""
+        other = _name(subject) != _name(self._subject)
+        self._subject = subject
+        if other:
+            self._attempts = []
+            self._reasons = []
+            self.top()
+            self._ask()
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Make the lines anew: times go on."""
+        subject = self._subject
+        width = max(10, self.size.width - 1)
+        now_s = self._now()
+        match subject:
+            case RunRow():
+                lines = run_details(subject, width, self.signs, now_s)
+            case GroupRow():
+                lines = group_details(subject, width, self.signs, now_s)
+            case TaskRow():
+                lines = task_details(subject, width, self.signs, now_s)
+            case None:
+                lines = []
+        self.set_lines([*lines, *self._waits(width), *attempts_details(self._attempts, width, self.signs, now_s)])
+
+    def _waits(self, width: int) -> list[Line]:
+        if not self._reasons:
+            return []
+        lines: list[Line] = [[], [("WHY IT WAITS", "heading")]]
+        for row in self._reasons[:3]:
+            lines.append([(row_name(row.task, row.index), "strong")])
+            for reason in row.reasons[:5]:
+                lines += [[(f" {piece}", "plain")] for piece in folded(reason_text(reason), max(8, width - 2))]
+        return lines
+
+    def _ask_again(self) -> None:
+        if self._subject is not None and self._subject.status not in FINISHED:
+            self._ask()
+
+    def _ask(self) -> None:
+        if self.display and self._feed.live and not self._asking and self._subject is not None:
+            self._asking = True
+            self.run_worker(self._fetch(self._subject), exit_on_error=True)
+
+    async def _fetch(self, subject: RunRow | GroupRow | TaskRow) -> None:
+        try:
+            attempts: list[AttemptRow] = []
+            reasons: list[ReasonRow] = []
+            if isinstance(subject, TaskRow) and subject.attempts:
+                index = -1 if subject.index is None else subject.index
+                answer = await self._feed.ask(ListAttempts(run=self._run, task=subject.task, index=index), Rows)
+                attempts = msgspec.convert(answer.rows, list[AttemptRow])
+            if not isinstance(subject, RunRow) and subject.status in _WAITS:
+                index = subject.index if isinstance(subject, TaskRow) else None
+                request = ExplainRun(run=self._run, task=subject.task, index=index, limit=3)
+                reasons = msgspec.convert((await self._feed.ask(request, Rows)).rows, list[ReasonRow])
+        except (EngineError, msgspec.ValidationError):
+            return  # the pane says nothing of them; the next tick asks again
+        finally:
+            self._asking = False
+        if _name(subject) == _name(self._subject):
+            self._attempts = attempts
+            self._reasons = reasons
+            self.redraw()
+        else:
+            self._ask()
+
+
+def _name(subject: RunRow | GroupRow | TaskRow | None) -> tuple[str, str, int | None]:
+    match subject:
+        case RunRow():
+            return ("run", subject.run, None)
+        case GroupRow():
+            return ("task", subject.task, None)
+        case TaskRow():
+            return ("row", subject.task, subject.index)
+        case None:
+            return ("", "", None)

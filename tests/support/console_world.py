@@ -1,0 +1,94 @@
+"""A small world that has one of everything a console must show: a failing mapped task, a paused run, waiting rows."""
+
+import msgspec
+
+from engine.model.instants import SECOND, from_text
+from engine.protocol.rows import AttemptRow, EventRow, GroupRow, ReasonRow, RunRow, TaskRow
+from tests.support.console_engine import World
+
+NOW_S = from_text("2026-11-23T10:33:20Z") / SECOND
+"""The wall clock of the tests."""
+
+
+def run(number: int, workflow: str, status: str, tasks: dict[str, int], **more: object) -> RunRow:
+    begun = {"queued_at": "2026-11-23T08:00:00Z", "started_at": "2026-11-23T08:00:01Z", **more}
+    fixed = {"run": f"r{number}", "workflow": workflow, "version": "v1", "status": status, "tasks": tasks}
+    return msgspec.convert({**fixed, **begun}, RunRow)
+
+
+def ingest() -> World:
+    """r12 runs with failures, r11 is paused, r10 has succeeded."""
+    world = World()
+    world.runs = [
+        run(12, "ingest-daily", "running", {"succeeded": 60, "failed": 2, "running": 8, "waiting": 32}, note="nightly"),
+        run(11, "reindex", "paused", {"succeeded": 4, "waiting": 5}),
+        run(
+            10, "orders", "succeeded", {"succeeded": 9}, finished_at="2026-11-23T08:10:01Z"
+        ),
+    ]  # fmt: skip
+    rows = [TaskRow(task="fetch", index=None, status="succeeded", attempts=1, **_times(9))]
+    for index in range(100):
+        status = "failed" if index in (11, 42) else "running" if 60 < index < 69 else "succeeded"
+        status = "waiting" if index >= 69 else status
+        code = 137 if status == "failed" else None
+        rows.append(
+            TaskRow(
+                task="parse",
+                index=index,
+                status=status,
+                attempts=3 if status == "failed" else 1,
+                exit_code=code,
+                outcome="failed" if code else None,
+                **_times(40 + index),
+            )
+        )
+    rows.append(TaskRow(task="publish", index=None, status="waiting"))
+    world.tasks[12] = rows
+    world.groups[12] = [
+        GroupRow(
+            task="fetch", status="succeeded", mapped=False, rows=1, tasks={"succeeded": 1}, action="./fetch.sh",
+            started_at="2026-11-23T08:00:01Z", finished_at="2026-11-23T08:00:10Z",
+        ),
+        GroupRow(
+            task="parse", status="running", mapped=True, rows=100, needs=("fetch",), depth=1, action="etl:parse",
+            tasks={"succeeded": 59, "failed": 2, "running": 8, "waiting": 31}, failed=("parse[42]", "parse[11]"),
+            started_at="2026-11-23T08:00:10Z", max_parallel=8,
+        ),
+        GroupRow(
+            task="publish", status="waiting", mapped=False, rows=1, tasks={"waiting": 1}, needs=("parse",), depth=2,
+            why="waits for parse",
+        ),
+    ]  # fmt: skip
+    world.attempts = [
+        AttemptRow(
+            task="parse", index=11, number=number, attempt=100 + number, status="exited", outcome="failed",
+            exit_code=137, sentence="failed: exit 137", **_times(number),
+        )
+        for number in (1, 2, 3)
+    ]  # fmt: skip
+    world.reasons = [
+        ReasonRow(
+            task="publish", index=None, status="waiting", rank=2,
+            reasons=[
+                {"kind": "upstream", "resource": "parse"},
+                {"kind": "pool", "resource": "warehouse", "asked": 1, "available": 0,
+                 "holders": [{"run": "r11", "row": "load"}]},
+            ],
+        )
+    ]  # fmt: skip
+    world.events = [
+        EventRow(revision=at, at="2026-11-23T08:00:01Z", event="AttemptStarted", run="r12", task="parse", index=at,
+                 attempt=at, details={"pid": 4000 + at})
+        for at in range(1200)
+    ]  # fmt: skip
+    world.logs = {
+        "fetch": b"".join(b"line %d of the log\n" % at for at in range(5000)),
+        "parse[11]": b"out of memory\n",
+    }
+    world.final_logs = {"parse[11]"}
+    return world
+
+
+def _times(second: int) -> dict[str, str]:
+    minute, second = divmod(second, 60)
+    return {"started_at": "2026-11-23T08:00:10Z", "finished_at": f"2026-11-23T08:{minute + 1:02d}:{second:02d}Z"}
