@@ -4,7 +4,7 @@ The ledger holds nothing of its own: it can be rebuilt from the live attempts at
 after every step, so no crash and no missed release can leak a slot. A claim is met whole or not at all.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from engine.model.resources import Capacity, Claim, Reason
 
@@ -19,9 +19,16 @@ class Ledger:
         self.memory_bytes = 0
         self.pools: dict[str, int] = {}
 
-    def declare_pool(self, name: str, slots: int) -> None:
-        """A workflow's own pool has this many slots from now on."""
-        self.slots[name] = slots
+    def declare_pools(self, pools: Mapping[str, int]) -> None:
+        """Workflows' own pools have these many slots from now on. What is held beyond that stays held."""
+        self.slots.update(pools)
+
+    def set_capacity(self, capacity: Capacity) -> None:
+        """The host has another capacity from now on. What is held beyond it stays held."""
+        for name, _ in self.capacity.pools:
+            self.slots.pop(name, None)
+        self.capacity = capacity
+        self.slots.update(capacity.pools)
 
     def fits(self, claim: Claim) -> bool:
         """Whether the claim can be taken now."""
@@ -43,9 +50,12 @@ class Ledger:
         for name, slots in claim.pools:
             self.pools[name] -= slots
 
-    def impossible(self, claim: Claim) -> list[Reason]:
-        """What the host could not give even if nothing else ran; empty if the claim can be met one day."""
-        return _short(claim, self.capacity.cpu_milli, self.capacity.memory_bytes, self.slots)
+    def impossible(self, claim: Claim, own_pools: dict[str, int]) -> list[Reason]:
+        """What the host could not give even if nothing else ran; empty if the claim can be met one day.
+
+        `own_pools` are those that the workflow in question would declare.
+        """
+        return _short(claim, self.capacity.cpu_milli, self.capacity.memory_bytes, self.slots | own_pools)
 
     def reasons(self, claim: Claim, holders: Iterable[tuple[str, Claim]]) -> list[Reason]:
         """What is missing now, and which attempts hold it (at most ten are named a resource)."""
@@ -58,7 +68,7 @@ class Ledger:
         return [_with_holders(reason, held) for reason in short]
 
 
-def _short(claim: Claim, cpu_milli: int, memory_bytes: int, pools: dict[str, int]) -> list[Reason]:
+def _short(claim: Claim, cpu_milli: int, memory_bytes: int, pools: Mapping[str, int]) -> list[Reason]:
     found: list[Reason] = []
     if claim.cpu_milli > cpu_milli and claim.cpu_milli:
         found.append(Reason("capacity", "cpu", claim.cpu_milli / 1000, max(cpu_milli, 0) / 1000))

@@ -281,6 +281,8 @@ def _revive(cx: Context, run: RunState) -> None:
         run.header.finished_ns = 0
         run.header.killed = False
         run.header.paused_from = None
+        if run.plan.workflow.pools:
+            cx.refresh_pools(run.header.workflow)
         entry = cx.state.workflows.get(run.header.workflow)
         if entry is not None and run.run not in entry.active:
             entry.active.append(run.run)

@@ -145,6 +145,22 @@ class Context:
         times = run.header.grown.get(row, 0)
         return grown(policy.retry, claim, policy.quota, times, self.state.capacity.memory_bytes)
 
+    def refresh_pools(self, workflow: str) -> None:
+        """A workflow's own pools have as many slots as the most generous version that is in use declares.
+
+        In use are its current version and those of its unfinished runs: a newer version with fewer slots must not make
+        a claim of an older run impossible.
+        """
+        entry = self.state.workflows.get(workflow)
+        plans = [run.plan for run in self.state.runs.values() if run.header.workflow == workflow and run.unfinished]
+        if entry is not None and entry.version in self.state.plans:
+            plans.append(self.state.plans[entry.version])
+        slots: dict[str, int] = {}
+        for plan in {plan.version: plan for plan in plans if plan.workflow.pools}.values():
+            for name, count in own_pools(plan).items():
+                slots[name] = max(count, slots.get(name, 0))
+        self.ledger.declare_pools(slots)
+
     # --- attempts ---------------------------------------------------------------------------------------------------
 
     def stop_attempt(self, attempt: Attempt, cause: str, *, kill: bool) -> None:
@@ -170,6 +186,11 @@ class Context:
         while self.timers and self.timers[0][0] <= self.now_ns:
             due.append(heappop(self.timers))
         return due
+
+
+def own_pools(plan: Plan) -> dict[str, int]:
+    """The slots of the pools that a workflow declares itself, by the names under which all know them."""
+    return {join(plan.workflow.name, name): slots for name, slots in plan.workflow.pools}
 
 
 def _resolve(plan: Plan, claim: Claim) -> Claim:

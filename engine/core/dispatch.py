@@ -6,9 +6,12 @@ from engine.core.events import AttemptOrdered
 from engine.core.progress import finish_row, settle
 from engine.core.scope import environment_of, folder_of, rendered_action, scope_of
 from engine.core.state import Attempt, RunState
-from engine.model.errors import EngineError
+from engine.model.errors import EngineError, Unavailable
 from engine.model.status import RunStatus, TaskStatus
 from engine.scheduling.ready_queue import Entry
+
+TRIES_MAX = 65_535
+"""The column of tries has 16 bits; a row that was ordered so often (never started, again and again) is given up."""
 
 
 def dispatch(cx: Context) -> None:
@@ -39,8 +42,13 @@ def _order_next(cx: Context, run: RunState, entry: Entry) -> None:
         cx.parallel_parked.setdefault((run.run, task), []).append(entry)
         return
     _advance(cx, entry)
+    if run.header.grown and cx.grown_of(run, task, row)[0] != entry.claim:
+        cx.enqueue(run, task, range(row, row + 1))  # queued before its claim grew
+        return
     index = run.place(row)[1]
     try:
+        if run.tries[row] >= TRIES_MAX:
+            raise Unavailable(f"it was ordered {TRIES_MAX} times: run it anew in another run")
         effect = _render(cx, run, task, index, row)
     except EngineError as error:
         finish_row(cx, run, task, index, "failed", error.sentence)

@@ -274,8 +274,8 @@ class TaskReopened(Event, frozen=True):
 
 
 External = (
-    EngineStarted | ClockAdvanced | SpaceChanged | RunRequested | WorkflowAdded | WorkflowRemoved | WorkflowPauseRequested
-    | RunPauseRequested | RunResumeRequested | CancelRequested | RetryRequested | RerunRequested | MarkRequested
+    EngineStarted | ClockAdvanced | SpaceChanged | RunRequested | WorkflowAdded | WorkflowRemoved
+    | WorkflowPauseRequested | RunPauseRequested | RunResumeRequested | CancelRequested | RetryRequested | RerunRequested | MarkRequested
     | AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost
 )  # fmt: skip
 Decision = (

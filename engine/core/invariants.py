@@ -27,11 +27,20 @@ def _ledger(machine: Machine) -> list[str]:
     held = {name: count for name, count in ledger.pools.items() if count}
     if held != {name: count for name, count in fresh.pools.items() if count}:
         found.append(f"pools hold {held}, live attempts claim {fresh.pools}")
-    capacity = ledger.capacity
-    if ledger.cpu_milli > capacity.cpu_milli or ledger.memory_bytes > capacity.memory_bytes:
-        found.append("more is claimed than the host has")
-    found += [f"pool {name} is overdrawn" for name, count in held.items() if count > ledger.slots.get(name, 0)]
-    return found
+    return found + _overdrawn(machine, held)
+
+
+def _overdrawn(machine: Machine, held: dict[str, int]) -> list[str]:
+    """What attempts that were ordered just now claim must be there; a host that has shrunk may hold older ones."""
+    ledger, now_ns = machine.cx.ledger, machine.state.meta.now_ns
+    newest = [attempt.claim for attempt in machine.state.attempts.values() if attempt.ordered_ns == now_ns]
+    found: list[str] = []
+    if ledger.cpu_milli > ledger.capacity.cpu_milli and any(claim.cpu_milli for claim in newest):
+        found.append("more CPU is claimed than the host has")
+    if ledger.memory_bytes > ledger.capacity.memory_bytes and any(claim.memory_bytes for claim in newest):
+        found.append("more memory is claimed than the host has")
+    asked = {name for claim in newest for name, _ in claim.pools}
+    return found + [f"pool {name} is overdrawn" for name in sorted(asked) if held[name] > ledger.slots.get(name, 0)]
 
 
 def _run(run: RunState) -> list[str]:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from engine.core.context import Context
+from engine.core.context import Context, own_pools
 from engine.core.events import RunQueued, RunRequested, RunSkipped, RunStarted
 from engine.core.state import CHUNK_ROWS, RunHeader, RunState, WorkflowEntry
 from engine.expressions.params import bind_params
@@ -48,6 +48,8 @@ def make_run(cx: Context, plan: Plan, event: RunRequested) -> RunState:
     meta.next_run += 1
     run = RunState(header, plan)
     cx.state.runs[run.run] = run
+    if plan.workflow.pools:
+        cx.refresh_pools(header.workflow)
     cx.changes.new_runs.add(run.run)
     cx.changes.runs.add(run.run)
     cx.changes.versions.add(plan.version)
@@ -84,6 +86,8 @@ def leave_workflow(cx: Context, ended: RunState) -> None:
         if ended.run in numbers:
             numbers.remove(ended.run)
             cx.changes.workflows.add(ended.header.workflow)
+    if ended.plan.workflow.pools:
+        cx.refresh_pools(ended.header.workflow)
     start_waiting(cx, ended.header.workflow)
 
 
@@ -107,11 +111,10 @@ def skip_run(cx: Context, workflow: str, due_ns: int, why: str) -> None:
 
 def check_claims(cx: Context, plan: Plan) -> None:
     """Refuse a workflow that claims what this host can never give. Raises ValueFault with all the numbers."""
-    for name, slots in plan.workflow.pools:
-        cx.ledger.declare_pool(f"{plan.workflow.name}/{name}", slots)
+    own = own_pools(plan)
     faults: list[str] = []
     for number in range(len(plan.workflow.policies)):
-        short = cx.ledger.impossible(cx.claim_of(plan, number))
+        short = cx.ledger.impossible(cx.claim_of(plan, number), own)
         if short:
             users = [task.name for task in plan.tasks if task.policy == number]
             if users:

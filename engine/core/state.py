@@ -126,6 +126,10 @@ class RunState:
     def run(self) -> int:
         return self.header.run
 
+    @property
+    def unfinished(self) -> bool:
+        return not self.header.status.finished
+
     def row(self, task: int, index: int) -> int:
         """The row of a task's item; NO_INDEX names the only row of a task without `for_each`."""
         return self.first_row[task] + (index if index != NO_INDEX else 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from typing import cast
 
 from engine.model.errors import DefinitionError, Fault
 from engine.model.workflow import Action, Command, Policy, Shell, Task, Workflow, version_of
@@ -178,7 +179,7 @@ def _nested_texts(value: object) -> list[str]:
     if isinstance(value, str):
         return [value]
     if isinstance(value, dict):
-        return [text for inner in value.values() for text in _nested_texts(inner)]  # pyright: ignore[reportUnknownVariableType]
+        return [text for inner in cast("dict[str, object]", value).values() for text in _nested_texts(inner)]
     if isinstance(value, list | tuple):
-        return [text for inner in value for text in _nested_texts(inner)]  # pyright: ignore[reportUnknownVariableType]
+        return [text for inner in cast("list[object]", value) for text in _nested_texts(inner)]
     return []

@@ -1,0 +1,209 @@
+"""Who may start: claims, pools, the order of the queue, max_parallel, a full disk, an engine that is stopping."""
+
+import pytest
+
+from engine.core.events import EngineStarted, SpaceChanged
+from engine.model.instants import MINUTE
+from engine.model.resources import Capacity, Claim
+from engine.model.status import RunStatus
+from engine.model.workflow import Schedule
+from tests.support.builders import flow, task
+from tests.support.stories import Player, Refused
+
+GIB = 2**30
+
+
+def pool(name: str, slots: int = 1, cpu: int = 0) -> Claim:
+    return Claim(cpu, 0, ((name, slots),))
+
+
+def test_a_task_waits_while_its_cpus_are_taken_and_says_who_holds_them():
+    player = Player(flow(task("a", claim=Claim(1500)), task("b", claim=Claim(1000))), cpus=2)
+    player.submit()
+    assert player.running == ["a"]
+    rank, _, reasons = player.explain("b")
+    assert rank == 1
+    assert [(reason.kind, reason.resource, reason.asked, reason.available) for reason in reasons] == [
+        ("capacity", "cpu", 1.0, 0.5)
+    ]
+    assert reasons[0].holders == ("r1 a",)
+    player.ok("a")
+    assert player.running == ["b"]
+
+
+def test_small_claims_pass_a_large_one_that_does_not_fit_yet():
+    player = Player(
+        flow(task("a", claim=Claim(1000)), task("big", claim=Claim(2000)), task("small", claim=Claim(500))), cpus=2
+    )
+    player.submit()
+    assert player.running == ["a", "small"]
+
+
+def test_claims_that_the_host_can_never_meet_are_refused_with_all_the_numbers():
+    player = Player(
+        flow(
+            task("a", claim=Claim(3000, 5 * GIB)), task("b", claim=pool("db", 4)), task("c", claim=pool("none")),
+            task("d"),
+        ),
+        cpus=2, memory=4 * GIB, pools={"db": 3},
+    )  # fmt: skip
+    with pytest.raises(Refused) as refusal:
+        player.submit()
+    assert refusal.value.code == "invalid_value"
+    for part in ("a: cpu 3 of 2; memory 5.00G of 4.00G", "b: pool db 4 of 3", "c: pool none 1 of 0"):
+        assert part in refusal.value.sentence
+    assert "d:" not in refusal.value.sentence
+    assert player.state.runs == {}
+
+
+def test_a_shared_pool_is_shared_by_all_workflows():
+    player = Player(
+        flow(task("a", claim=pool("db")), name="one"), flow(task("a", claim=pool("db")), name="two"), pools={"db": 1}
+    )
+    player.submit("one")
+    player.submit("two")
+    assert [start.workflow for start in player.live.values()] == ["one"]
+    assert player.explain("a", run=2)[2][0].kind == "pool"
+    player.ok("a", run=1)
+    assert [start.workflow for start in player.live.values()] == ["two"]
+
+
+def test_a_workflow_s_own_pool_is_its_own_and_shared_by_its_runs():
+    own = {"pools": (("db", 1),)}
+    player = Player(
+        flow(task("a", claim=pool("db")), name="one", **own), flow(task("a", claim=pool("db")), name="two", **own)
+    )
+    for name in ("one", "two", "one"):
+        player.submit(name)
+    assert [(start.workflow, start.run) for start in player.live.values()] == [("one", 1), ("two", 2)]
+    player.ok("a", run=1)
+    assert [start.run for start in player.live.values()] == [2, 3]
+
+
+def test_a_version_with_a_smaller_pool_leaves_runs_of_the_older_one_their_slots():
+    player = Player(flow(task("a", claim=pool("db", 3)), task("b", "a", claim=pool("db", 3)), pools=(("db", 4),)))
+    old = player.submit()
+    player.add(flow(task("a", claim=pool("db", 1)), pools=(("db", 2),)))
+    player.restart()
+    player.ok("a", run=old)
+    assert player.running == ["b"]
+    player.ok("b", run=old)
+    assert player.status(old) is RunStatus.SUCCEEDED
+    for _ in range(3):
+        player.submit()
+    assert player.running == ["a", "a"]
+
+
+def test_a_version_that_is_refused_leaves_the_pools_as_they_were():
+    player = Player(flow(task("a", claim=pool("db")), pools=(("db", 1),)))
+    player.submit()
+    player.know(flow(task("a", claim=Claim(10**9)), task("b", claim=pool("db")), pools=(("db", 50),)))
+    with pytest.raises(Refused):
+        player.add()
+    assert player.machine.cx.ledger.slots == {"w/db": 1}
+
+
+def test_priority_comes_before_the_longest_way_to_the_end_and_that_before_age():
+    player = Player(
+        flow(
+            task("old"), task("long"), task("long2", "long"), task("young"), task("urgent", priority=5),
+            task("later", priority=-1),
+        ),
+        cpus=1,
+    )  # fmt: skip
+    player.submit()
+    player.play()
+    assert player.order == ["urgent", "long", "old", "young", "long2", "later"]
+
+
+def test_at_most_max_parallel_rows_run_at_once():
+    player = Player(flow(task("a", for_each="{{ range(5) }}", max_parallel=2)))
+    player.submit()
+    assert player.running == ["a[0]", "a[1]"]
+    assert [reason.kind for reason in player.explain("a[3]")[2]] == ["max_parallel"]
+    player.restart()
+    player.ok("a[1]")
+    assert player.running == ["a[0]", "a[2]"]
+    player.play()
+    assert player.status() is RunStatus.SUCCEEDED
+
+
+def test_a_claim_of_nothing_starts_on_a_full_host():
+    player = Player(flow(task("a"), task("b", claim=Claim(0))), cpus=1)
+    player.submit()
+    assert player.running == ["a", "b"]
+
+
+def test_a_text_that_cannot_be_rendered_fails_the_task_and_holds_no_claim():
+    player = Player(flow(task("a", dir="{{ 1 / 0 }}"), task("b")), cpus=1)
+    player.submit()
+    assert player.rows() == {"a": "failed", "b": "running"}
+    assert "1 / 0" in player.why("a")
+
+
+# --- a full disk, a new life, an engine that is stopping -----------------------------------------------------------
+
+
+def test_a_read_only_engine_refuses_runs_orders_nothing_and_records_ends():
+    player = Player(flow(task("a"), task("b", "a")))
+    player.submit()
+    player.step(SpaceChanged(read_only=True))
+    with pytest.raises(Refused) as refusal:
+        player.submit()
+    assert refusal.value.code == "unavailable"
+    player.ok("a")
+    assert player.rows() == {"a": "succeeded", "b": "ready"}
+    assert [reason.kind for reason in player.explain("b")[2]] == ["read_only"]
+    player.step(SpaceChanged(read_only=False))
+    assert player.running == ["b"]
+
+
+def test_schedules_wait_while_the_engine_is_read_only():
+    player = Player(flow(task("a"), schedules=(Schedule(interval_ns=MINUTE),), catch_up="last"))
+    player.add()
+    player.step(SpaceChanged(read_only=True))
+    player.advance(180)
+    assert player.state.runs == {}
+    assert player.machine.next_due() == (0, 0)
+    player.step(SpaceChanged(read_only=False))
+    assert list(player.state.runs) == [1]
+
+
+def test_an_engine_that_drains_orders_nothing_and_records_ends():
+    player = Player(flow(task("a"), task("b", "a")))
+    player.submit()
+    player.machine.drain()
+    player.ok("a")
+    assert player.rows() == {"a": "succeeded", "b": "ready"}
+    assert [reason.kind for reason in player.explain("b")[2]] == ["stopping"]
+
+
+def test_on_another_boot_every_attempt_is_lost_and_on_the_same_boot_none():
+    player = Player(flow(task("a")))
+    capacity = player.state.capacity
+    player.step(EngineStarted(1, capacity, "boot-1"))
+    player.submit()
+    player.step(EngineStarted(2, capacity, "boot-1"))
+    assert player.run().losses[0] == 0
+    player.live.clear()
+    player.step(EngineStarted(3, capacity, "boot-2"))
+    assert player.run().losses[0] == 1
+    assert player.attempt("a").number == 2
+    assert player.state.meta.epoch == 3
+
+
+def test_a_host_that_has_grown_gives_more_at_once():
+    player = Player(flow(task("a", for_each=[1, 2, 3])), cpus=1)
+    player.submit()
+    player.step(EngineStarted(1, Capacity(3000, 10**12), "boot-1"))
+    assert player.running == ["a[0]", "a[1]", "a[2]"]
+
+
+def test_a_host_that_has_shrunk_keeps_what_runs_and_starts_less():
+    player = Player(flow(task("a", for_each=[1, 2, 3, 4])), cpus=2)
+    player.submit()
+    player.step(EngineStarted(1, Capacity(1000, 10**12), "boot-1"))
+    player.ok("a[0]")
+    assert player.running == ["a[1]"]
+    player.ok("a[1]")
+    assert player.running == ["a[2]"]
