@@ -55,6 +55,9 @@ def _on_engine_started(cx: Context, event: EngineStarted) -> None:
     meta = cx.state.meta
     rebooted = bool(meta.boot_id) and meta.boot_id != event.boot_id
     meta.boot_id = event.boot_id
+    meta.epoch = event.epoch
+    cx.state.capacity = event.capacity
+    cx.ledger.set_capacity(event.capacity)
     if rebooted:
         for number in sorted(cx.state.attempts):
             on_lost(cx, AttemptLost(number, cx.now_ns, "the host was restarted"))
@@ -63,6 +66,7 @@ def _on_engine_started(cx: Context, event: EngineStarted) -> None:
 def _on_space(cx: Context, event: SpaceChanged) -> None:
     """While there is no room nothing begins; what runs is still recorded."""
     cx.state.meta.read_only = event.read_only
+    fire_schedules(cx)
 
 
 def _on_clock(cx: Context, event: ClockAdvanced) -> None:
@@ -110,6 +114,8 @@ class Machine:
         self.cx = Context(state)
         for run in state.runs.values():
             self._restore(run)
+        for workflow in {run.header.workflow for run in state.runs.values()} | set(state.workflows):
+            self.cx.refresh_pools(workflow)
         for attempt in state.attempts.values():
             self.cx.ledger.take(attempt.claim)
 
@@ -182,8 +188,6 @@ class Machine:
     def _restore(self, run: RunState) -> None:
         """Put a loaded run's ready rows in the queue and its delays on the clock."""
         cx = self.cx
-        for name, slots in run.plan.workflow.pools:
-            cx.ledger.declare_pool(f"{run.header.workflow}/{name}", slots)
         if run.header.status.finished:
             return
         for task in range(len(run.plan)):

@@ -51,7 +51,11 @@ def on_exited(cx: Context, event: AttemptExited) -> None:
 
 
 def on_never_started(cx: Context, event: AttemptNeverStarted) -> None:
-    """Nothing of it ran: the row is as ready as it was before."""
+    """Nothing of it ran: the row is as ready as it was before. Who has seen it run knows better: then it is lost."""
+    known = cx.state.attempts.get(event.attempt)
+    if known is not None and known.started_ns:
+        on_lost(cx, AttemptLost(event.attempt, cx.now_ns, f"it ran, and was reported as never started: {event.why}"))
+        return
     found = _end(cx, event.attempt, "never_started", cx.now_ns)
     if found is None:
         return
@@ -125,9 +129,9 @@ def _after_failure(cx: Context, run: RunState, attempt: Attempt, outcome: Outcom
     row = run.row(task, index)
     retry = run.plan.policy(task).retry
     failures = run.failures[row] = min(run.failures[row] + 1, _COUNT_MAX)
-    if outcome.which:
+    if outcome.which == "memory":
         run.header.grown[row] = run.header.grown.get(row, 0) + 1
-    if failures > retry.limit or not applies(retry, outcome):
+    if failures > min(retry.limit, _COUNT_MAX - 1) or not applies(retry, outcome):
         finish_row(cx, run, task, index, "failed")
         return
     if is_ending(run, task):

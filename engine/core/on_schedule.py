@@ -37,6 +37,7 @@ def on_workflow_added(cx: Context, event: WorkflowAdded) -> None:
         else:
             entry.active = _runs_of(cx, event.workflow)
         cx.state.workflows[event.workflow] = entry
+        cx.refresh_pools(event.workflow)
         _look_ahead(plan, entry)
         cx.changes.workflows.add(event.workflow)
         cx.changes.versions.add(event.version)
@@ -47,7 +48,7 @@ def on_workflow_added(cx: Context, event: WorkflowAdded) -> None:
 def _runs_of(cx: Context, workflow: str) -> list[int]:
     """Runs that were asked for before the workflow was added (or added again), and go on."""
     runs = cx.state.runs.values()
-    return [run.run for run in runs if run.header.workflow == workflow and not run.header.status.finished]
+    return [run.run for run in runs if run.header.workflow == workflow and run.unfinished]
 
 
 def on_workflow_removed(cx: Context, event: WorkflowRemoved) -> None:
@@ -56,6 +57,7 @@ def on_workflow_removed(cx: Context, event: WorkflowRemoved) -> None:
     if entry.waiting:
         raise Conflict(f"{entry.name} has {len(entry.waiting)} queued runs", "cancel them first")
     del cx.state.workflows[event.workflow]
+    cx.refresh_pools(event.workflow)
     cx.changes.workflows.add(event.workflow)
     cx.accept(event.ask, "remove", event.workflow, {"workflow": event.workflow})
 
@@ -93,12 +95,16 @@ def _look_ahead(plan: Plan, entry: WorkflowEntry) -> None:
 
 
 def next_wall_due(cx: Context) -> int:
-    """The next instant of the wall clock at which a schedule is due; 0 if there is none."""
+    """The next instant of the wall clock at which a schedule is due; 0 if there is none, or none may make a run."""
+    if cx.state.meta.read_only:
+        return 0
     return min((due for entry in cx.state.workflows.values() for due in entry.next_due if due), default=0)
 
 
 def fire_schedules(cx: Context) -> None:
-    """Make the runs that are due."""
+    """Make the runs that are due. While the engine is read-only they wait, and are missed like any others."""
+    if cx.state.meta.read_only:
+        return
     for entry in list(cx.state.workflows.values()):
         if any(due and due <= cx.wall_ns for due in entry.next_due):
             _fire(cx, entry)
@@ -115,7 +121,7 @@ def _fire(cx: Context, entry: WorkflowEntry) -> None:
         entry.cursors[number] = max(cx.wall_ns, entry.cursors[number])
     _look_ahead(plan, entry)
     cx.changes.workflows.add(entry.name)
-    for instant in sorted(due):
+    for instant in sorted(due)[-CATCH_UP_MAX:]:
         try:
             _request(cx, entry, plan, instant)
         except EngineError as error:

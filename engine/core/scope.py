@@ -107,7 +107,7 @@ def rendered(value: Any, scope: dict[str, Any]) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    return list(cast("range", value)) if isinstance(value, range) else value
+    return list(value) if isinstance(value, range) else value
 
 
 def folder_of(run: RunState, folder: str, scope: dict[str, Any]) -> str:

@@ -30,6 +30,8 @@ def _names(wanted: tuple[str, ...], exception: str) -> bool:
 
 def delay_ns(retry: Retry, failures: int, seed: int, attempt: int) -> int:
     """How long the retry after the `failures`-th failure (from 1) waits."""
+    if not retry.delay_ns:
+        return 0
     try:
         full = min(retry.delay_ns * retry.backoff ** (failures - 1), float(retry.max_delay_ns))
     except OverflowError:
