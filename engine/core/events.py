@@ -275,8 +275,8 @@ class TaskReopened(Event, frozen=True):
 
 External = (
     EngineStarted | ClockAdvanced | SpaceChanged | RunRequested | WorkflowAdded | WorkflowRemoved
-    | WorkflowPauseRequested | RunPauseRequested | RunResumeRequested | CancelRequested | RetryRequested | RerunRequested | MarkRequested
-    | AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost
+    | WorkflowPauseRequested | RunPauseRequested | RunResumeRequested | CancelRequested | RetryRequested
+    | RerunRequested | MarkRequested | AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost
 )  # fmt: skip
 Decision = (
     RunQueued | RunStarted | RunStatusChanged | RunFinished | RunSkipped | Expanded | AttemptOrdered | RetryScheduled
