@@ -178,11 +178,18 @@ class Launcher:
             if self._knows(number):
                 continue
             order["environment"] = self.envs.get(order["env"], {})
-            if leader and (leader in self.attempts or leader in self.held or leader in self._ready):
+            if self._must_wait(order):
                 self.held[number] = order
                 self.followers.setdefault(leader, []).append(number)
             else:
                 self._ready[order["attempt"]] = order
+
+    def _must_wait(self, order: Order) -> bool:
+        leader = order["after"]
+        if leader in self.held:
+            return True
+        before = self.attempts.get(leader) or self._ready.get(leader)
+        return before is not None and not self.pool.may_queue(before, order)
 
     def _knows(self, number: int) -> bool:
         return number in self.attempts or number in self.held or number in self.spool.exits or number in self._ready
@@ -432,6 +439,7 @@ class Launcher:
         while self._ready:
             self._start_ready()
             self._save_ends()
+        self.pool.flush()
         if self._facts:
             if self.engine is not None:
                 self.engine.send(["report", self._facts])

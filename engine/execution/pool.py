@@ -50,7 +50,9 @@ class Worker:
         self.peer: Peer | None = None
         self.page = mmap.mmap(-1, worker_file.PAGE_BYTES)
         self.sent: deque[Attempt] = deque()
+        self.unsent: list[dict[str, Any]] = []
         self.ready = False
+        self.gathers = False
         self.closing = False
         self.left: Attempt | None = None
         self.segment = ""
@@ -78,6 +80,7 @@ class Pool:
         self._seq = 0
         self._changed = False
         self._idle_timer = False
+        self._unsent: set[Worker] = set()
 
     def pids(self) -> list[int]:
         return list(self._workers)
@@ -94,13 +97,30 @@ class Pool:
         """Send the attempt to an idle worker of its group, or to a new one."""
         order = attempt.order
         what = order["python"]
-        single = bool(what["isolate"] or order["memory"] or what["script"])
-        interpreter = what["interpreter"] or sys.executable
-        key = json.dumps([interpreter, order["dir"], order["env"], order["workflow"], order["version"]])
+        single = not _is_shared(order)
+        key = _group(order)
         idle = [] if single else self._idle.get(key, [])
-        worker = idle.pop() if idle else self._new(attempt, key, interpreter, single)
+        worker = self._worker_before(order)
+        if worker is None:
+            worker = idle.pop() if idle else self._new(attempt, key, what["interpreter"] or sys.executable, single)
         if worker is not None:
             self._send(worker, attempt)
+
+    def may_queue(self, leader: Attempt | Order, order: Order) -> bool:
+        """Whether the order may be sent to its leader's worker at once: that runs one after the other, and does not
+        begin the next before the tree of the one before is empty."""
+        before = leader.order if isinstance(leader, Attempt) else leader
+        if not (_is_shared(before) and _is_shared(order) and _group(before) == _group(order)):
+            return False
+        return not isinstance(leader, Attempt) or self._worker_before(order) is not None
+
+    def _worker_before(self, order: Order) -> Worker | None:
+        leader = self._launcher.attempts.get(order["after"])
+        worker = leader.worker if leader is not None else None
+        if leader is None or worker is None or not _is_shared(order) or worker.key != _group(order):
+            return None
+        full = worker.closing or len(worker.sent) >= _QUEUE_MAX
+        return worker if not full and (worker.left is leader or leader in worker.sent) else None
 
     def _new(self, attempt: Attempt, key: str, interpreter: str, single: bool) -> Worker | None:
         self._seq += 1
@@ -172,8 +192,16 @@ class Pool:
             "segment": self._launcher.places.log(worker.segment) if worker.segment else None,
             "result": self._launcher.places.result(attempt.number),
         }  # fmt: skip
-        if worker.peer is not None:
-            worker.peer.send(["run", [item]])
+        worker.unsent.append(item)
+        self._unsent.add(worker)
+
+    def flush(self) -> None:
+        """Send each worker what this turn brought for it, as one message."""
+        for worker in self._unsent:
+            items, worker.unsent = worker.unsent, []
+            if worker.peer is not None:
+                worker.peer.send(["run", items])
+        self._unsent.clear()
 
     def _first(self, worker: Worker) -> None:
         """The first of the queue may begin at any moment: its limits count from now."""
@@ -187,7 +215,7 @@ class Pool:
     def _heard(self, worker: Worker, message: Message) -> None:
         kind = message[0]
         if kind == "ready":
-            worker.ready = True
+            worker.ready, worker.gathers = True, bool(message[1])
         elif kind == "done":
             self._done(worker, message[1])
         elif kind == "skipped":
@@ -212,7 +240,8 @@ class Pool:
         attempt.slice = [worker.segment, offset, length]
         if done["left"]:
             worker.left = attempt
-        self._launcher.find_strays()
+        if not worker.gathers:
+            self._launcher.find_strays()
         self._launcher.look_at_end(attempt)
         if worker.left is None:
             self._next(worker)
@@ -221,14 +250,13 @@ class Pool:
         for attempt in worker.sent:
             if attempt.number == number:
                 worker.sent.remove(attempt)
-                attempt.outcome = {"kind": "cancelled", "why": "recalled before it started"}
-                self._launcher.look_at_end(attempt)
                 break
         self._next(worker)
 
     def _next(self, worker: Worker) -> None:
         if worker.sent:
-            if not worker.sent[0].tree_pid:
+            first = worker.sent[0]
+            if first.outcome is None and not first.tree_pid:
                 self._first(worker)
             return
         if worker.closing or worker in self._idle.setdefault(worker.key, []):
@@ -287,7 +315,10 @@ class Pool:
             touched.append(worker.left)
             worker.left = None
         never_ready = not worker.ready and not worker.closing
-        for attempt in list(worker.sent):
+        worker.closing = True
+        for attempt in worker.sent:
+            if attempt.worker is not worker:
+                continue
             begun = worker.begun == attempt.number or attempt.outcome is not None
             if begun or (worker.single and worker.ready):
                 self._ended_with(worker, attempt, status, usage)
@@ -327,7 +358,7 @@ class Pool:
 
     def seize(self, attempt: Attempt) -> bool:
         """Whether the attempt may be signalled. The worker is paused, so that the answer stays true; `release` lets it
-        go on. One that has not begun is skipped instead: the worker says so when it comes to it."""
+        go on. One that has not begun is over at once: the worker will find that it must skip it."""
         worker = attempt.worker
         if worker is None or attempt.outcome is not None or worker.single:
             return True
@@ -337,6 +368,9 @@ class Pool:
             return True
         with contextlib.suppress(OSError):
             os.kill(worker.pid, signal.SIGCONT)
+        attempt.outcome = {"kind": "cancelled", "why": "recalled before it started"}
+        attempt.ended_by, attempt.tree_pid, attempt.worker = None, 0, None
+        self._launcher.look_at_end(attempt)
         return False
 
     @staticmethod
@@ -382,6 +416,17 @@ class Pool:
             if worker is not None and worker.segment_fd >= 0 and worker.sent and worker.sent[0] is attempt
             else None
         )
+
+
+def _is_shared(order: Order) -> bool:
+    what = order.get("python")
+    return what is not None and not (what["isolate"] or order["memory"] or what["script"])
+
+
+def _group(order: Order) -> str:
+    """What attempts must share to run in one process."""
+    interpreter = order["python"]["interpreter"]
+    return json.dumps([interpreter, order["dir"], order["env"], order["workflow"], order["version"]])
 
 
 def _pause(pid: int) -> None:
