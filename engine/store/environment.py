@@ -47,7 +47,8 @@ from engine.store.transaction import Databases, Edit, View
 FORMAT = 1
 LMDB_FORMAT = 0
 _META_PAGE = struct.Struct("<IIQQ I")
-_META_LAST = struct.Struct("<QQ")
+_META_LAST = struct.Struct("<QQQ")
+_NO_PAGE = 2**64 - 1
 _MAGIC = 0xBEEFC0DE
 _DATA_VERSION = 1
 
@@ -198,15 +199,26 @@ def check_file(data: Path) -> None:
         raise StoreDamage(f"{data} is no LMDB file")
     if version != _DATA_VERSION:
         raise StoreDamage(f"{data} is of another version of LMDB ({version})")
-    last_page, newest = 0, -1
+    last_page, newest, root = 0, -1, _NO_PAGE
     for start in (0, page_bytes):
         if len(head) >= start + 152 and _META_PAGE.unpack_from(head, start + 16)[:2] == (magic, version):
-            page, transaction = _META_LAST.unpack_from(head, start + 136)
+            found_root, page, transaction = _META_LAST.unpack_from(head, start + 128)
             if transaction > newest:
-                last_page, newest = page, transaction
+                last_page, newest, root = page, transaction, found_root
     if size < 2 * page_bytes or (last_page + 1) * page_bytes > size:
         # Pages at the very end may have been given back before they were written: only a full check can tell.
         _verify_pages(data, f"{data} is cut off: it has {size_text(size)} of {size_text((last_page + 1) * page_bytes)}")
+    if root != _NO_PAGE:
+        _check_root(data, root, page_bytes)
+
+
+def _check_root(data: Path, root: int, page_bytes: int) -> None:
+    """An older page in the place of the root would show the state of another day as if it were whole."""
+    with data.open("rb") as file:
+        file.seek(root * page_bytes)
+        number = file.read(8)
+    if int.from_bytes(number, "little") != root:
+        raise StoreDamage(f"{data} is damaged: another page lies in the place of its root")
 
 
 def verify_file(data: Path) -> None:

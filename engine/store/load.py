@@ -139,6 +139,8 @@ def read_run(view: View, header: RunHeader, plan: Plan) -> RunState:
         columns.put(key, part_of(key)[1], body)
     columns.give(run)
     for task, first, count, _ in header.tasks:
+        if first < 0:
+            continue
         if task not in run.mapped_counts or first + count > columns.rows:
             raise StoreDamage(f"it names rows of task {task} that cannot be", Table.RUNS, number_key(header.run))
         parts = [body for _, body in view.records(Table.ITEMS, part_key(header.run, task))]
@@ -299,7 +301,12 @@ def _indexes_are_sound(view: View) -> bool:
                     return False
                 unfinished.add(number)
         runs = view.count(Table.RUNS)
-        if view.count(Table.RUN_STATUS) != runs or view.count(Table.BY_STATUS) != runs:
+        indexed = (
+            view.count(Table.RUN_STATUS),
+            view.count(Table.BY_STATUS),
+            view.count(Table.FINISHED) + len(unfinished),
+        )
+        if indexed != (runs, runs, runs):
             return False
     except StoreDamage:
         return False

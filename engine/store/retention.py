@@ -34,7 +34,7 @@ from engine.store.tables import (
     pair_key,
     version_prefix,
 )
-from engine.store.transaction import Edit
+from engine.store.transaction import Edit, View
 
 _HISTORY_STEP_BYTES = 2**20
 _VERSIONS_A_STEP = 50
@@ -89,18 +89,23 @@ class Retention:
         deleted += self._sweep_versions(edit)
         return Step(deleted, runs, logs, more=deleted >= limit or runs >= _RUNS_A_STEP)
 
-    def _begin_drops(self, edit: Edit, now_ns: int, keep: Container[int]) -> int:
-        """Take runs that are to go out of all lists."""
-        room = min(_RUNS_A_STEP, _DROPPING_MAX - edit.count(Table.DROPPING))
-        over = edit.count(Table.FINISHED) - self.settings.runs_count
+    def due(self, view: View, now_ns: int, keep: Container[int], most: int) -> list[int]:
+        """The oldest finished runs that are too old or too many, `most` at most."""
+        over = view.count(Table.FINISHED) - self.settings.runs_count
         oldest_ns = now_ns - self.settings.runs_age_ns
         victims: list[int] = []
-        for key, _ in edit.scan(Table.FINISHED):
-            if len(victims) >= room or (number_of(key) >= oldest_ns and len(victims) >= over):
+        for key, _ in view.scan(Table.FINISHED):
+            if len(victims) >= most or (number_of(key) >= oldest_ns and len(victims) >= over):
                 break
             run = last_number_of(key)
             if run not in keep:
                 victims.append(run)
+        return victims
+
+    def _begin_drops(self, edit: Edit, now_ns: int, keep: Container[int]) -> int:
+        """Take runs that are to go out of all lists."""
+        room = min(_RUNS_A_STEP, _DROPPING_MAX - edit.count(Table.DROPPING))
+        victims = self.due(edit, now_ns, keep, room)
         for run in victims:
             key = number_key(run)
             edit.clear_status(run)
