@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from engine.model.errors import DefinitionError, Fault
 from engine.model.workflow import Workflow
 
 
@@ -15,4 +16,6 @@ def compile_file(path: str) -> Workflow:
     """The workflow in a file. Raises DefinitionError with all faults, also where the file cannot be read."""
     from engine.definition.load import load_file
 
+    if not os.path.exists(path):
+        raise DefinitionError([Fault("there is no such file", path)])
     return load_file(Path(path))

@@ -9,18 +9,17 @@ import argparse
 from collections.abc import Sequence
 
 from engine.model.errors import EngineError
+from engine.model.ids import is_name
 from engine.protocol.messages import ListGroups, ListRuns, ListWorkflows
 from engine.protocol.rows import GroupRow, RunRow, WorkflowRow
 from orchctl.client.session import Session, typed
 from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, Words, one_of, run_number
 from orchctl.commands.table import VERBS, within
-from orchctl.text import inert
 
 _BASH = """\
 _orchctl() {
-    local IFS=$'\\n'
-    COMPREPLY=($(compgen -W "$(orchctl completion words -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" \\
-        -- "${COMP_WORDS[COMP_CWORD]}"))
+    mapfile -t COMPREPLY < <(orchctl completion words --last="${COMP_WORDS[COMP_CWORD]}" \\
+        -- "${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null)
 }
 complete -o default -F _orchctl orchctl"""
 
@@ -28,7 +27,8 @@ _ZSH = """\
 #compdef orchctl
 _orchctl() {
     local -a found
-    found=("${(@f)$(orchctl completion words -- "${words[@]:1:$((CURRENT-1))}" 2>/dev/null)}")
+    found=("${(@f)$(orchctl completion words --last="${words[CURRENT]}" \\
+        -- "${(@)words[2,CURRENT-1]}" 2>/dev/null)}")
     found=(${found:#})
     if (( ${#found} )); then compadd -a found; else _files; fi
 }
@@ -37,7 +37,7 @@ compdef _orchctl orchctl"""
 _FISH = """\
 function __orchctl_words
     set -l typed (commandline -opc)
-    orchctl completion words -- $typed[2..-1] (commandline -ct) 2>/dev/null
+    orchctl completion words --last=(commandline -ct) -- $typed[2..-1] 2>/dev/null
 end
 complete -c orchctl -f -a '(__orchctl_words)'
 complete -c orchctl -n '__fish_seen_subcommand_from run submit validate add restore backup wfcommons' -F"""
@@ -49,11 +49,12 @@ _LISTED = 30
 def _arguments(parser: Parser) -> None:
     parser.add_argument("shell", metavar="SHELL", type=one_of("bash", "zsh", "fish", "words"), help="bash, zsh or fish")
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--last", default="", help=argparse.SUPPRESS)
 
 
 def completion(words: Words, place: Place) -> int:
     if words.shell == "words":
-        place.out.lines(inert(word) for word in candidates(words.words, place))
+        place.out.lines(candidates(words.words, words.last, place))
     elif place.out.json:
         place.out.row({"shell": words.shell, "script": _SCRIPTS[words.shell]})
     else:
@@ -61,9 +62,8 @@ def completion(words: Words, place: Place) -> int:
     return SUCCEEDED
 
 
-def candidates(words: Sequence[str], place: Place) -> list[str]:
+def candidates(before: Sequence[str], last: str, place: Place) -> list[str]:
     """What may stand in the place of the last word, given the words before it (without `orchctl`)."""
-    before, last = list(words[:-1]), words[-1] if words else ""
     if not before:
         names = dict.fromkeys(name.split()[0] for name in VERBS)
         return _begin([*names, "--help", "--version", "--home"], last)
@@ -85,7 +85,7 @@ def candidates(words: Sequence[str], place: Place) -> list[str]:
 
 
 def _begin(words: Sequence[str], last: str) -> list[str]:
-    return [word for word in words if word.startswith(last)]
+    return [word for word in words if word.startswith(last) and word != "--last"]
 
 
 def _of_engine(metavar: str, given: list[str], place: Place) -> list[str]:
@@ -105,7 +105,7 @@ def _of_engine(metavar: str, given: list[str], place: Place) -> list[str]:
             if metavar == "TASK" and given:
                 groups = session.rows(ListGroups(run=run_number(session, given[0]), limit=200)).rows
                 found += [group.task for group in typed(groups, GroupRow)]
-            return found
+            return [name for name in found if is_name(name)]
     except EngineError:
         return []
 

@@ -213,8 +213,10 @@ def test_resources_show_capacity_claims_and_holders(engine: FakeEngine) -> None:
 
 def test_events_are_read_in_pages_until_the_end(engine: FakeEngine) -> None:
     first = [EventRow(revision=n, at="2026-11-23T12:00:00.000001Z", event="AttemptStarted") for n in range(500)]
-    last = EventRow(revision=500, at="2026-11-23T12:00:01.000000Z", event="AttemptExited", run="r12", task="clean", index=3,
-                    attempt=9, details={"outcome": EVIL})  # fmt: skip
+    last = EventRow(
+        revision=500, at="2026-11-23T12:00:01.000000Z", event="AttemptExited", run="r12", task="clean", index=3,
+        attempt=9, details={"outcome": EVIL},
+    )  # fmt: skip
     engine.answers[ListEvents] = [rows_of(*first, cursor="c1"), rows_of(last, cursor="")]
     result = orchctl(engine.home, "events", "r12")
     lines = result.out.splitlines()
