@@ -1,0 +1,155 @@
+"""What the server needs of the rest of the engine, and of nothing more: the daemon plugs the real things in, tests
+plug in fakes. Everything here is called on the engine's loop, but for `History.load_run`, which runs in a thread.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from engine.core.changes import AuditEntry
+from engine.core.events import AnyEvent, External, LogSlice
+from engine.core.state import Attempt, RunHeader, RunState
+from engine.model.resources import Reason
+from engine.model.status import RunStatus
+from engine.model.workflow import Workflow
+from engine.protocol.rows import EngineRow
+
+
+@dataclass(frozen=True)
+class JournalEntry:
+    """One fact or decision as it was written. `at_ns` is the instant of its batch."""
+
+    revision: int
+    at_ns: int
+    event: AnyEvent
+
+
+@dataclass(frozen=True)
+class JournalPage:
+    """Entries in order; `cursor` continues after the last of them, empty where nothing more is there yet."""
+
+    entries: Sequence[JournalEntry]
+    cursor: str
+
+
+@dataclass(frozen=True)
+class AuditLine:
+    revision: int
+    at_ns: int
+    entry: AuditEntry
+
+
+@dataclass(frozen=True)
+class HostUse:
+    """What is really used now; None where it is not known. `rss_bytes` by attempt."""
+
+    cpus: float | None = None
+    memory_available_bytes: int | None = None
+    load: float | None = None
+    rss_bytes: dict[int, int] = field(default_factory=dict[int, int])
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A workflow version that the machine knows from now on."""
+
+    workflow: str
+    version: str
+
+
+class History(Protocol):
+    """What is on disk. Short reads; what they give belongs to the caller."""
+
+    def runs_page(self, before: int, limit: int, workflow: str, statuses: Collection[RunStatus]) -> Sequence[RunHeader]:
+        """Headers newest first, of runs below `before` (0: from the newest); empty filters mean all."""
+        ...
+
+    def load_run(self, run: int) -> RunState | None:
+        """A run with all its rows, derived. Thread-safe; may take long."""
+        ...
+
+    def attempts_of(self, run: int, task: int, index: int) -> Sequence[Attempt]:
+        """All attempts of a row, oldest first."""
+        ...
+
+    def last_attempts(self, run: int, rows: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Attempt]:
+        """The newest attempt of each (task, index) that has one."""
+        ...
+
+    def attempts(self, numbers: Collection[int]) -> dict[int, Attempt]:
+        """Attempts by their numbers; those that are gone are left out."""
+        ...
+
+    def events_page(self, run: int, cursor: str, limit: int) -> JournalPage:
+        """The journal of a run (0: of everything) after the cursor. Raises ValueFault for a foreign cursor."""
+        ...
+
+    def audit_page(self, before: int, limit: int) -> Sequence[AuditLine]:
+        """Newest first, below revision `before` (0: from the newest). Never ends within a revision: a few lines more
+        than `limit` may come."""
+        ...
+
+    def workflow(self, version: str) -> Workflow | None:
+        """The definition of a version."""
+        ...
+
+
+class Explains(Protocol):
+    """Why rows do not run, at one moment (engine.core.explain.Explainer)."""
+
+    def reasons(self, run: RunState, task: int, index: int) -> tuple[int | None, int | None, list[Reason]]:
+        """Rank, predicted start (ns) and reasons of a row."""
+        ...
+
+
+class World(Protocol):
+    """The daemon."""
+
+    def settled(self) -> bool:
+        """Whether the state in memory is what is on disk: no batch is being committed."""
+        ...
+
+    async def submit(self, event: External) -> None:
+        """Hand an event to the loop; a finished run that it names is brought back first. The machine's answer comes
+        through `Server.answer`. Raises Unavailable when the engine is stopping."""
+        ...
+
+    async def install_workflow(self, data: bytes) -> Installed:
+        """Decode and check an encoded workflow off the loop and make its plan known. Raises EngineError."""
+        ...
+
+    def fault_of(self, workflow: str) -> str:
+        """Why the newest text of the workflow's file was not taken; empty if it was."""
+        ...
+
+    def engine_row(self) -> EngineRow:
+        """The engine; the server fills in `clients`."""
+        ...
+
+    def host_use(self) -> HostUse:
+        """The newest sample."""
+        ...
+
+    def explainer(self) -> Explains:
+        """For the state as it is now."""
+        ...
+
+    def log_of(self, attempt: Attempt) -> LogSlice:
+        """Where a live attempt writes (`length` 0: up to the file's end); without a path while that is not known."""
+        ...
+
+    def audit(self, entry: AuditEntry) -> None:
+        """Write down something that no event stands for."""
+        ...
+
+    async def backup(self, folder: str) -> dict[str, Any]:
+        """Copy the state into a new folder: {"folder", "revision", "bytes"}. Raises EngineError."""
+        ...
+
+    async def collect_garbage(self, *, dry_run: bool) -> dict[str, Any]:
+        """Apply retention (or count what it would take): {"runs", "bytes"}."""
+        ...
+
+    def stop(self, *, kill: bool, drain: bool) -> None:
+        """Begin to stop the engine; returns at once."""
+        ...

@@ -1,0 +1,379 @@
+"""Questions, each answered by a page of rows: one pure function a question, from what `Look` shows.
+
+Windows over a run's rows cost what the window holds, not what the run holds, unless a filter or a sort has to look at
+every row; then the result is kept for the revision. Bounds are checked before anything is looked at.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import IntEnum
+from itertools import islice
+from typing import Any, TypeVar
+
+from engine.core.state import RunHeader, RunState
+from engine.model.errors import NotFound, ValueFault
+from engine.model.ids import NO_INDEX, is_name, run_text
+from engine.model.status import RunStatus, TaskStatus
+from engine.protocol.messages import (
+    ExplainRun,
+    GetEngine,
+    GetResources,
+    GetRun,
+    GetWorkflow,
+    ListAttempts,
+    ListAudit,
+    ListEvents,
+    ListGroups,
+    ListRuns,
+    ListSchedules,
+    ListTasks,
+    ListWorkflows,
+    Request,
+)  # fmt: skip
+from engine.server.look import Look, no_run
+from engine.server.packing import Page, fitting, pack, pack_all
+from engine.server.rows_of_host import engine_row, resources_row, schedule_rows, workflow_rows
+from engine.server.rows_of_journal import Names, audit_row, event_row
+from engine.server.rows_of_runs import group_rows, run_row, tasks_named
+from engine.server.rows_of_tasks import attempt_row, attempts_of_row, packed_tasks, reason_row
+from engine.server.shape import Place, count_in, matching, places_of, positions_of, status_of
+
+LIMIT_MAX = 5_000
+TEXT_MAX = 256
+_INDEX_MAX = 10_000_000
+_NUMBER_MAX = 2**62
+_ATTENTION = (
+    TaskStatus.FAILED, TaskStatus.RUNNING, TaskStatus.BACKING_OFF, TaskStatus.UPSTREAM_FAILED, TaskStatus.READY,
+    TaskStatus.WAITING, TaskStatus.CANCELLED, TaskStatus.SKIPPED, TaskStatus.SUCCEEDED,
+)  # fmt: skip
+_UNFINISHED = frozenset({int(TaskStatus.WAITING), int(TaskStatus.READY), int(TaskStatus.BACKING_OFF)})
+
+S = TypeVar("S", bound=IntEnum)
+
+
+def answer(look: Look, question: Request, clients: int) -> Page:
+    """The rows that answer a question. Raises EngineError, or RunNeeded for a run that has to be loaded first."""
+    if isinstance(question, GetEngine):
+        return Page([pack(engine_row(look, clients))], 1)
+    handler = _HANDLERS.get(type(question))
+    if handler is None:
+        raise ValueFault(f"{type(question).__name__} is no question that has rows")
+    return handler(look, question)
+
+
+# --- runs -----------------------------------------------------------------------------------------------------------
+
+
+def _runs(look: Look, question: ListRuns) -> Page:
+    """Live runs as they are in memory, finished ones from the history, merged newest first."""
+    limit = _limit(question.limit)
+    before = _number(question.before, "before")
+    statuses = _statuses(question.statuses, RunStatus)
+    if question.workflow and not is_name(question.workflow):
+        raise ValueFault(f"{question.workflow[:80]!r} is no name of a workflow")
+
+    def matches(header: RunHeader) -> bool:
+        return (
+            (not before or header.run < before)
+            and (not question.workflow or header.workflow == question.workflow)
+            and (not statuses or header.status in statuses)
+        )
+
+    live = [run.header for run in look.state.runs.values() if matches(run.header)]
+    kept = look.history.runs_page(before, limit + 1, question.workflow, statuses)
+    headers = live + [header for header in kept if header.run not in look.state.runs]
+    headers.sort(key=lambda header: -header.run)
+    shown = headers[:limit]
+    rows = pack_all(run_row(header) for header in shown)
+    return Page(rows, 0, [str(header.run) for header in shown], more=len(headers) > limit)
+
+
+def _run(look: Look, question: GetRun) -> Page:
+    number = question.run or look.newest_run()
+    live = look.state.runs.get(_number(number, "run"))
+    header = live.header if live is not None else _kept_header(look, number)
+    plan = look.plan_of(header.version)
+    workflow = plan.workflow if plan is not None else look.history.workflow(header.version)
+    folder = workflow.source.folder if workflow is not None else ""
+    return Page([pack(run_row(header, folder))], 1)
+
+
+def _kept_header(look: Look, number: int) -> RunHeader:
+    page = look.history.runs_page(number + 1, 1, "", ())
+    if not page or page[0].run != number:
+        raise no_run(number)
+    return page[0]
+
+
+def _groups(look: Look, question: ListGroups) -> Page:
+    limit, offset = _limit(question.limit), _number(question.offset, "offset")
+    statuses = _statuses(question.statuses, TaskStatus)
+    run = _loaded(look, question.run)
+    tasks: Sequence[int]
+    if question.text or statuses:
+        named: Iterable[int] = tasks_named(run, _text(question.text))
+        tasks = [task for task in named if not statuses or run.task_status(task) in statuses]
+    else:
+        tasks = run.plan.order
+    shown = list(tasks[offset : offset + limit])
+    rows = pack_all(group_rows(look, run, shown))
+    return Page(rows, len(tasks), _offsets(offset, len(rows)), more=offset + len(shown) < len(tasks))
+
+
+# --- rows -----------------------------------------------------------------------------------------------------------
+
+
+def _tasks(look: Look, question: ListTasks) -> Page:
+    limit, offset = _limit(question.limit), _number(question.offset, "offset")
+    wanted = frozenset(int(status) for status in _statuses(question.statuses, TaskStatus))
+    run = _loaded(look, question.run)
+    if question.index is not None:
+        if not question.task:
+            raise ValueFault("an index needs the task that it belongs to")
+        place = _place(run, question.task, question.index)
+        found = [place] if not wanted or status_of(run, place) in wanted else []
+        return Page(packed_tasks(look, run, found[offset : offset + limit]), len(found))
+    tasks = _tasks_meant(run, question.task, _text(question.text))
+    if question.sort == "duration":
+        places = _by_duration(look, run, question, tasks, wanted)
+        window, total = places[offset : offset + limit], len(places)
+    elif question.sort == "attention":
+        window, total = _by_attention(run, tasks, wanted, offset, limit), count_in(run, tasks, wanted)
+    elif not wanted and not question.task and not question.text:
+        layout = look.layout(run)
+        window, total = list(islice(layout.from_position(offset), limit)), layout.total
+    else:
+        window, total = _in_order(run, tasks, wanted, offset, limit), count_in(run, tasks, wanted)
+    rows = packed_tasks(look, run, window)
+    return Page(rows, total, _offsets(offset, len(rows)), more=offset + len(rows) < total)
+
+
+def _tasks_meant(run: RunState, task: str, text: str) -> Sequence[int]:
+    if task:
+        number = _task(run, task)
+        return [number] if text.casefold() in run.plan.names[number].casefold() else []
+    return list(tasks_named(run, text)) if text else run.plan.order
+
+
+def _in_order(run: RunState, tasks: Sequence[int], wanted: frozenset[int], offset: int, limit: int) -> list[Place]:
+    if wanted:
+        return list(islice(matching(run, tasks, wanted), offset, offset + limit))
+    found: list[Place] = []
+    for task in tasks:
+        size = positions_of(run, task)
+        if offset >= size:
+            offset -= size
+            continue
+        found.extend(islice(places_of(run, task, offset), limit - len(found)))
+        offset = 0
+        if len(found) >= limit:
+            break
+    return found
+
+
+def _by_attention(run: RunState, tasks: Sequence[int], wanted: frozenset[int], offset: int, limit: int) -> list[Place]:
+    """What needs a look first; statuses that lie wholly before the window are counted, not listed."""
+    found: list[Place] = []
+    for status in _ATTENTION:
+        if wanted and status not in wanted:
+            continue
+        only = frozenset({int(status)})
+        count = count_in(run, tasks, only)
+        if offset >= count:
+            offset -= count
+            continue
+        found.extend(islice(matching(run, tasks, only), offset, offset + limit - len(found)))
+        offset = 0
+        if len(found) >= limit:
+            break
+    return found
+
+
+def _by_duration(
+    look: Look, run: RunState, question: ListTasks, tasks: Sequence[int], wanted: frozenset[int]
+) -> list[Place]:
+    """The longest first, rows that have not started last; sorted once a revision."""
+    key = (run.run, question.task, question.text, wanted)
+    places = look.sorted_places.get(key)
+    if places is None:
+        now_ns = look.state.meta.now_ns
+        everything = frozenset(range(len(TaskStatus)))
+
+        def shortness(place: Place) -> int:
+            if place.row < 0 or not run.started[place.row]:
+                return 1
+            final = run.status[place.row] >= TaskStatus.SUCCEEDED
+            return run.started[place.row] - (run.finished[place.row] if final else now_ns)
+
+        places = sorted(matching(run, tasks, wanted or everything), key=shortness)
+        look.sorted_places[key] = places
+    return places
+
+
+def _attempts(look: Look, question: ListAttempts) -> Page:
+    run = _loaded(look, question.run)
+    place = _place(run, question.task, question.index)
+    attempts = attempts_of_row(look, run, place.task, place.item)
+    rows = pack_all(attempt_row(look, run, attempt) for attempt in attempts[-LIMIT_MAX:])
+    return Page(rows, len(attempts))
+
+
+def _explain(look: Look, question: ExplainRun) -> Page:
+    limit = _limit(question.limit)
+    run = _loaded(look, question.run)
+    if question.index is not None:
+        place = _place(run, question.task, question.index)
+        places = [place] if status_of(run, place) in _UNFINISHED else []
+        total = len(places)
+    else:
+        tasks = _tasks_meant(run, question.task, "")
+        places = list(islice(matching(run, tasks, _UNFINISHED), limit))
+        total = count_in(run, tasks, _UNFINISHED)
+    if run.header.status.finished:
+        return Page([], 0)
+    return Page(pack_all(reason_row(look, run, place) for place in places), total)
+
+
+# --- the engine and its history -------------------------------------------------------------------------------------
+
+
+def _events(look: Look, question: ListEvents) -> Page:
+    """A page of the journal. Where it does not fit a frame, a shorter one is read, so that its cursor is right."""
+    limit = _limit(question.limit)
+    if len(question.cursor) > TEXT_MAX:
+        raise ValueFault("this is no cursor of ours")
+    number = _number(question.run, "run")
+    if number >= look.state.meta.next_run:
+        raise no_run(number)
+    while True:
+        page = look.history.events_page(number, question.cursor, limit)
+        names = Names(look, page.entries)
+        rows = pack_all(event_row(entry, names) for entry in page.entries)
+        fits = fitting(rows)
+        if fits == len(rows) or limit == 1:
+            break
+        limit = max(fits, 1)
+    return Page(rows, 0, [""] * (len(rows) - 1) + [page.cursor], more=bool(page.cursor))
+
+
+def _audit(look: Look, question: ListAudit) -> Page:
+    """Newest first. A cut is made between revisions, because that is what the next page begins with."""
+    lines = look.history.audit_page(_number(question.before, "before"), _limit(question.limit))
+    rows = pack_all(audit_row(line) for line in lines)
+    fits = fitting(rows)
+    while 0 < fits < len(rows) and lines[fits].revision == lines[fits - 1].revision:
+        fits -= 1
+    cursors = [str(line.revision) for line in lines[:fits]]
+    return Page(rows[:fits], 0, cursors, more=len(lines) >= question.limit)
+
+
+def _workflows(look: Look, question: ListWorkflows) -> Page:
+    rows = pack_all(workflow_rows(look))
+    return Page(rows, len(rows))
+
+
+def _schedules(look: Look, question: ListSchedules) -> Page:
+    rows = pack_all(schedule_rows(look))
+    return Page(rows, len(rows))
+
+
+def _resources(look: Look, question: GetResources) -> Page:
+    return Page([pack(resources_row(look))], 1)
+
+
+def definition_of(look: Look, question: GetWorkflow) -> tuple[str, str, str, str]:
+    """(workflow, version, file, text) of a workflow's version, the current one where none is named."""
+    entry = look.state.workflows.get(question.workflow)
+    version = question.version[:TEXT_MAX] or (entry.version if entry else "")
+    plan = look.plan_of(version)
+    workflow = plan.workflow if plan is not None else look.history.workflow(version) if version else None
+    if workflow is None or (question.workflow and workflow.name != question.workflow):
+        what = f"version {question.version[:80]!r} of " if question.version else ""
+        raise NotFound(f"there is no {what}workflow {question.workflow[:80]!r}", "`orchctl workflows` lists them")
+    return workflow.name, version, workflow.source.file, workflow.source.text
+
+
+_HANDLERS: dict[type[Request], Callable[[Look, Any], Page]] = {
+    ListRuns: _runs,
+    GetRun: _run,
+    ListGroups: _groups,
+    ListTasks: _tasks,
+    ListAttempts: _attempts,
+    ExplainRun: _explain,
+    ListEvents: _events,
+    ListAudit: _audit,
+    ListWorkflows: _workflows,
+    ListSchedules: _schedules,
+    GetResources: _resources,
+}
+
+
+# --- bounds ---------------------------------------------------------------------------------------------------------
+
+
+def _limit(limit: int) -> int:
+    if not 1 <= limit <= LIMIT_MAX:
+        raise ValueFault(f"a page holds 1 to {LIMIT_MAX} rows, not {limit}")
+    return limit
+
+
+def _number(number: int, what: str) -> int:
+    if not 0 <= number <= _NUMBER_MAX:
+        raise ValueFault(f"{what} cannot be {number}")
+    return number
+
+
+def _offsets(offset: int, count: int) -> list[str]:
+    """The cursor after each of `count` rows from an offset: the offset of the next."""
+    return [str(offset + number) for number in range(1, count + 1)]
+
+
+def _text(text: str) -> str:
+    if len(text) > TEXT_MAX:
+        raise ValueFault(f"a filter has at most {TEXT_MAX} characters")
+    return text
+
+
+def _statuses(names: tuple[str, ...], kind: type[S]) -> frozenset[S]:
+    if len(names) > len(kind):
+        raise ValueFault(f"there are only {len(kind)} statuses")
+    known = {status.name.lower(): status for status in kind}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueFault(f"{unknown[0][:80]!r} is no status", f"the statuses are {', '.join(known)}")
+    return frozenset(known[name] for name in names)
+
+
+def _loaded(look: Look, number: int) -> RunState:
+    """The run that a question names; 0 is the newest."""
+    return look.run(_number(number, "run") or look.newest_run())
+
+
+def _task(run: RunState, name: str) -> int:
+    task = run.plan.index.get(name)
+    if task is None:
+        shown = run_text(run.run)
+        raise NotFound(f"{shown} has no task {name[:80]!r}", f"`orchctl tasks {shown}` lists them")
+    return task
+
+
+def _place(run: RunState, name: str, index: int) -> Place:
+    """The row that a task's name and an index mean. Raises NotFound, or ValueFault where an index is missing."""
+    task = _task(run, name)
+    if not NO_INDEX <= index <= _INDEX_MAX:
+        raise ValueFault(f"an index cannot be {index}")
+    mapped = task in run.mapped_counts
+    if mapped and index == NO_INDEX:
+        if run.first_row[task] < 0:
+            return Place(task, NO_INDEX, -1)
+        raise ValueFault(f"{name} has {run.row_count[task]} items: say which one", f"they are written like {name}[0]")
+    if not mapped and index != NO_INDEX:
+        raise NotFound(f"{name} has no items: it is no for_each", f"it is written {name}")
+    if mapped and (run.first_row[task] < 0 or index >= run.row_count[task]):
+        raise NotFound(f"{name} has no item {index}: it has {run.row_count[task]}")
+    return Place(task, index, run.row(task, index))
+
+
+def place_of(look: Look, number: int, task: str, index: int) -> tuple[RunState, Place]:
+    """The run and the row of it that a question names. Raises EngineError, or RunNeeded."""
+    run = _loaded(look, number)
+    return run, _place(run, task, index)

@@ -1,0 +1,114 @@
+"""The journal and the audit as rows. Numbers by which the machine names tasks become names here."""
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import Any, cast
+
+import msgspec
+
+from engine.core.events import AnyEvent, Ask
+from engine.core.state import Attempt
+from engine.model.ids import NO_INDEX, run_text
+from engine.model.instants import to_text
+from engine.model.status import Outcome
+from engine.planning.plan import Plan
+from engine.protocol.rows import AuditRow, EventRow
+from engine.server.look import Look
+from engine.server.packing import short_value
+from engine.server.ports import AuditLine, JournalEntry
+
+_OWN_FIELDS = frozenset({"run", "task", "index", "attempt", "ask"})
+
+
+class Names:
+    """Finds the names of tasks for a page of the journal; each run's plan is looked up once."""
+
+    def __init__(self, look: Look, entries: Iterable[JournalEntry]) -> None:
+        self._look = look
+        self._names: dict[int, Sequence[str]] = {}
+        numbers = {number for entry in entries if (number := _attempt_only(entry.event))}
+        live = look.state.attempts
+        self._attempts = {number: live[number] for number in numbers if number in live}
+        gone = numbers - self._attempts.keys()
+        if gone:
+            self._attempts |= look.history.attempts(gone)
+
+    def attempt(self, number: int) -> Attempt | None:
+        return self._attempts.get(number)
+
+    def task(self, run: int, task: int) -> str:
+        """The name of a task; its number where the run is not known any more."""
+        names = self._names.get(run)
+        if names is None:
+            names = self._names[run] = self._of_run(run)
+        return names[task] if task < len(names) else f"#{task}"
+
+    def _of_run(self, number: int) -> Sequence[str]:
+        run = self._look.state.runs.get(number) or self._look.shelf.get(number)
+        if run is not None:
+            return run.plan.names
+        page = self._look.history.runs_page(number + 1, 1, "", ())
+        if not page or page[0].run != number:
+            return ()
+        plan: Plan | None = self._look.plan_of(page[0].version)
+        if plan is not None:
+            return plan.names
+        workflow = self._look.history.workflow(page[0].version)
+        return tuple(task.name for task in workflow.tasks) if workflow is not None else ()
+
+
+def _attempt_only(event: AnyEvent) -> int:
+    """The attempt's number in an event that does not name its row itself."""
+    return 0 if hasattr(event, "run") else getattr(event, "attempt", 0)
+
+
+def event_row(entry: JournalEntry, names: Names) -> EventRow:
+    """One entry."""
+    event = entry.event
+    run: int = getattr(event, "run", 0)
+    task: int | None = getattr(event, "task", None)
+    index: int = getattr(event, "index", NO_INDEX)
+    number: int = getattr(event, "attempt", 0)
+    attempt = names.attempt(number) if number and not run else None
+    if attempt is not None:
+        run, task, index = attempt.run, attempt.task, attempt.index
+    return EventRow(
+        revision=entry.revision, at=to_text(entry.at_ns), event=type(event).__name__,
+        run=run_text(run) if run else None, task=names.task(run, task) if run and task is not None else None,
+        index=None if index == NO_INDEX else index, attempt=number or None, details=_details(event),
+    )  # fmt: skip
+
+
+def _details(event: AnyEvent) -> dict[str, Any]:
+    """The event's further fields. Of a request, who asked; of a result, its length."""
+    details: dict[str, Any] = {}
+    for name in event.__struct_fields__:
+        if name not in _OWN_FIELDS:
+            details[name] = short_value(_shown(getattr(event, name)))
+    ask = getattr(event, "ask", None)
+    if isinstance(ask, Ask):
+        details["actor"] = ask.actor.name
+        details["via"] = ask.actor.via
+    return details
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, IntEnum):
+        return value.name.lower()
+    if isinstance(value, bytes):
+        return {"bytes": len(value)}
+    if isinstance(value, Outcome):
+        return {"outcome": value.text, "exit_code": value.exit_code, "signal": value.signal, "why": value.why}
+    if isinstance(value, msgspec.Struct):
+        return {name: _shown(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, tuple):
+        return [_shown(inner) for inner in cast("tuple[object, ...]", value)]
+    return value
+
+
+def audit_row(line: AuditLine) -> AuditRow:
+    entry = line.entry
+    return AuditRow(
+        revision=line.revision, at=to_text(line.at_ns), uid=entry.actor.uid, actor=entry.actor.name,
+        via=entry.actor.via, verb=entry.verb, target=entry.target, result=entry.result, note=entry.note,
+    )  # fmt: skip

@@ -1,0 +1,153 @@
+"""Where a run's rows stand in topological order, without listing them.
+
+Positions count the tasks in the plan's order; a mapped task takes as many as it has rows, and one while it has none
+because its items are not known (so that it is not forgotten). Only mapped tasks differ from one position a task, so
+finding a position costs a search among them and never a walk over a million rows.
+"""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from engine.core.state import NOT_FINAL, RunState
+from engine.model.ids import NO_INDEX
+from engine.model.status import TaskStatus
+from engine.planning.plan import Plan
+
+_PLANS_KEPT = 64
+
+
+class Place(NamedTuple):
+    """A position: its task, the index of its item (or NO_INDEX), and its row, -1 where a mapped task has none yet."""
+
+    task: int
+    item: int
+    row: int
+
+
+class PlanFacts:
+    """What the server wants to know of a plan beside what the plan says: computed once."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.position = array("I", bytes(4 * len(plan)))
+        self.depth = array("I", bytes(4 * len(plan)))
+        for at, task in enumerate(plan.order):
+            self.position[task] = at
+            self.depth[task] = 1 + max((self.depth[up] for up in plan.ups(task)), default=-1)
+        self.mapped = sorted((task for task, spec in enumerate(plan.tasks) if spec.mapped), key=self._at)
+
+    def _at(self, task: int) -> int:
+        return self.position[task]
+
+
+class Plans:
+    """The facts of the plans that were asked for lately."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, PlanFacts] = {}
+
+    def of(self, plan: Plan) -> PlanFacts:
+        facts = self._known.pop(plan.version, None)
+        if facts is None or facts.plan is not plan:
+            facts = PlanFacts(plan)
+        self._known[plan.version] = facts  # the newest last
+        if len(self._known) > _PLANS_KEPT:
+            del self._known[next(iter(self._known))]
+        return facts
+
+
+class Layout:
+    """The positions of a run as it is now."""
+
+    def __init__(self, run: RunState, facts: PlanFacts) -> None:
+        self._run = run
+        self._facts = facts
+        self._starts: list[int] = []
+        extra = 0
+        for task in facts.mapped:
+            self._starts.append(facts.position[task] + extra)
+            extra += positions_of(run, task) - 1
+        self.total = len(run.plan) + extra
+
+    def from_position(self, offset: int) -> Iterator[Place]:
+        """The places from a position on."""
+        if not 0 <= offset < self.total:
+            return
+        before = bisect_right(self._starts, offset) - 1
+        at, inner = offset, 0
+        if before >= 0:
+            task = self._facts.mapped[before]
+            inner = offset - self._starts[before]
+            size = positions_of(self._run, task)
+            at = self._facts.position[task]
+            if inner >= size:
+                at, inner = at + 1 + inner - size, 0
+        order = self._run.plan.order
+        while at < len(order):
+            yield from places_of(self._run, order[at], inner)
+            at, inner = at + 1, 0
+
+
+def positions_of(run: RunState, task: int) -> int:
+    """How many positions a task takes: one for each of its rows, or one while its rows are not known."""
+    return run.row_count[task] if run.first_row[task] >= 0 else 1
+
+
+def places_of(run: RunState, task: int, start: int = 0) -> Iterator[Place]:
+    """The places of a task from its `start`-th on."""
+    first = run.first_row[task]
+    if first < 0:
+        if start == 0:
+            yield Place(task, NO_INDEX, -1)
+    elif task not in run.mapped_counts:
+        if start == 0:
+            yield Place(task, NO_INDEX, first)
+    else:
+        for index in range(start, run.row_count[task]):
+            yield Place(task, index, first + index)
+
+
+def status_of(run: RunState, place: Place) -> int:
+    """The status of a place, as a number of TaskStatus."""
+    if place.row >= 0:
+        return run.status[place.row]
+    final = run.task_final[place.task]
+    return final if final != NOT_FINAL else TaskStatus.WAITING
+
+
+def count_in(run: RunState, tasks: Sequence[int], wanted: frozenset[int]) -> int:
+    """How many places of the tasks have a wanted status (none given: all)."""
+    if not wanted:
+        return sum(positions_of(run, task) for task in tasks)
+    total = 0
+    for task in tasks:
+        if run.first_row[task] < 0:
+            total += status_of(run, Place(task, NO_INDEX, -1)) in wanted
+        elif task in run.mapped_counts:
+            counts = run.mapped_counts[task]
+            total += sum(counts[status] for status in wanted)
+        else:
+            total += run.status[task] in wanted
+    return total
+
+
+def matching(run: RunState, tasks: Sequence[int], wanted: frozenset[int]) -> Iterator[Place]:
+    """The places of the tasks, in their order, that have a wanted status. Long tasks are searched, not walked."""
+    table = bytes(int(status in wanted) for status in range(256))
+    for task in tasks:
+        first = run.first_row[task]
+        if first < 0 or task not in run.mapped_counts:
+            place = Place(task, NO_INDEX, first)
+            if status_of(run, place) in wanted:
+                yield place
+            continue
+        if not any(run.mapped_counts[task][status] for status in wanted):
+            continue
+        end = first + run.row_count[task]
+        flags = run.status[first:end].translate(table)
+        at = flags.find(1)
+        while at >= 0:
+            yield Place(task, at, first + at)
+            at = flags.find(1, at + 1)

@@ -1,0 +1,269 @@
+"""A whole engine for the server's tests, without disk or processes: the real machine, a history in memory, and a
+world that commits at once. What a test needs of attempts it reports itself.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import msgspec
+
+from engine.core.changes import AuditEntry, Changes
+from engine.core.effects import Answer
+from engine.core.events import (
+    AnyEvent,
+    Ask,
+    AttemptExited,
+    AttemptStarted,
+    External,
+    LogSlice,
+    RunRequested,
+    Usage,
+    WorkflowAdded,
+)  # fmt: skip
+from engine.core.explain import Explainer
+from engine.core.machine import Machine
+from engine.core.state import Attempt, EngineState, Meta, RunHeader, RunState
+from engine.model.errors import ValueFault
+from engine.model.ids import NO_INDEX
+from engine.model.instants import SECOND
+from engine.model.resources import Capacity
+from engine.model.status import SUCCESS, Outcome, RunStatus
+from engine.model.workflow import Command, Need, Task, Workflow, decode
+from engine.planning.plan import make_plan
+from engine.protocol.rows import EngineRow
+from engine.server.look import Look
+from engine.server.ports import AuditLine, HostUse, Installed, JournalEntry, JournalPage
+
+BEGIN_NS = 1_795_000_000 * SECOND
+TRUE = Command(("true",))
+
+
+def tasks_of(*specs: tuple[str, str] | tuple[str, str, Any]) -> tuple[Task, ...]:
+    """Tasks from (name, "needs separated by blanks", items of its for_each)."""
+    made: list[Task] = []
+    for name, needs, *items in specs:
+        made.append(
+            Task(name, TRUE, needs=tuple(Need(need) for need in needs.split()), for_each=items[0] if items else None)
+        )
+    return tuple(made)
+
+
+def own(value: Any) -> Any:
+    """A copy, so that what is kept does not change with the live thing."""
+    return msgspec.convert(msgspec.to_builtins(value), type(value))
+
+
+class MemoryHistory:
+    """The History port over dictionaries, filled by what batches change."""
+
+    def __init__(self) -> None:
+        self.headers: dict[int, RunHeader] = {}
+        self.finished: dict[int, RunState] = {}
+        self.ended: dict[int, Attempt] = {}
+        self.journal: list[JournalEntry] = []
+        self.lines: list[AuditLine] = []
+        self.workflows: dict[str, Workflow] = {}
+        self.loads = 0
+        self.reads = 0
+
+    def take(self, state: EngineState, changes: Changes) -> None:
+        for number in changes.runs:
+            self.headers[number] = msgspec.structs.replace(state.runs[number].header)
+            self.headers[number].counts = list(state.runs[number].header.counts)
+        for number, attempt in changes.attempts.items():
+            self.ended[number] = msgspec.structs.replace(attempt)
+        self.journal += [JournalEntry(changes.revision, changes.now_ns, event) for event in changes.journal]
+        self.lines += [AuditLine(changes.revision, changes.now_ns, entry) for entry in changes.audit]
+
+    def runs_page(self, before: int, limit: int, workflow: str, statuses: Collection[RunStatus]) -> Sequence[RunHeader]:
+        self.reads += 1
+        found = [
+            header
+            for number, header in sorted(self.headers.items(), reverse=True)
+            if (not before or number < before)
+            and (not workflow or header.workflow == workflow)
+            and (not statuses or header.status in statuses)
+        ]
+        return found[:limit]
+
+    def load_run(self, run: int) -> RunState | None:
+        self.loads += 1
+        return self.finished.get(run)
+
+    def attempts_of(self, run: int, task: int, index: int) -> Sequence[Attempt]:
+        found = [kept for kept in self.ended.values() if (kept.run, kept.task, kept.index) == (run, task, index)]
+        return sorted(found, key=lambda attempt: attempt.number)
+
+    def last_attempts(self, run: int, rows: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Attempt]:
+        self.reads += 1
+        wanted = set(rows)
+        found: dict[tuple[int, int], Attempt] = {}
+        for attempt in sorted(self.ended.values(), key=lambda kept: kept.number):
+            if attempt.run == run and (attempt.task, attempt.index) in wanted:
+                found[attempt.task, attempt.index] = attempt
+        return found
+
+    def attempts(self, numbers: Collection[int]) -> dict[int, Attempt]:
+        return {number: self.ended[number] for number in numbers if number in self.ended}
+
+    def events_page(self, run: int, cursor: str, limit: int) -> JournalPage:
+        if cursor and not cursor.isdecimal():
+            raise ValueFault("this is no cursor of ours")
+        start = int(cursor or 0)
+        entries: list[JournalEntry] = []
+        at = start
+        for at, entry in enumerate(self.journal[start:], start + 1):
+            if not run or self._run_of(entry.event) == run:
+                entries.append(entry)
+                if len(entries) == limit:
+                    break
+        return JournalPage(entries, str(at) if at < len(self.journal) else "")
+
+    def _run_of(self, event: AnyEvent) -> int:
+        number: int = getattr(event, "attempt", 0)
+        run: int = getattr(event, "run", 0)
+        return run or (self.ended[number].run if number in self.ended else 0)
+
+    def audit_page(self, before: int, limit: int) -> Sequence[AuditLine]:
+        found = [line for line in reversed(self.lines) if not before or line.revision < before]
+        while limit < len(found) and found[limit].revision == found[limit - 1].revision:
+            limit += 1
+        return found[:limit]
+
+    def workflow(self, version: str) -> Workflow | None:
+        return self.workflows.get(version)
+
+
+class House:
+    """The World port, and the loop around the machine: every batch is committed as soon as it is stepped."""
+
+    def __init__(self, cpus: int = 8, pools: tuple[tuple[str, int], ...] = ()) -> None:
+        self.state = EngineState(Meta(instance=7, seed=1), Capacity(cpus * 1000, 2**34, pools))
+        self.machine = Machine(self.state)
+        self.history = MemoryHistory()
+        self.look = Look(self.state, self.history, self, "/logs")
+        self.now_ns = BEGIN_NS
+        self.committing = False
+        self.faults: dict[str, str] = {}
+        self.logs: dict[int, LogSlice] = {}
+        self.use = HostUse()
+        self.stops: list[tuple[bool, bool]] = []
+        self.audited: list[AuditEntry] = []
+        self.keep_finished = False
+        self.on_answer: Callable[[Answer], None] = lambda _: None
+        self.on_changes: Callable[[Changes], None] = self.look.forget
+
+    # --- driving ----------------------------------------------------------------------------------------------------
+
+    def step(self, *events: External, seconds: float = 0.001) -> Changes:
+        """One batch, some time later."""
+        self.now_ns += int(seconds * SECOND)
+        changes = self.machine.step(events, self.now_ns, self.now_ns)
+        self.history.take(self.state, changes)
+        for effect in changes.effects:
+            if isinstance(effect, Answer):
+                self.on_answer(effect)
+        if not self.keep_finished:
+            for number in changes.finished_runs:
+                run = self.state.runs.get(number)
+                if run is not None:
+                    self.history.finished[number] = run
+                    self.machine.forget_run(number)
+        self.on_changes(changes)
+        return changes
+
+    def install(self, workflow: Workflow) -> Installed:
+        plan = make_plan(workflow)
+        self.machine.install_plan(plan)
+        self.history.workflows[plan.version] = workflow
+        return Installed(workflow.name, plan.version)
+
+    def add(self, workflow: Workflow) -> Installed:
+        installed = self.install(workflow)
+        self.step(WorkflowAdded(Ask(), installed.workflow, installed.version))
+        return installed
+
+    def begin(self, workflow: Workflow, **params: Any) -> int:
+        """A run of the workflow; its number."""
+        installed = self.install(workflow)
+        before = self.state.meta.next_run
+        self.step(RunRequested(Ask(), installed.workflow, installed.version, params))
+        assert self.state.meta.next_run == before + 1
+        return before
+
+    def live(self, run: int) -> list[Attempt]:
+        """The live attempts of a run, oldest first."""
+        return sorted((held for held in self.state.attempts.values() if held.run == run), key=lambda a: a.attempt)
+
+    def start(self, attempt: Attempt, pid: int = 4242) -> None:
+        self.step(AttemptStarted(attempt.attempt, self.now_ns, pid))
+
+    def end(
+        self, attempt: Attempt, outcome: Outcome = SUCCESS, log: LogSlice | None = None, seconds: float = 1
+    ) -> None:
+        self.now_ns += int(seconds * SECOND)
+        usage = Usage(cpu_ns=SECOND // 2, max_rss_bytes=2**20)
+        self.step(AttemptExited(attempt.attempt, self.now_ns, outcome, usage, log or LogSlice()))
+
+    def attempt_of(self, run: int, task: str, index: int = NO_INDEX) -> Attempt:
+        """The live attempt of a row."""
+        number = self.state.runs[run].plan.index[task]
+        return next(held for held in self.live(run) if (held.task, held.index) == (number, index))
+
+    def finish(self, run: int) -> None:
+        """Let everything of a run succeed."""
+        while self.live(run):
+            for attempt in self.live(run):
+                self.start(attempt)
+                self.end(attempt, seconds=0.01)
+
+    # --- the World port ---------------------------------------------------------------------------------------------
+
+    def settled(self) -> bool:
+        return not self.committing
+
+    async def submit(self, event: External) -> None:
+        number = getattr(event, "run", 0)
+        if number and number not in self.state.runs and number in self.history.finished:
+            self.machine.install_run(self.history.finished.pop(number))
+        self.step(event)
+
+    async def install_workflow(self, data: bytes) -> Installed:
+        try:
+            return self.install(decode(data))
+        except ValueError as error:
+            raise ValueFault(f"this is no workflow: {error}") from error
+
+    def fault_of(self, workflow: str) -> str:
+        return self.faults.get(workflow, "")
+
+    def engine_row(self) -> EngineRow:
+        return EngineRow(
+            pid=1, state="serving", revision=0, version="0", protocol=1, instance="7", epoch=1, started_at="", home="/",
+            socket="/",
+        )  # fmt: skip
+
+    def host_use(self) -> HostUse:
+        return self.use
+
+    def explainer(self) -> Explainer:
+        return Explainer(self.machine.cx)
+
+    def log_of(self, attempt: Attempt) -> LogSlice:
+        return self.logs.get(attempt.attempt, LogSlice())
+
+    def audit(self, entry: AuditEntry) -> None:
+        self.audited.append(entry)
+
+    async def backup(self, folder: str) -> dict[str, Any]:
+        return {"folder": folder, "revision": self.state.meta.revision, "bytes": 0}
+
+    async def collect_garbage(self, *, dry_run: bool) -> dict[str, Any]:
+        gone = [number for number in self.history.finished if not dry_run]
+        for number in gone:
+            del self.history.finished[number]
+            del self.history.headers[number]
+        return {"runs": len(gone), "bytes": 0}
+
+    def stop(self, *, kill: bool, drain: bool) -> None:
+        self.stops.append((kill, drain))
