@@ -103,7 +103,7 @@ class App:
     ) -> int:
         catalogue = Catalogue(loop.machine, history.workflow)
         folders = Folders(self._workflow_folders(), lambda path: self._add_file(path, executor, catalogue, loop))
-        tending = Tending(self._home, environment, writer, self._config)
+        tending = Tending(self._home, environment, writer, self._config, loop.machine.state.runs, loop.clock.now_ns)
         world = DaemonWorld(
             home=self._home, loop=loop, catalogue=catalogue, executor=executor, folders=folders,
             backup=tending.backup, collect=tending.collect, store_bytes=lambda: environment.file_bytes,

@@ -21,7 +21,9 @@ class Catalogue:
     async def install(self, data: bytes) -> Plan:
         """Take an encoded definition. Raises DefinitionError with all of its faults, ValueFault for other bytes."""
         if len(data) > DEFINITION_BYTES_MAX:
-            raise ValueFault(f"a definition of {len(data)} bytes is not allowed", f"the limit is {DEFINITION_BYTES_MAX}")
+            raise ValueFault(
+                f"a definition of {len(data)} bytes is not allowed", f"the limit is {DEFINITION_BYTES_MAX}"
+            )
         plan = await trio.to_thread.run_sync(_checked_plan, data) if len(data) > 4096 else _checked_plan(data)
         known = self._machine.state.plans.get(plan.version)
         if known is not None:

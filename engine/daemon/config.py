@@ -72,7 +72,9 @@ def load_config(path: Path) -> Config:
         config = msgspec.toml.decode(text, type=Config)
     except (msgspec.DecodeError, ValueError) as error:
         raise DefinitionError([Fault(str(error), file=str(path))]) from error
-    faults = [f"pool {name!r} has {slots} slots, it needs at least 1" for name, slots in config.pools.items() if slots < 1]
+    faults = [
+        f"pool {name!r} has {slots} slots, it needs at least 1" for name, slots in config.pools.items() if slots < 1
+    ]
     if faults:
         raise DefinitionError([Fault(sentence, file=str(path), field="pools") for sentence in faults])
     return config

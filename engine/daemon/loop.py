@@ -34,7 +34,7 @@ class World(Protocol):
 class Audience(Protocol):
     """Those who wait for answers and watch: the part of the server that the loop tells."""
 
-    def answer(self, effect: Answer) -> None: ...
+    def answer(self, answer: Answer) -> None: ...
     def publish(self, changes: Changes) -> None: ...
 
 
@@ -94,6 +94,8 @@ class Loop:
         if self.audience is not None:
             self.audience.publish(changes)
         self._let_go(changes)
+        for _ in range(2):  # all who waited to look have looked before the next step changes what they see
+            await trio.lowlevel.checkpoint()
 
     async def _wait(self) -> None:
         """Until events wait or the clock is due."""
@@ -114,9 +116,7 @@ class Loop:
 
     def _clock_is_due(self) -> bool:
         delay_due, wall_due = self.machine.next_due()
-        return bool(
-            (delay_due and delay_due <= self.clock.now_ns()) or (wall_due and wall_due <= self.clock.wall_ns())
-        )
+        return bool((delay_due and delay_due <= self.clock.now_ns()) or (wall_due and wall_due <= self.clock.wall_ns()))
 
     async def _bring_back(self, batch: Sequence[External]) -> None:
         """Load the finished runs that the batch speaks of."""

@@ -9,13 +9,14 @@ import trio
 
 from engine.daemon.app import App
 from engine.daemon.config import load_config
-from engine.daemon.log import say
+from engine.daemon.log import open_diary, say
 from engine.model.errors import DefinitionError, EngineError
 from engine.store.errors import CommitFailed
 
 
 def run_engine(home: Path) -> int:
     """The exit code. Whatever ends it is said in a sentence; a fault of ours with its traceback, in the diary."""
+    open_diary()
     try:
         for folder in (home, home / "run", home / "logs", home / "workflows"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

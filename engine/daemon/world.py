@@ -32,7 +32,7 @@ class DaemonWorld:
 
     def __init__(
         self, *, home: Path, loop: Loop, catalogue: Catalogue, executor: Executor, folders: Folders,
-        backup: Callable[[str], Awaitable[dict[str, Any]]], collect: Callable[[bool], Awaitable[dict[str, Any]]],
+        backup: Callable[[str], Awaitable[dict[str, Any]]], collect: Callable[..., Awaitable[dict[str, Any]]],
         store_bytes: Callable[[], int], on_stop: Callable[[bool, bool], None],
     ) -> None:  # fmt: skip
         self._home = home
@@ -143,7 +143,7 @@ class DaemonWorld:
 
     async def collect_garbage(self, *, dry_run: bool) -> dict[str, Any]:
         """Apply retention now."""
-        return await self._collect(dry_run)
+        return await self._collect(dry_run=dry_run)
 
     def stop(self, *, kill: bool, drain: bool) -> None:
         """Begin to stop the engine."""

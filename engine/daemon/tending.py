@@ -1,0 +1,98 @@
+"""The store's housekeeping: retention in small steps between the batches, backup, and an eye on the room there is."""
+
+from collections.abc import Callable, Container
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from engine.daemon.config import Config
+from engine.daemon.log import say
+from engine.model.errors import ValueFault
+from engine.model.instants import DAY
+from engine.model.resources import parse_size
+from engine.store.backup import backup
+from engine.store.environment import Environment
+from engine.store.errors import StoreDamage, StoreFull
+from engine.store.folders import remove_folder
+from engine.store.retention import Retention, RetentionSettings, Step, logs_removed
+from engine.store.transaction import Edit
+from engine.store.writer import Space, SpaceLimits, Writer, space
+
+REST_S = 60.0
+BETWEEN_STEPS_S = 0.02
+COUNTED_MAX = 1_000_000
+
+
+class Tending:
+    """`in_memory` are runs that must not be pulled away from under the machine; `now_ns` reads engine time."""
+
+    def __init__(
+        self, home: Path, environment: Environment, writer: Writer, config: Config, in_memory: Container[int],
+        now_ns: Callable[[], int],
+    ) -> None:  # fmt: skip
+        self._home = home
+        self._environment = environment
+        self._writer = writer
+        self._in_memory = in_memory
+        self._now_ns = now_ns
+        kept = config.retention
+        self._retention = Retention(
+            RetentionSettings(
+                journal_age_ns=int(kept.days * DAY),
+                journal_bytes=parse_size(kept.journal_bytes),
+                runs_age_ns=int(kept.days * DAY),
+                runs_count=kept.runs,
+            )  # fmt: skip
+        )
+
+    def space(self, limits: SpaceLimits) -> Space:
+        """What room there is."""
+        return space(self._environment, limits)
+
+    async def run(self) -> None:
+        """For ever: apply retention, then rest."""
+        while True:
+            await trio.sleep(REST_S)
+            self._environment.reap_readers()
+            await self.collect(dry_run=False)
+
+    async def collect(self, *, dry_run: bool) -> dict[str, Any]:
+        """Forget what may be forgotten (or only count the runs): {"runs", "records"}."""
+        now_ns = self._now_ns()
+        if dry_run:
+            with self._environment.read() as view:
+                return {"runs": len(self._retention.due(view, now_ns, self._in_memory, COUNTED_MAX)), "records": 0}
+        runs = records = 0
+        while True:
+            try:
+                step: Step = await self._writer.run(partial(self._step, now_ns=now_ns))
+            except (StoreDamage, StoreFull) as error:
+                say("retention waits", why=error.sentence)
+                break
+            runs += step.runs
+            records += step.deleted
+            await self._remove_logs(step.logs)
+            if not step.more:
+                break
+            await trio.sleep(BETWEEN_STEPS_S)
+        return {"runs": runs, "records": records}
+
+    def _step(self, edit: Edit, now_ns: int) -> Step:
+        return self._retention.step(edit, now_ns, self._in_memory)
+
+    async def _remove_logs(self, runs: list[int]) -> None:
+        for run in runs:
+            while not await trio.to_thread.run_sync(remove_folder, self._home / "logs", f"r{run}"):
+                await trio.sleep(BETWEEN_STEPS_S)
+        if runs:
+            await self._writer.run(partial(logs_removed, runs=runs))
+
+    async def backup(self, folder: str) -> dict[str, Any]:
+        """A copy of the state: {"folder", "revision", "bytes"}."""
+        target = Path(folder)
+        if not target.is_absolute():
+            raise ValueFault(f"{folder!r} is not an absolute path")
+        manifest = await trio.to_thread.run_sync(backup, self._environment, target)
+        return {"folder": str(target), "revision": manifest.revision, "bytes": manifest.bytes}
