@@ -18,6 +18,7 @@ import msgspec
 
 from engine.definition import registry
 from engine.definition.compile_python import SIGNALLED, STARTED, TIMED_OUT, write_faults, write_workflow
+from engine.definition.complaints import inert
 from engine.definition.load import read_text
 from engine.model.errors import DefinitionError, EngineError, Fault
 from engine.model.workflow import Source, Workflow
@@ -151,10 +152,10 @@ def _raised(error: BaseException, path: Path) -> Fault:
         if frame.filename == str(path):
             line = frame.lineno or 0
     if isinstance(error, SystemExit):
-        return Fault(f"the definition called sys.exit({error.code!r})", str(path), line)
+        return Fault(f"the definition called sys.exit({inert(repr(error.code)[:60])})", str(path), line)
     if isinstance(error, EngineError):
         return Fault(error.sentence, str(path), line, hint=error.hint)
-    return Fault(f"{type(error).__name__}: {str(error)[:1_000]}".rstrip(": "), str(path), line)
+    return Fault(inert(f"{type(error).__name__}: {str(error)[:1_000]}".rstrip(": ")), str(path), line)
 
 
 if __name__ == "__main__":

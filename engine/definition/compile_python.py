@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from engine.definition.check import check
-from engine.definition.complaints import shown
+from engine.definition.complaints import inert, shown
 from engine.model.errors import DefinitionError, Fault
 from engine.model.workflow import DEFINITION_BYTES_MAX, Workflow, decode, encode
 
@@ -159,4 +159,4 @@ def _silent(output: bytes, code: int, file: Path) -> Fault:
 
 def _tail(output: bytes) -> str:
     text = output.decode(errors="replace").strip()[-_TAIL_CHARS:]
-    return " / ".join(line if line.isprintable() else ascii(line)[1:-1] for line in text.splitlines())
+    return " / ".join(inert(line) for line in text.splitlines())

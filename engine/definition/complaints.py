@@ -63,8 +63,12 @@ def field_text(path: Path) -> str:
 
 def shown(text: str) -> str:
     """A word from the document for use in a message: short, and without live control characters."""
-    clipped = text if len(text) <= 60 else text[:57] + "..."
-    return clipped if clipped.isprintable() else ascii(clipped)[1:-1]
+    return inert(text if len(text) <= 60 else text[:57] + "...")
+
+
+def inert(text: str) -> str:
+    """The text with everything escaped that a terminal could act on, or an encoding refuse."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def did_you_mean(word: str, known: Sequence[str], otherwise: str = "") -> str:

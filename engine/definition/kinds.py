@@ -333,7 +333,7 @@ class Record(Kind):
 
     def read(self, value: Any, path: Path, complaints: Complaints) -> Any:
         if value.__class__ is not dict:
-            if self._short is None or value is None or value.__class__ is list:
+            if self._short is None or value is None:
                 return self.refuse(value, path, complaints)
             one = self._short.read(value, path, complaints)
             return INVALID if one is INVALID else {self._short_for: one}

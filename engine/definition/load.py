@@ -70,9 +70,10 @@ def read_text(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "the name holds a NUL"
         raise DefinitionError([Fault(f"the file cannot be read: {reason}", shown(file))]) from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise DefinitionError([Fault("this is not a regular file", file)])
     with os.fdopen(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise DefinitionError([Fault("this is not a regular file", file)])
         data = stream.read(DEFINITION_BYTES_MAX + 1)
     if len(data) > DEFINITION_BYTES_MAX:
         raise DefinitionError([Fault(f"a definition has at most {DEFINITION_BYTES_MAX // 2**20} MiB", file)])

@@ -25,11 +25,7 @@ def parse_moment(value: Any) -> date | datetime:
         raise ExpressionFault(f"a date is a text such as '2026-01-31', not {kind_of(value)}")
     if len(value) <= _TEXT_CHARS_MAX:
         try:
-            return (
-                date.fromisoformat(value)
-                if len(value) == len("2026-01-31")
-                else datetime.fromisoformat(value)
-            )
+            return date.fromisoformat(value) if len(value) == len("2026-01-31") else datetime.fromisoformat(value)
         except ValueError:
             pass
     raise ExpressionFault(f"{value[:_TEXT_CHARS_MAX]!r} is no date such as 2026-01-31")
@@ -97,9 +93,7 @@ def date_format(day: Any, pattern: Any) -> str:
     """
     moment = parse_moment(day)
     if not isinstance(pattern, str) or len(pattern) > _FORMAT_CHARS_MAX:
-        raise ExpressionFault(
-            f"a date's pattern is a text of at most {_FORMAT_CHARS_MAX} characters such as '%Y%m%d'"
-        )
+        raise ExpressionFault(f"a date's pattern is a text of at most {_FORMAT_CHARS_MAX} characters such as '%Y%m%d'")
     parts = pattern.split("%")
     written, index = [parts[0]], 1
     while index < len(parts):
@@ -125,7 +119,5 @@ def _directive(moment: date | datetime, letter: str) -> str:
         "F": f"{at.year:04}-{at.month:02}-{at.day:02}", "T": f"{at.hour:02}:{at.minute:02}:{at.second:02}",
     }  # fmt: skip
     if letter not in table:
-        raise ExpressionFault(
-            f"a date's pattern has no %{letter}", hint="known: " + " ".join(f"%{k}" for k in table)
-        )
+        raise ExpressionFault(f"a date's pattern has no %{letter}", hint="known: " + " ".join(f"%{k}" for k in table))
     return table[letter]

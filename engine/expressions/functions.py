@@ -43,9 +43,7 @@ def _number(value: Any, what: str) -> int | float:
 
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        raise ExpressionFault(
-            f"{what} takes a text, not {kind_of(value)}", hint="str(x) makes a text of a value"
-        )
+        raise ExpressionFault(f"{what} takes a text, not {kind_of(value)}", hint="str(x) makes a text of a value")
     return value
 
 
@@ -264,9 +262,7 @@ def _free(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 FUNCTIONS: dict[str, Function] = {
-    "range": Function(
-        1, 3, _range, "range(stop), range(start, stop[, step]): whole numbers, as many as wanted"
-    ),
+    "range": Function(1, 3, _range, "range(stop), range(start, stop[, step]): whole numbers, as many as wanted"),
     "len": Function(1, 1, _len, "length of a text, list or map"),
     "min": Function(1, 100, _extreme("min", min), "the smallest item or argument"),
     "max": Function(1, 100, _extreme("max", max), "the largest item or argument"),

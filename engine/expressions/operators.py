@@ -124,9 +124,7 @@ def get_member(value: Any, name: str) -> Any:
         try:
             return members[name]
         except KeyError:
-            raise ExpressionFault(
-                f"there is no {name!r} here", hint=suggestion(name, list(members))
-            ) from None
+            raise ExpressionFault(f"there is no {name!r} here", hint=suggestion(name, list(members))) from None
     raise ExpressionFault(f"{kind_of(value)} has no members, so no {name!r}")
 
 

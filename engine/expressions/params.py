@@ -30,9 +30,7 @@ def bind_params(workflow: Workflow, given: Mapping[str, Any], partition: str = "
     known = [param.name for param in workflow.params]
     for name in given:
         if name not in known:
-            hint = suggestion(name, known) or (
-                f"known: {', '.join(known)}" if known else "it has no parameters"
-            )
+            hint = suggestion(name, known) or (f"known: {', '.join(known)}" if known else "it has no parameters")
             faults.append(Fault(f"{workflow.name} has no parameter {name[:80]!r}", field="params", hint=hint))
     values: dict[str, Any] = {}
     for param in workflow.params:

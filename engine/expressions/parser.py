@@ -189,9 +189,7 @@ class Parser:
             raise ExpressionFault(f"a name is expected after the dot, not {_shown(token)}", token.offset)
         name = str(token.value)
         if name.startswith("_"):
-            raise ExpressionFault(
-                f"a name that starts with an underscore is out of reach: {name[:40]}", token.offset
-            )
+            raise ExpressionFault(f"a name that starts with an underscore is out of reach: {name[:40]}", token.offset)
         return name
 
     def _primary(self) -> tuple[Code, Path | None]:
@@ -217,9 +215,7 @@ class Parser:
         if name in _WORDS:
             raise ExpressionFault(f"a value is expected here, not {_shown(token)}", token.offset)
         if name.startswith("_"):
-            raise ExpressionFault(
-                f"a name that starts with an underscore is out of reach: {name[:40]}", token.offset
-            )
+            raise ExpressionFault(f"a name that starts with an underscore is out of reach: {name[:40]}", token.offset)
         if self._accept("("):
             return self._call(name, token.offset), None
         if name in _FOREIGN:
@@ -229,19 +225,13 @@ class Parser:
     def _call(self, name: str, offset: int) -> Code:
         function = FUNCTIONS.get(name)
         if function is None:
-            raise ExpressionFault(
-                f"there is no function {name[:40]}()", offset, suggestion(name, list(FUNCTIONS))
-            )
+            raise ExpressionFault(f"there is no function {name[:40]}()", offset, suggestion(name, list(FUNCTIONS)))
         arguments = self._items(")")
         if not function.least <= len(arguments) <= function.most:
             expected = (
-                str(function.least)
-                if function.least == function.most
-                else f"{function.least} to {function.most}"
+                str(function.least) if function.least == function.most else f"{function.least} to {function.most}"
             )
-            raise ExpressionFault(
-                f"{name}() takes {expected} values, not {len(arguments)}", offset, function.help
-            )
+            raise ExpressionFault(f"{name}() takes {expected} values, not {len(arguments)}", offset, function.help)
         return _application(function, arguments, offset)
 
     def _items(self, end: str) -> list[Code]:
@@ -264,9 +254,7 @@ class Parser:
             values.append(self._conditional())
             if not self._is("}"):
                 self._expect(",")
-        return lambda scope, budget: {
-            key: value(scope, budget) for key, value in zip(keys, values, strict=True)
-        }
+        return lambda scope, budget: {key: value(scope, budget) for key, value in zip(keys, values, strict=True)}
 
 
 # --- what the closures do
@@ -289,9 +277,7 @@ def _lookup(name: str, offset: int) -> Code:
         try:
             return scope[name]
         except KeyError:
-            raise ExpressionFault(
-                f"{name[:40]} is not known here", offset, suggestion(name, list(scope))
-            ) from None
+            raise ExpressionFault(f"{name[:40]} is not known here", offset, suggestion(name, list(scope))) from None
 
     return look
 

@@ -66,9 +66,7 @@ class Template:
         self.parts = parts
         expressions = [part for part in parts if isinstance(part, Expression)]
         self.constant = not expressions
-        lone = len(expressions) == 1 and all(
-            isinstance(part, Expression) or not part.strip() for part in parts
-        )
+        lone = len(expressions) == 1 and all(isinstance(part, Expression) or not part.strip() for part in parts)
         self.single: Expression | None = expressions[0] if lone else None
         self.references: frozenset[Path] = frozenset().union(*(part.references for part in expressions))
 
@@ -82,9 +80,7 @@ class Template:
         """Always a text of at most 1 MiB. Raises ExpressionFault."""
         if self.constant:
             return self.text
-        return joined(
-            [part if isinstance(part, str) else self.insert(part.evaluate(scope)) for part in self.parts]
-        )
+        return joined([part if isinstance(part, str) else self.insert(part.evaluate(scope)) for part in self.parts])
 
     def insert(self, value: Any) -> str:
         """How a value is written into the text."""
