@@ -1,8 +1,8 @@
-"""completion: the Tab key. The script of a shell is a few lines that ask orchctl itself, so it never goes
-stale.
+"""completion: the Tab key. The script of a shell is a few lines that ask orchctl itself, so it never goes stale.
 
-`orchctl completion words -- WORD...` prints what may stand where the last word is. Runs, tasks and workflows
-are asked of the engine, briefly; without one there are simply none.
+`orchctl completion --last=:WORD words -- WORD...` prints what may stand in the place of the last word. Runs, tasks and
+workflows are asked of the engine; without one there are simply none. A shell may expand what it gets, so only plain
+names are printed. The colon keeps argparse from taking `--` for the end of the options.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from orchctl.commands.table import VERBS, within
 
 _BASH = """\
 _orchctl() {
-    mapfile -t COMPREPLY < <(orchctl completion words --last="${COMP_WORDS[COMP_CWORD]}" \\
+    mapfile -t COMPREPLY < <(orchctl completion --last=":${COMP_WORDS[COMP_CWORD]}" words \\
         -- "${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null)
 }
 complete -o default -F _orchctl orchctl"""
@@ -27,7 +27,7 @@ _ZSH = """\
 #compdef orchctl
 _orchctl() {
     local -a found
-    found=("${(@f)$(orchctl completion words --last="${words[CURRENT]}" \\
+    found=("${(@f)$(orchctl completion --last=":${words[CURRENT]}" words \\
         -- "${(@)words[2,CURRENT-1]}" 2>/dev/null)}")
     found=(${found:#})
     if (( ${#found} )); then compadd -a found; else _files; fi
@@ -37,7 +37,8 @@ compdef _orchctl orchctl"""
 _FISH = """\
 function __orchctl_words
     set -l typed (commandline -opc)
-    orchctl completion words --last=(commandline -ct) -- $typed[2..-1] 2>/dev/null
+    set -l last (commandline -ct)
+    orchctl completion "--last=:$last" words -- $typed[2..-1] 2>/dev/null
 end
 complete -c orchctl -f -a '(__orchctl_words)'
 complete -c orchctl -n '__fish_seen_subcommand_from run submit validate add restore backup wfcommons' -F"""
@@ -54,7 +55,7 @@ def _arguments(parser: Parser) -> None:
 
 def completion(words: Words, place: Place) -> int:
     if words.shell == "words":
-        place.out.lines(candidates(words.words, words.last, place))
+        place.out.lines(candidates(words.words, words.last[1:], place))
     elif place.out.json:
         place.out.row({"shell": words.shell, "script": _SCRIPTS[words.shell]})
     else:

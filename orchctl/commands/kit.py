@@ -72,7 +72,8 @@ class Parser(argparse.ArgumentParser):
 
     def read(self, words: Sequence[str]) -> Words:
         """The parsed words. Raises UsageError."""
-        parsed, extra = self.parse_known_args(list(words))
+        parse = self.parse_known_args if "--" in words else self.parse_known_intermixed_args
+        parsed, extra = parse(list(words))  # intermixed: options may stand between the other words
         if extra:
             raise UsageError(_unknown(extra[0], list(self._option_string_actions)), f"try `{self.prog} --help`")
         return parsed

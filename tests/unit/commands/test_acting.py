@@ -45,6 +45,11 @@ def test_targets_are_rows_or_whole_tasks(engine: FakeEngine) -> None:
     ]
 
 
+def test_options_may_stand_anywhere(engine: FakeEngine) -> None:
+    assert orchctl(engine.home, "cancel", "r12", "--note", "late", "clean[3]", "--yes", "load").code == 0
+    assert [target.task for target in engine.last(Act).targets] == ["clean", "load"]
+
+
 def test_mark_says_as_what(engine: FakeEngine) -> None:
     assert orchctl(engine.home, "mark", "r12", "extract", "--as", "failed").code == 0
     act = engine.last(Act)

@@ -43,7 +43,7 @@ def engine(tmp_path: Path) -> Generator[FakeEngine]:
     ],
 )
 def test_words_complete(engine: FakeEngine, words: list[str], expected: list[str]) -> None:
-    result = orchctl(engine.home, "completion", "words", f"--last={words[-1]}", "--", *words[:-1])
+    result = orchctl(engine.home, "completion", f"--last=:{words[-1]}", "words", "--", *words[:-1])
     assert (result.code, result.out.splitlines()) == (0, expected)
 
 
@@ -54,7 +54,7 @@ def test_without_an_engine_nothing_is_offered_and_nothing_said(tmp_path: Path) -
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_of_a_shell_is_one_that_it_reads(tmp_path: Path, shell: str) -> None:
     script = orchctl(tmp_path, "completion", shell).out
-    assert "orchctl completion words" in script
+    assert "orchctl completion --last=" in script
     if shutil.which(shell):
         subprocess.run([shell, "-n"], input=script, text=True, check=True, timeout=20)
 
