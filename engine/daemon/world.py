@@ -119,7 +119,7 @@ class DaemonWorld:
             return
         rss = await self._executor.memory_of(sorted(self._loop.machine.state.attempts)[:100])
         cpus = use["cpu_percent"] / 100 * (os.cpu_count() or 1)
-        self._host = HostUse(cpus, use["memory_available"], use["load"], rss)
+        self._host = HostUse(cpus, use["memory_available_bytes"], use["load"][0], rss)
 
     def explainer(self) -> Explainer:
         """For the state as it is now."""
