@@ -194,7 +194,7 @@ class Executor:
                 continue
             self._remove(number)
             if link.damaged or live.pid:
-                events.append(self._lost(number, f"the spool of launcher {link.slot} is damaged"))
+                events.append(self._lost(number, f"launcher {link.slot} lost its spool"))
             elif live.stop is not None:
                 self._ended[number] = None
                 cancelled = Outcome(OutcomeKind.CANCELLED, why="recalled before it started")
@@ -309,13 +309,7 @@ class Executor:
     async def compile(self, words: Sequence[str], folder: str) -> bytes:
         """Have the keeper run a compiler of definitions; what it wrote. Raises Unavailable where it gave no answer."""
         done = await self._keeper.compile(list(words), folder)
-        try:
-            output = Path(done["path"]).read_bytes() if done["path"] else b""
-        except OSError:
-            output = b""
-        finally:
-            if done["path"]:
-                Path(done["path"]).unlink(missing_ok=True)
+        output = await trio.to_thread.run_sync(_take_file, done["path"]) if done["path"] else b""
         if done["why"] or not output:
             raise Unavailable(done["why"] or "the compiler of definitions gave no answer")
         return output
@@ -390,6 +384,16 @@ class Executor:
         if self._meter is not None:
             with contextlib.suppress(OSError):
                 await trio.aclose_forcefully(self._meter)
+
+
+def _take_file(path: str) -> bytes:
+    """Read and remove; nothing where it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
+    finally:
+        Path(path).unlink(missing_ok=True)
 
 
 def _pack(message: wire.Message) -> bytes:

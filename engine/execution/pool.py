@@ -55,6 +55,7 @@ class Worker:
         self.gathers = False
         self.closing = False
         self.left: Attempt | None = None
+        self.last_run = -1
         self.segment = ""
         self.segment_fd = -1
         self.segment_end = 0
@@ -189,7 +190,7 @@ class Pool:
         item = {
             "attempt": attempt.number, "target": what["target"], "args": what["args"], "script": what["script"],
             "dir": order["dir"], "env": env, "cookie": self._launcher.cookie(attempt.number),
-            "segment": self._launcher.places.log(worker.segment) if worker.segment else None,
+            "segment": None if worker.single else self._segment_for(worker, order["run"]),
             "result": self._launcher.places.result(attempt.number),
         }  # fmt: skip
         worker.unsent.append(item)
@@ -399,10 +400,19 @@ class Pool:
         worker.segment = path
         worker.segment_end = os.fstat(worker.segment_fd).st_size
 
+    def _segment_for(self, worker: Worker, run: int) -> str:
+        """The worker may open it before this launcher does, so its folder must be there when the item is sent."""
+        path = self._launcher.places.log(segment_path(run, self._launcher.slot, worker.seq))
+        if run != worker.last_run:
+            worker.last_run = run
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        return path
+
     def _close_segment(self, worker: Worker) -> None:
         if worker.segment_fd < 0:
             return
-        if os.fstat(worker.segment_fd).st_size == 0:
+        queued = {segment_path(one.order["run"], self._launcher.slot, worker.seq) for one in worker.sent}
+        if worker.segment not in queued and os.fstat(worker.segment_fd).st_size == 0:
             with contextlib.suppress(OSError):
                 os.unlink(self._launcher.places.log(worker.segment))
         os.close(worker.segment_fd)

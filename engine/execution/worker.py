@@ -19,7 +19,7 @@ import resource
 import socket
 import struct
 import sys
-from typing import Any, Dict, List, Optional, Tuple, cast
+from typing import Any, cast
 
 RLIMIT_RTTIME = 15
 PR_SET_CHILD_SUBREAPER = 36
@@ -38,7 +38,7 @@ _LENGTH = struct.Struct(">I")
 _NUMBER = struct.Struct("<Q")
 
 
-Json = Dict[str, Any]
+Json = dict[str, Any]
 
 
 class Channel:
@@ -51,15 +51,15 @@ class Channel:
         self._page = mmap.mmap(MARK_FD, PAGE_BYTES)
         self._input = self._socket.makefile("rb", 65536)
 
-    def receive(self) -> Optional[List[Any]]:
+    def receive(self) -> list[Any] | None:
         """The next message, None when the launcher is gone."""
         head = self._input.read(_LENGTH.size)
         if len(head) < _LENGTH.size:
             return None
         body = self._input.read(_LENGTH.unpack(head)[0])
-        return cast(List[Any], json.loads(body.decode()))
+        return cast(list[Any], json.loads(body.decode()))
 
-    def send(self, message: List[Any]) -> None:
+    def send(self, message: list[Any]) -> None:
         body = json.dumps(message).encode()
         self._socket.sendall(_LENGTH.pack(len(body)) + body)
 
@@ -81,7 +81,7 @@ class Sources:
 
     def __init__(self, folder: str) -> None:
         self._prefix = os.path.join(folder, "")
-        self._seen: Dict[str, Optional[Tuple[int, int]]] = {}
+        self._seen: dict[str, tuple[int, int] | None] = {}
         self._modules = 0
 
     def note(self) -> None:
@@ -98,7 +98,7 @@ class Sources:
         return any(_fingerprint(path) != seen for path, seen in self._seen.items())
 
 
-def _fingerprint(path: str) -> Optional[Tuple[int, int]]:
+def _fingerprint(path: str) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
     except OSError:
@@ -115,8 +115,8 @@ class Worker:
         self._pid = os.getpid()
         self._sources = Sources(folder)
         self._log = os.dup(1)
-        self._segment: Optional[str] = None
-        self._names: Tuple[str, ...] = ()
+        self._segment: str | None = None
+        self._names: tuple[str, ...] = ()
         self._count = 0
         self._first_rss = 0
 
@@ -222,7 +222,7 @@ def _redirect(path: str, previous: int) -> int:
     return log
 
 
-def run(item: Json) -> Tuple[Json, Any]:
+def run(item: Json) -> tuple[Json, Any]:
     """The outcome of the item's code, and the value that it returned."""
     try:
         if item["script"]:

@@ -90,6 +90,10 @@ class World:
         }  # fmt: skip
         return StartAttempt(**{**fields, **given})
 
+    @property
+    def next_attempt(self) -> int:
+        return self._next + 1
+
     def start(self, action: Action | str | list[str], **given: Any) -> int:
         order = self.order(action, **given)
         self.executor.start([order])

@@ -1,18 +1,22 @@
 """What happens when an engine, a launcher, the keeper, the meter or several of them die or are replaced."""
 
 import os
+import random
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from engine.core.events import AttemptExited, AttemptLost, AttemptNeverStarted, AttemptStarted
 from engine.execution import proc, wire
 from engine.execution.link import Refused
 from engine.execution.places import Places
 from engine.execution.sweep import StillRunning, stop_all
+from engine.model.errors import Unavailable
 from engine.model.status import OutcomeKind
 from engine.model.workflow import Python, Quota
 
@@ -96,7 +100,7 @@ async def test_an_older_epoch_is_refused_and_a_newer_one_takes_over(world: Any) 
 
 
 async def test_another_instance_finds_nothing_of_the_old_one(world: Any) -> None:
-    attempt = await running_with_daemons(world)
+    await running_with_daemons(world)
     old = world.instance
     await world.leave()
     world.instance += 1
@@ -246,7 +250,7 @@ async def test_shutdown_is_refused_while_attempts_run_unless_they_are_to_be_kill
 
 
 async def test_everything_can_be_ended_without_an_engine_and_without_a_keeper(world: Any) -> None:
-    attempt = await running_with_daemons(world)
+    await running_with_daemons(world)
     processes = world.executor.processes()
     await world.leave()
     with pytest.raises(StillRunning):
@@ -265,13 +269,83 @@ async def test_a_run_folder_with_a_long_name_works(world: Any) -> None:
     assert (await world.end(world.start(["true"]))).outcome.kind is OutcomeKind.SUCCEEDED
 
 
+def wakings(pid: int) -> int:
+    """How often the process was given a processor."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[2])
+
+
 async def test_idle_processes_use_no_time(world: Any) -> None:
     await world.end(world.start(["true"]))
     await world.end(world.python("m:f", "def f(): pass\n"))
     found = world.executor.processes()
     pids = [found["keeper"], found["meter"], *found["launchers"], *found["workers"]]
-    before = [Path(f"/proc/{pid}/schedstat").read_text().split()[2] for pid in pids]
+    before = [wakings(pid) for pid in pids]
     began = time.monotonic()
     await world.until(lambda: time.monotonic() - began > 1.5)
-    after = [Path(f"/proc/{pid}/schedstat").read_text().split()[2] for pid in pids]
-    assert sum(int(b) - int(a) for a, b in zip(before, after, strict=True)) <= 2
+    assert sum(wakings(pid) for pid in pids) - sum(before) <= 2
+
+
+async def test_under_a_hail_of_kills_no_attempt_runs_twice_and_no_end_is_wrong(world: Any) -> None:
+    """Launchers, keeper and engine die again and again; what was lost is ordered anew, as the machine would."""
+    dice = random.Random(7)
+    orders: dict[int, int] = {}
+    ends: dict[int, Any] = {}
+
+    def submit(code: int) -> None:
+        attempt = world.start(
+            f"echo $$ >> ran.$MARK; sleep 0.02; exit {code}", env=(("MARK", str(world.next_attempt)),)
+        )
+        orders[attempt] = code
+
+    for n in range(120):
+        submit(n % 3)
+    began = time.monotonic()
+    for _ in range(12):
+        await trio.sleep(dice.uniform(0.02, 0.15))
+        victim = dice.choice(("launcher", "launcher", "keeper", "engine"))
+        processes = world.executor.processes()
+        if victim == "engine":
+            take(world, orders, ends)
+            await world.leave()
+            await world.enter(world.nursery, set(orders) - set(ends))
+        else:
+            pids = [pid for pid in (processes["launchers"] if victim == "launcher" else [processes["keeper"]]) if pid]
+            for pid in pids[:1]:
+                os.kill(pid, signal.SIGKILL)
+        take(world, orders, ends)
+    await world.until(lambda: take(world, orders, ends) == len(orders), "the end of all")
+    assert time.monotonic() - began < 20
+    assert world.marked() == {}
+    for attempt, code in orders.items():
+        path = world.file(f"ran.{attempt}")
+        lines = path.read_text().splitlines() if path.exists() else []
+        end = ends[attempt]
+        assert len(lines) <= 1
+        if isinstance(end, AttemptExited):
+            assert (end.outcome.exit_code, len(lines)) == (code, 1)
+        elif isinstance(end, AttemptNeverStarted):
+            assert lines == []
+
+
+def take(world: Any, orders: dict[int, int], ends: dict[int, Any]) -> int:
+    """Note each end, which must come once, and acknowledge it."""
+    fresh = [event for event in world.events if not isinstance(event, AttemptStarted)]
+    world.events.clear()
+    for event in fresh:
+        assert event.attempt in orders
+        assert event.attempt not in ends
+        ends[event.attempt] = event
+    world.executor.acknowledge([event.attempt for event in fresh])
+    return len(ends)
+
+
+async def test_a_compiler_of_definitions_runs_under_the_keeper(world: Any) -> None:
+    words = [sys.executable, "-c", "import os; print('compiled', os.getppid(), os.getcwd())"]
+    output = await world.executor.compile(words, str(world.dir))
+    keeper = world.executor.processes()["keeper"]
+    assert output.decode() == f"compiled {keeper} {world.dir}\n"
+    with pytest.raises(Unavailable):
+        await world.executor.compile(["/no/such/program"], str(world.dir))
+    forks = "import os, time; print('x', flush=True)\nif os.fork() == 0: os.setsid(); time.sleep(600)"
+    assert await world.executor.compile([sys.executable, "-c", forks], str(world.dir)) == b"x\n"
+    await world.until(lambda: not world.marked(), "the end of what the compiler left")

@@ -1,5 +1,6 @@
 """Python attempts in warm workers: results, exceptions, output, crashes, stops."""
 
+import json
 import signal
 from typing import Any
 
@@ -64,7 +65,10 @@ async def test_system_exit_gives_the_exit_code(world: Any) -> None:
 
 
 async def test_each_attempt_has_its_own_slice_of_the_workers_log(world: Any) -> None:
-    source = "import sys, os\ndef f(n):\n    print('out', n)\n    print('err', n, file=sys.stderr)\n    os.system(f'echo sub {n}')\n"
+    source = (
+        "import sys, os\ndef f(n):\n    print('out', n)\n    print('err', n, file=sys.stderr)\n"
+        "    os.system(f'echo sub {n}')\n"
+    )
     world.python("m:f", source, args={"n": 0})
     for n in (1, 2, 3):
         ended = await world.end(world.python("m:f", args={"n": n}))
@@ -72,11 +76,12 @@ async def test_each_attempt_has_its_own_slice_of_the_workers_log(world: Any) -> 
 
 
 async def test_a_worker_is_kept_and_knows_which_attempt_it_runs(world: Any) -> None:
-    source = "import os\ndef f():\n    return [os.getpid(), os.environ['ORCHCTL_TASK'], os.environ.get('PARAM_X'), os.getcwd()]\n"
+    source = (
+        "import os\ndef f():\n    e = os.environ\n"
+        "    return [os.getpid(), e['ORCHCTL_TASK'], e.get('PARAM_X'), os.getcwd()]\n"
+    )
     first = (await world.end(world.python("m:f", source, task="a", env=(("PARAM_X", "1"),)))).result
     second = (await world.end(world.python("m:f", task="b", claim_from=0))).result
-    import json
-
     one, two = json.loads(first), json.loads(second)
     assert one[1:] == ["a", "1", str(world.dir)]
     assert two[1:] == ["b", None, str(world.dir)]
@@ -112,7 +117,10 @@ async def test_a_crash_of_the_worker_ends_its_attempt_only(world: Any, code: str
 
 
 async def test_a_forked_child_that_returns_does_not_disturb_the_worker(world: Any) -> None:
-    source = "import os\ndef f():\n    pid = os.fork()\n    if pid:\n        os.waitpid(pid, 0)\n    return 'parent' if pid else 'child'\n"
+    source = (
+        "import os\ndef f():\n    pid = os.fork()\n    if pid:\n        os.waitpid(pid, 0)\n"
+        "    return 'parent' if pid else 'child'\n"
+    )
     ended = await world.end(world.python("m:f", source))
     assert ended.result == b'"parent"'
     assert (await world.end(world.python("m:f"))).result == b'"parent"'
@@ -122,7 +130,8 @@ async def test_a_forked_child_that_returns_does_not_disturb_the_worker(world: An
 async def test_children_that_a_function_leaves_behind_are_killed(world: Any) -> None:
     source = (
         "import subprocess, os, time\ndef f():\n    subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
-        "    if os.fork() == 0:\n        os.setsid()\n        if os.fork() == 0:\n            time.sleep(600)\n        os._exit(0)\n"
+        "    if os.fork() == 0:\n        os.setsid()\n"
+        "        if os.fork() == 0:\n            time.sleep(600)\n        os._exit(0)\n"
     )
     ended = await world.end(world.python("m:f", source))
     assert ended.outcome.kind is OutcomeKind.SUCCEEDED
@@ -142,7 +151,8 @@ async def test_isolate_gives_an_attempt_a_process_of_its_own(world: Any) -> None
 
 async def test_a_script_runs_as_main_with_its_arguments(world: Any) -> None:
     source = (
-        "import json, os, sys\nif __name__ == '__main__':\n    print(json.loads(os.environ['ORCHCTL_ARGS']), sys.argv)\n"
+        "import json, os, sys\nif __name__ == '__main__':\n"
+        "    print(json.loads(os.environ['ORCHCTL_ARGS']), sys.argv)\n"
         "    open(os.environ['ORCHCTL_RESULT'], 'w').write('[1]')\n"
     )
     ended = await world.end(world.python("work.py", source, args={"n": 1}))
@@ -151,7 +161,10 @@ async def test_a_script_runs_as_main_with_its_arguments(world: Any) -> None:
 
 
 async def test_stopping_one_python_attempt_leaves_the_others(world: Any) -> None:
-    source = "import time\ndef slow():\n    print('up', flush=True)\n    open('up', 'w').write('x')\n    time.sleep(600)\ndef g():\n    return 1\n"
+    source = (
+        "import time\ndef slow():\n    print('up', flush=True)\n    open('up', 'w').write('x')\n    time.sleep(600)\n"
+        "def g():\n    return 1\n"
+    )
     slow = world.python("m:slow", source)
     await world.file_there("up")
     other = world.python("m:g")
@@ -187,7 +200,10 @@ async def test_an_interpreter_that_does_not_exist_was_not_started(world: Any) ->
 
 
 async def test_a_python_attempt_that_is_held_is_recalled(world: Any) -> None:
-    source = "import time\ndef slow():\n    open('up', 'w').write('x')\n    time.sleep(600)\ndef g():\n    open('ran', 'w')\n"
+    source = (
+        "import time\ndef slow():\n    open('up', 'w').write('x')\n    time.sleep(600)\n"
+        "def g():\n    open('ran', 'w')\n"
+    )
     world.file("m.py").write_text(source)
     first = world.order(Python("m:slow"))
     second = world.order(Python("m:g"), claim_from=first.attempt)
@@ -200,3 +216,54 @@ async def test_a_python_attempt_that_is_held_is_recalled(world: Any) -> None:
     world.stop(first.attempt, kill=True)
     assert (await world.end(first.attempt)).outcome.signal == signal.SIGKILL
     assert not world.file("ran").exists()
+
+
+async def test_a_chain_of_python_attempts_runs_in_order_in_one_worker(world: Any) -> None:
+    world.file("m.py").write_text("import os\ndef f(n):\n    print(n)\n    return [n, os.getpid()]\n")
+    orders = [world.order(Python("m:f", args={"n": 0}))]
+    for n in range(1, 300):
+        orders.append(world.order(Python("m:f", args={"n": n}), claim_from=orders[-1].attempt, run=1 + n // 100))
+    world.executor.start(orders)
+    ends = [await world.end(order.attempt) for order in orders]
+    results = [json.loads(end.result) for end in ends]
+    assert [n for n, _ in results] == list(range(300))
+    assert len({pid for _, pid in results}) == 1
+    assert [world.log(end) for end in ends] == [f"{n}\n" for n in range(300)]
+    assert ends[150].log.path.startswith("r2/workers/")
+    assert [event.at_ns for event in ends] == sorted(event.at_ns for event in ends)
+
+
+async def test_one_of_a_chain_is_recalled_and_the_rest_goes_on(world: Any) -> None:
+    world.file("m.py").write_text("import time\ndef f(n):\n    time.sleep(n)\n    open(f'ran{n}', 'w')\n")
+    times = (0.4, 0.01, 0.02, 0.03)
+    orders = [world.order(Python("m:f", args={"n": times[0]}))]
+    for n in times[1:]:
+        orders.append(world.order(Python("m:f", args={"n": n}), claim_from=orders[-1].attempt))
+    world.executor.start(orders)
+    await world.started(orders[0].attempt)
+    world.stop(orders[2].attempt)
+    kinds = [(await world.end(order.attempt)).outcome.kind for order in orders]
+    assert kinds == [OutcomeKind.SUCCEEDED, OutcomeKind.SUCCEEDED, OutcomeKind.CANCELLED, OutcomeKind.SUCCEEDED]
+    assert not world.file("ran0.02").exists()
+    assert world.file("ran0.03").exists()
+
+
+async def test_stopping_the_one_that_runs_spares_those_behind_it(world: Any) -> None:
+    world.file("m.py").write_text("import time\ndef f(n):\n    open(f'up{n}', 'w').write('x')\n    time.sleep(n)\n")
+    slow = world.order(Python("m:f", args={"n": 600}))
+    rest = [world.order(Python("m:f", args={"n": 0}), claim_from=slow.attempt) for _ in range(5)]
+    world.executor.start([slow, *rest])
+    await world.file_there("up600")
+    world.stop(slow.attempt, kill=True)
+    assert (await world.end(slow.attempt)).outcome.kind is OutcomeKind.CANCELLED
+    for order in rest:
+        assert (await world.end(order.attempt)).outcome.kind is OutcomeKind.SUCCEEDED
+
+
+async def test_the_log_of_a_flooding_function_is_cut_and_the_next_slice_is_right(world: Any) -> None:
+    source = "def flood():\n    for _ in range(3000):\n        print('x' * 1000)\ndef g():\n    print('fine')\n"
+    source += "import time\ndef wait():\n    flood()\n    time.sleep(1.5)\n"
+    ended = await world.end(world.python("m:wait", source, quota=Quota(log_bytes=10_000)))
+    assert world.log(ended).endswith("[orchctl: log cut at 10000 bytes]\n")
+    assert ended.log.length < 11_000
+    assert world.log(await world.end(world.python("m:g"))) == "fine\n"

@@ -1,0 +1,167 @@
+"""Orders in the launcher's words, and a launcher's words as facts."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.core.effects import StartAttempt
+from engine.core.events import AttemptExited, AttemptLost, LogSlice, Usage
+from engine.execution import proc
+from engine.execution.attempt import Attempt, outcome_of, take_result
+from engine.execution.environment import Environments, launcher_order, words_of
+from engine.execution.facts import exited
+from engine.execution.places import log_path
+from engine.execution.worker import failure
+from engine.model.resources import Claim
+from engine.model.status import Outcome, OutcomeKind
+from engine.model.workflow import Command, Python, Quota, Shell, Stop
+
+
+def order(**given: Any) -> StartAttempt:
+    fields: dict[str, Any] = {
+        "attempt": 1, "run": 2, "workflow": "w", "version": "v", "task": "t", "index": -1, "number": 1,
+        "action": Command(("true",)), "dir": "/", "env": (), "pass_env": (), "claim": Claim(), "quota": Quota(),
+        "stop": Stop(), "claim_from": 0,
+    }  # fmt: skip
+    return StartAttempt(**{**fields, **given})
+
+
+def test_a_script_of_plain_words_needs_no_shell() -> None:
+    assert words_of(Shell("env -i ls"), "/", os.defpath) == ["env", "-i", "ls"]
+
+
+@pytest.mark.parametrize(
+    "script", ["exit 3", "a=1 env", "ls | wc", "no-such-program-here x", "echo 'a'", "cd /", "ls\nls"]
+)
+def test_any_other_script_is_for_the_shell(script: str) -> None:
+    assert words_of(Shell(script), "/", os.defpath) == ["sh", "-e", "-c", script]
+
+
+def test_bash_adds_pipefail() -> None:
+    assert words_of(Shell("ls", bash=True), "/", "")[:5] == ["bash", "-e", "-o", "pipefail", "-c"]
+
+
+def test_a_relative_program_is_looked_for_in_the_tasks_folder(tmp_path: Path) -> None:
+    (tmp_path / "x.sh").write_text("#!/bin/sh\n")
+    assert words_of(Shell("./x.sh a"), str(tmp_path), "")[0] == "sh"
+    (tmp_path / "x.sh").chmod(0o700)
+    assert words_of(Shell("./x.sh a"), str(tmp_path), "") == ["./x.sh", "a"]
+
+
+def test_the_shared_environment_leaves_out_what_belongs_to_one_attempt() -> None:
+    own = {"PATH": "/bin", "LC_ALL": "C", "SECRET": "x", "AWS_KEY": "k", "AWS_ID": "i"}
+    tables = Environments(own)
+    given = order(env=(("MODE", "a"), ("PARAM_X", "1"), ("ORCHCTL_Y", "2")), pass_env=("AWS_*",))
+    name, content = tables.table(given)
+    assert content == {"PATH": "/bin", "LC_ALL": "C", "AWS_KEY": "k", "AWS_ID": "i", "MODE": "a"}
+    assert tables.table(order(env=(("PARAM_X", "2"), ("MODE", "a")), pass_env=("AWS_*",)))[0] == name
+    assert tables.table(order(env=(("MODE", "b"),), pass_env=("AWS_*",)))[0] != name
+    assert launcher_order(given, (name, content))["extra"] == {"PARAM_X": "1", "ORCHCTL_Y": "2"}
+
+
+def test_a_target_that_ends_in_py_is_a_script() -> None:
+    table = ("x", {"PATH": "/bin"})
+    assert launcher_order(order(action=Python("a/b.py")), table)["python"]["script"]
+    assert not launcher_order(order(action=Python("a.b:c")), table)["python"]["script"]
+
+
+def test_logs_are_found_by_run_task_index_and_number() -> None:
+    assert log_path(12, "clean", -1, 1) == "r12/clean.1.log"
+    assert log_path(12, "clean", 3, 2) == "r12/clean.3.2.log"
+
+
+def test_wait_statuses_become_outcomes() -> None:
+    assert outcome_of(0) == {"kind": "succeeded", "exit_code": 0}
+    assert outcome_of(3 << 8) == {"kind": "failed", "exit_code": 3}
+    assert outcome_of(11) == {"kind": "signalled", "signal": 11}
+
+
+def test_an_end_becomes_a_fact() -> None:
+    over = {"kind": "over_quota", "which": "memory", "used": 2, "limit": 1}
+    told = {"a": 4, "at": 9, "o": over, "log": ["r1/x", 5, 6], "cpu": 7, "rss": 8, "result": "[1]"}
+    outcome = Outcome(OutcomeKind.OVER_QUOTA, which="memory", used=2, limit=1)
+    assert exited(told) == AttemptExited(4, 9, outcome, Usage(7, 8), LogSlice("r1/x", 5, 6), None)
+    assert exited({"a": 4, "at": 9, "o": {"kind": "lost", "why": "gone"}}) == AttemptLost(4, 9, "gone")
+
+
+def test_a_kind_that_nobody_knows_is_never_success() -> None:
+    assert isinstance(exited({"a": 4, "at": 9, "o": {"kind": "wonderful"}}), AttemptLost)
+
+
+@pytest.mark.parametrize(
+    "result", [{"result": "[1"}, {"result": "NaN"}, {"bad": "result is a pipe"}, {"file": "/none"}]
+)
+def test_a_result_that_cannot_be_taken_makes_a_success_a_failure(result: dict[str, str]) -> None:
+    found = exited({"a": 1, "at": 2, "o": {"kind": "succeeded", "exit_code": 0}, **result})
+    assert isinstance(found, AttemptExited)
+    assert (found.outcome.kind, found.result) == (OutcomeKind.FAILED, None)
+    assert found.outcome.why.startswith("result ")
+
+
+def test_a_result_file_is_taken_once_or_named_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    assert take_result(str(path)) == {}
+    path.write_text("[1]")
+    assert take_result(str(path)) == {"result": "[1]"}
+    assert not path.exists()
+    path.write_text('"' + "x" * 5000 + '"')
+    assert take_result(str(path)) == {"file": str(path)}
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+    assert "bad" in take_result(str(path))
+    path.unlink()
+    path.mkdir()
+    assert take_result(str(path)) == {"bad": "result is not a regular file"}
+
+
+def limited(memory: int) -> Attempt:
+    return Attempt({"attempt": 1, "memory": memory, "log_bytes": 0, "grace_ns": 0})
+
+
+def test_what_ended_an_attempt_comes_before_how_its_process_ended() -> None:
+    attempt = limited(0)
+    attempt.outcome = {"kind": "signalled", "signal": 15}
+    assert attempt.final_outcome() == {"kind": "signalled", "signal": 15}
+    attempt.ended_by = {"kind": "timed_out"}
+    assert attempt.final_outcome() == {"kind": "timed_out", "signal": 15}
+
+
+def test_a_kill_by_the_kernel_at_the_quota_is_over_quota() -> None:
+    attempt = limited(1000)
+    attempt.outcome = {"kind": "signalled", "signal": 9}
+    attempt.rss_bytes = 100
+    assert attempt.final_outcome()["kind"] == "signalled"
+    attempt.rss_bytes = 990
+    assert attempt.final_outcome()["kind"] == "over_quota"
+    attempt.outcome = failure("", "MemoryError")
+    attempt.rss_bytes = 0
+    assert attempt.final_outcome()["which"] == "memory"
+
+
+def test_a_cookie_names_instance_and_attempt_and_is_inherited() -> None:
+    cookie = proc.cookie_of(2**61 + 77, 2**39 + 5)
+    assert proc.attempt_of(cookie, 2**61 + 77) == 2**39 + 5
+    assert proc.attempt_of(cookie, 78) is None
+    assert proc.attempt_of(proc.INFINITY, 77) is None
+    ask = "import resource; print(resource.getrlimit(15)[0])"
+    script = (
+        f"import resource, subprocess, sys; resource.setrlimit(15, ({cookie}, -1)); "
+        f"subprocess.run(['env', '-i', 'setsid', sys.executable, '-c', {ask!r}])"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(told.stdout) == cookie
+
+
+def test_the_start_of_a_process_can_be_told_from_the_clock() -> None:
+    for _ in range(50):
+        before = proc.ticks_now()
+        child = subprocess.Popen(["sleep", "5"])
+        after = proc.ticks_now()
+        found = proc.start_ticks(child.pid)
+        child.kill()
+        child.wait()
+        assert before <= found <= after
