@@ -225,7 +225,8 @@ class Keeper:
             if charge.pid and charge.slot >= 0:
                 spare |= spool.unfinished(self._places.spool(charge.slot), instance)
                 safe.update(proc.descendants([charge.pid]))
-        return trees.sweep(instance, listed, spare, safe | set(self._compiling))
+        safe.update(proc.descendants(self._compiling))
+        return trees.sweep(instance, listed, spare, safe)
 
     # --- definitions in Python ----------------------------------------------------------------------------------------
 

@@ -48,15 +48,20 @@ class KeeperLine:
     async def _connect_once(self) -> list[int]:
         sock = wire.connect(self._places.socket("keeper"))
         sock.settimeout(0)
-        self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         self._inbox = wire.Inbox()
-        await self._stream.send_all(wire.pack(["hello", self._instance, self._launchers]))
-        while data := await self._stream.receive_some(65536):
-            for message in self._inbox.feed(bytes(data)):
-                self._heard(message)
-                if message[0] == "status":
-                    return sorted(int(slot) for slot in message[1]["launchers"])
-        raise ConnectionResetError("the keeper closed the connection")
+        try:
+            await stream.send_all(wire.pack(["hello", self._instance, self._launchers]))
+            while data := await stream.receive_some(65536):
+                for message in self._inbox.feed(bytes(data)):
+                    self._heard(message)
+                    if message[0] == "status":
+                        self._stream = stream
+                        return sorted(int(slot) for slot in message[1]["launchers"])
+            raise ConnectionResetError("the keeper closed the connection")
+        finally:
+            if self._stream is not stream:
+                await trio.aclose_forcefully(stream)
 
     async def _start_and_wait(self) -> None:
         """Start a keeper; one that finds another alive ends by itself. Wait until one listens."""

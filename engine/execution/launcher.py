@@ -24,7 +24,7 @@ from engine.execution.loop import Loop, Peer, serve
 from engine.execution.metering import Metering
 from engine.execution.places import Places, log_path, open_log
 from engine.execution.pool import Pool, Worker
-from engine.execution.spawn import SpawnError, spawn
+from engine.execution.spawn import SpawnError, raise_file_limit, spawn
 from engine.execution.spool import Exit, Spool, SpoolFull
 from engine.execution.wire import Message
 
@@ -530,6 +530,7 @@ def main(words: list[str]) -> NoReturn:
     slot, instance = int(words[3]), int(words[4])
     lock = take_lock(places.lock(f"launcher-{slot}"))
     become_subreaper()
+    raise_file_limit()
     loop = Loop()
     launcher = Launcher(loop, places, slot, instance)
     close = serve(loop, places.socket(f"launcher-{slot}"), launcher.on_message, launcher.on_close)

@@ -6,12 +6,23 @@ cookie of its attempt because this process, which has a single thread, carries i
 """
 
 import os
+import resource
 import signal
 from collections.abc import Mapping, Sequence
 
 from engine.execution import proc
 
 _TO_DEFAULT = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
+
+
+_limits: dict[str, tuple[int, int]] = {}
+
+
+def raise_file_limit() -> None:
+    """Let this process have all the descriptors it may, one a live log; what it starts keeps the old limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _limits["child"], _limits["own"] = (soft, hard), (hard, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class SpawnError(Exception):
@@ -56,6 +67,8 @@ def _spawn_here(
         actions.append((os.POSIX_SPAWN_DUP2, source, target))
     if cookie is not None:
         proc.set_cookie(cookie)
+    if _limits:
+        resource.setrlimit(resource.RLIMIT_NOFILE, _limits["child"])
     try:
         program = _find(argv[0], env)
         return os.posix_spawn(
@@ -66,6 +79,8 @@ def _spawn_here(
     finally:
         if cookie is not None:
             proc.set_cookie(proc.INFINITY)
+        if _limits:
+            resource.setrlimit(resource.RLIMIT_NOFILE, _limits["own"])
 
 
 def _find(word: str, env: Mapping[str, str]) -> str:

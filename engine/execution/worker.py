@@ -340,6 +340,9 @@ def main() -> None:
     folder, manner = sys.argv[1:]
     sys.path[0] = folder
     sys.argv = [""]
+    # A cached file is told from its source by whole seconds and size, which is too coarse for sources that are edited
+    # while they are used; and the workflow's folder is watched.
+    sys.dont_write_bytecode = True
     for stream in (sys.stdout, sys.stderr):
         cast(Any, stream).reconfigure(line_buffering=True)
     Worker(folder, manner == "single").serve()

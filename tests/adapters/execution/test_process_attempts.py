@@ -1,6 +1,7 @@
 """Attempts that are processes: how they begin, what they are given, and how they end."""
 
 import os
+import resource
 import signal
 from typing import Any
 
@@ -226,3 +227,24 @@ async def test_a_held_order_can_be_recalled(world: Any) -> None:
     await world.end(first.attempt)
     assert not world.file("second").exists()
     assert not world.file("third").exists()
+
+
+async def test_more_attempts_than_a_process_may_have_files_run_at_once(world: Any) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert hard > 4096
+    await world.executor.shutdown(kill=True)
+    await world.leave()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+    world.launchers = 1
+    try:
+        await world.enter(world.nursery)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    attempts = [world.start("ulimit -n; sleep 600") for _ in range(150)]
+    for attempt in attempts:
+        await world.started(attempt)
+    for attempt in attempts:
+        world.stop(attempt, kill=True)
+    ends = [await world.end(attempt) for attempt in attempts]
+    assert {end.outcome.kind for end in ends} == {OutcomeKind.CANCELLED}
+    assert {world.log(end) for end in ends} <= {"128\n", ""}
