@@ -124,7 +124,7 @@ class _Policies:
 
     def index_for(self, raw: dict[str, Any], read: dict[str, Any]) -> int:
         """The index of the policy of a task: `raw` as it was written, `read` by the fields' kinds."""
-        written = [(key, raw[key]) for key in POLICY if key in raw]
+        written = [(key, raw[key]) for key in POLICY if key in read]
         if not written:
             return 0
         text = repr(written)

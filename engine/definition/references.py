@@ -1,7 +1,7 @@
 """Do the expressions of a workflow mean something: they compile, and read only what is there for their task.
 
-Known in a task's texts: params, run, partition, needs (its own), and with `for_each` item and index. `for_each` and
-`when` are looked at once for the task, so they know no item. Parameters' defaults know only the partition.
+Known in a task's texts: params, run, partition, needs (its own), and with `for_each` item and index. `for_each` itself
+is looked at before there are rows, so it knows no item. Parameters' defaults know only the partition.
 """
 
 from collections.abc import Iterable
@@ -19,8 +19,8 @@ from engine.expressions import (
 from engine.expressions.parser import Path as Reference
 from engine.model.workflow import ROWS_MAX, Command, Need, Policy, Python, Shell, Task, Workflow
 
-_NEED_FIELDS = ("status", "outcome", "exit_code", "result", "results")
-_RUN_FIELDS = ("id", "workflow")
+_NEED_FIELDS = ("status", "outcome", "exit_code", "result", "results", "count")
+_RUN_FIELDS = ("id", "workflow", "trigger")
 _KNOWN = ("params", "run", "partition", "needs")
 
 
@@ -55,7 +55,7 @@ class References:
                 self._text(task, text, (*path, "outputs", index))
         if task.when:
             try:
-                self._check(task, compile_condition(task.when), (*path, "when"), rows=False)
+                self._check(task, compile_condition(task.when), (*path, "when"))
             except ExpressionFault as fault:
                 self._complaints.add((*path, "when"), fault.sentence, fault.hint)
         if task.for_each is not None:
@@ -111,7 +111,7 @@ class References:
                 self._complaints.add(path, fault.sentence, fault.hint)
 
     def _bound(self, items: Any, path: Path) -> None:
-        if not isinstance(items, list | range):
+        if not isinstance(items, list | range | dict):
             self._complaints.add(path, "the expression gives no list")
         elif len(cast("list[Any]", items)) > ROWS_MAX:
             count = len(cast("list[Any]", items))
@@ -142,7 +142,9 @@ class References:
                 self._row(task, head, path, rows=rows)
             elif head == "run":
                 if len(reference) > 1 and reference[1] not in _RUN_FIELDS:
-                    self._complaints.add(path, f"a run has no {reference[1]!r} here", "known: run.id, run.workflow")
+                    self._complaints.add(
+                        path, f"a run has no {reference[1]!r} here", f"known: {', '.join(_RUN_FIELDS)}"
+                    )
             elif head != "partition":
                 known = (*_KNOWN, "item", "index") if rows and task.mapped else _KNOWN
                 hint = did_you_mean(head, known, f"known: {', '.join(known)}; a text is put in quotes")

@@ -61,15 +61,18 @@ def test_a_workflow_knows_its_file_and_is_named_after_it_without_a_name() -> Non
 
 
 def test_faults_name_the_line_of_the_call_and_come_at_once() -> None:
-    line = 0
-    with pytest.raises(DefinitionError) as caught, workflow("w", pols={"p": 1}):
-        line = sys._getframe().f_lineno
-        task("a", rnu="x")
-        task("b", run="x", needs=["aa"], retry={"limt": 3})
-        task("b", run="y")
-        task("../c", run="{{ item }}")
+    def define() -> None:
+        with workflow("w", pols={"p": 1}):
+            task("a", rnu="x")
+            task("b", run="x", needs=["aa"], retry={"limt": 3})
+            task("b", run="y")
+            task("../c", run="{{ item }}")
+
+    with pytest.raises(DefinitionError) as caught:
+        define()
+    line = define.__code__.co_firstlineno + 1
     found = [(fault.line - line, fault.field, fault.hint) for fault in caught.value.faults]
-    assert (-1, "pols", "did you mean pools?") in found
+    assert (0, "pols", "did you mean pools?") in found
     assert (1, "tasks.a.rnu", "did you mean run?") in found
     assert (2, "tasks.b.needs[0]", "did you mean a?") in found
     assert (2, "tasks.b.retry.limt", "did you mean limit?") in found
@@ -80,9 +83,9 @@ def test_faults_name_the_line_of_the_call_and_come_at_once() -> None:
 
 
 def test_values_that_no_field_knows_are_refused_by_the_field() -> None:
-    with pytest.raises(DefinitionError, match="tasks.a.run: a list of words"), workflow("w"):
+    with pytest.raises(DefinitionError, match=r"tasks\.a\.run: a list of words"), workflow("w"):
         task("a", run=object())
-    with pytest.raises(DefinitionError, match="tasks.a.args"), workflow("w"):
+    with pytest.raises(DefinitionError, match=r"tasks\.a\.args"), workflow("w"):
         task("a", python="m:f", args={"x": object()})
     endless: list[object] = []
     endless.append(endless)
@@ -123,3 +126,18 @@ def test_importing_the_package_loads_nothing_of_the_authoring() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3]).returncode == 0
     with pytest.raises(ImportError):
         exec("from orchctl import nothing")
+
+
+def test_a_value_that_nests_without_end_is_a_fault_of_its_field() -> None:
+    deep: list[object] = []
+    for _ in range(5_000):
+        deep = [deep]
+    for fields in (
+        {"claim": deep},
+        {"env": {"A": deep}},
+        {"for_each": deep},
+        {"needs": deep},
+        {"retry": {"limit": deep}},
+    ):
+        with pytest.raises(DefinitionError), workflow("w"):
+            task("a", run="x", **fields)

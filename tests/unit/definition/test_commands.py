@@ -29,7 +29,8 @@ def test_plain_words_are_executed_directly(text: str, argv: tuple[str, ...]) -> 
 @pytest.mark.parametrize(
     "text",
     [
-        "a | b", "a && b", "a; b", "a > b", "a $X", "a `b`", "a 'b'", 'a "b"', "a *.txt", "a b?", "a [x]", "~/x", "a #b",
+        "a | b", "a && b", "a; b", "a > b", "a $X", "a `b`", "a 'b'", 'a "b"', "a *.txt", "a b?", "a [x]", "~/x",
+        "a #b",
         "a\nb", "X=1 a", "echo x", "cd /tmp", "exit 3", "if true", "export A=1", ". ./x", ": x", "{{ item }} x", "! a",
         "a {b,c}", "a \\ b", "{{ 1 +", "./x{{ item }}", "test -f x", "time x", "a 'b {{ item }}'", "  ", "a (b)",
     ],

@@ -143,5 +143,5 @@ def test_an_answer_is_decoded_by_type_and_checked() -> None:
     for answer in (b"", b"W", b"Wxyz", b"Z", b"F\xff", write_faults([]), write_workflow(Workflow("../w", ()))):
         with pytest.raises(DefinitionError):
             read_answer(answer, "f.py")
-    with pytest.raises(DefinitionError, match="f.py:3: why"):
+    with pytest.raises(DefinitionError, match=r"f\.py:3: why"):
         read_answer(write_faults([Fault("why", "f.py", 3)]), "f.py")

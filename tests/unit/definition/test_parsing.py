@@ -42,7 +42,8 @@ tasks:
     run: ["./extract.sh", "--day", "{{ params.day }}"]
     claim: {cpu: 2, memory: 1GiB, pools: {warehouse: 1}}
     quota: {memory: 2GiB, wall: 30m, processes: 64}
-    retry: {limit: 4, delay: 10s, backoff: 2, max_delay: 10m, jitter: full, on: [failed, over_quota.memory], grow: {memory: 2}}
+    retry: {limit: 4, delay: 10s, backoff: 2, max_delay: 10m, jitter: full, on: [failed, over_quota.memory],
+            grow: {memory: 2}}
     outputs: ["orders/{{ params.day }}"]
   clean:
     python: pipelines.orders:clean
@@ -127,7 +128,8 @@ tasks:
     assert workflow.schedules[1].cron == "@daily"
     assert (workflow.schedules[2].gap, workflow.schedules[2].fold) == ("skip", "both")
     assert [(q.name, q.type) for q in workflow.params] == [
-        ("a", "date"), ("b", "integer"), ("c", "boolean"), ("d", "list"), ("e", "string"), ("f", "map"), ("g", "number"),
+        ("a", "date"), ("b", "integer"), ("c", "boolean"), ("d", "list"), ("e", "string"), ("f", "map"),
+        ("g", "number"),
     ]  # fmt: skip
     assert workflow.params[5].default is msgspec.UNSET
     assert workflow.params[4].choices == ("u", "v")
@@ -180,8 +182,8 @@ def test_comments_and_order_of_keys_make_no_new_version() -> None:
         ("tasks: {a: x}", "a task is a map"),
         ("schedule: 61 * * * *\ntasks: {a: {run: x}}", "schedule.cron: this is not a cron expression"),
         ("schedule: 0 0 30 2 *\ntasks: {a: {run: x}}", "this time never comes"),
-        ("schedule: '* * * * * *'\ntasks: {a: {run: x}}", "five fields, this has 6"),
-        ("schedule: R * * * *\ntasks: {a: {run: x}}", "not supported"),
+        ("schedule: '* * * * * * 2030'\ntasks: {a: {run: x}}", "five fields, this has 7"),
+        ("schedule: R * * * *\ntasks: {a: {run: x}}", "drawn by chance"),
         ("schedule: '@dialy'\ntasks: {a: {run: x}}", "not a cron alias"),
         ("schedule: {cron: 0 0 * * *, timezone: Europe/Berlinn}\ntasks: {a: {run: x}}", "is not a time zone"),
         ("schedule: {cron: 0 0 * * *, timezone: ../../etc/passwd}\ntasks: {a: {run: x}}", "is not a time zone"),
@@ -244,7 +246,7 @@ def test_a_fault_of_the_workflow_names_file_line_field_and_hint(text: str, expec
         ("{run: x, needs: [{task: a, same_index: true}]}", "same_index pairs the rows of two `for_each`"),
         ("{run: x, when: needs.a.stauts == 1, needs: a}", "did you mean status?"),
         ("{run: x, when: '1 +'}", "a value is expected"),
-        ("{run: x, when: item == 1, for_each: [1]}", "before there are rows"),
+        ("{run: x, when: item == 1}", "only in a task with `for_each`"),
         ("{run: x, teardown: a}", "a is not a setup (add `setup: true` to a)"),
         ("{run: x, teardown: [c]}", "there is no task 'c'"),
         ("{run: x, setup: true, for_each: [1]}", "a setup has one row"),
@@ -253,7 +255,7 @@ def test_a_fault_of_the_workflow_names_file_line_field_and_hint(text: str, expec
         ("{run: [x, '{{ needs }}'], needs: a}", "one task at a time"),
         ("{run: [x, '{{ item }}']}", "only in a task with `for_each`"),
         ("{run: [x, '{{ params.x }}']}", "there is no parameter 'x'"),
-        ("{run: [x, '{{ run.user }}']}", "run.id, run.workflow"),
+        ("{run: [x, '{{ run.user }}']}", "known: id, workflow, trigger"),
         ("{run: [x, '{{ env.HOME }}']}", "env is not known in an expression"),
         ("{run: [x, \"{{ ''.__class__ }}\"]}", "out of reach"),
         ("{run: 'echo \"{{ run.id }}\"'}", "inside double quotes"),
@@ -281,7 +283,8 @@ tasks:
 nam: x
 """)
     assert [fault.split(": ")[0] for fault in faults] == [
-        "dir/flow.yaml:2", "dir/flow.yaml:2", "dir/flow.yaml:3", "dir/flow.yaml:5", "dir/flow.yaml:6", "dir/flow.yaml:7",
+        "dir/flow.yaml:2", "dir/flow.yaml:2", "dir/flow.yaml:3", "dir/flow.yaml:5", "dir/flow.yaml:6",
+        "dir/flow.yaml:7",
     ]  # fmt: skip
 
 
@@ -309,9 +312,10 @@ def test_a_setup_that_waits_for_its_own_teardown_is_a_cycle() -> None:
 
 
 def test_pairs_of_rows_of_unequal_number_are_a_fault() -> None:
-    text = "tasks: {{a: {{run: x, for_each: [1, 2]}}, b: {{run: x, for_each: '{{{{ range({}) }}}}', needs: [{{task: a, same_index: true}}]}}}}"
-    assert parse(text.format(2)).tasks[1].needs[0].same_index
-    assert "b has 3 and a 2" in faults_of(text.format(3))[0]
+    text = "tasks: {{a: {{run: x, for_each: [1, 2]}}, b: {{run: x, for_each: '{{{{ range({}) }}}}', needs: [{}]}}}}"
+    pair = "{task: a, same_index: true}"
+    assert parse(text.format(2, pair)).tasks[1].needs[0].same_index
+    assert "b has 3 and a 2" in faults_of(text.format(3, pair))[0]
 
 
 def test_a_paired_row_may_read_the_result_of_its_partner() -> None:

@@ -1,4 +1,4 @@
-"""The JSON Schema says about form what the parser says. A small validator of the keywords in use stands in for editors."""
+"""The JSON Schema says about form what the parser says; a small validator of its keywords stands in for editors."""
 
 import json
 import re
@@ -66,18 +66,26 @@ ACCEPTED = [
     "{run: x, trigger_rule: none_failed_min_one_success, on_lost: hold, when: run.id == 1, dir: /tmp, description: d}",
 ]  # fmt: skip
 REFUSED = [
-    "{}", "x", "[]", "{run: 5}", "{run: []}", "{run: x, shell: y}", "{rnu: x}", "{run: x, args: {}}", "{run: x, retry: x}",
-    "{run: x, retry: {limt: 1}}", "{run: x, retry: {limit: -1}}", "{run: x, retry: {delay: soon}}", "{run: x, priority: x}",
-    "{run: x, claim: 5}", "{run: x, claim: {cpu: []}}", "{run: x, claim: {memory: 3XB}}", "{run: x, claim: {pools: {p: 0}}}",
+    "{}", "x", "[]", "{run: 5}", "{run: []}", "{run: x, shell: y}", "{rnu: x}", "{run: x, args: {}}",
+    "{run: x, retry: x}",
+    "{run: x, retry: {limt: 1}}", "{run: x, retry: {limit: -1}}", "{run: x, retry: {delay: soon}}",
+    "{run: x, priority: x}",
+    "{run: x, claim: 5}", "{run: x, claim: {cpu: []}}", "{run: x, claim: {memory: 3XB}}",
+    "{run: x, claim: {pools: {p: 0}}}",
     "{run: x, quota: {wall: []}}", "{run: x, stop: {signal: 99}}", "{run: x, env: []}", "{run: x, env: {A-B: x}}",
     "{run: x, for_each: 5}", "{run: x, for_each: x}", "{run: x, tolerate: 1}", "{run: x, for_each: [1], tolerate: x%}",
-    "{run: x, trigger_rule: sometimes}", "{run: x, setup: 1}", "{run: x, tags: 5}", "{run: x, needs: 5}", "{run: x, when: 5}",
+    "{run: x, trigger_rule: sometimes}", "{run: x, setup: 1}", "{run: x, tags: 5}", "{run: x, needs: 5}",
+    "{run: x, when: 5}",
     "{run: x, needs: [{same_index: true}]}", "{run: x, max_parallel: 1.5, for_each: [1]}", "{run: x, teardown: []}",
 ]  # fmt: skip
-HEADS = ["schedule: '* * * * *'", "schedule: [{every: 5m}, '@daily']", "catch_up: all", "pools: {p: 1}", "params: {a: 1}",
-         "params: {a: {type: date, choices: ['2026-01-01']}}", "defaults: {retry: 1}", "tags: x"]  # fmt: skip
-BAD_HEADS = ["schedule: 5", "schedule: {dst: {gap: x}}", "catch_up: some", "pools: [p]", "params: {a: {type: x}}", "x: 1",
-             "defaults: {run: x}", "name: a/b", "durability: 1"]  # fmt: skip
+HEADS = [
+    "schedule: '* * * * *'", "schedule: [{every: 5m}, '@daily']", "catch_up: all", "pools: {p: 1}",
+    "params: {a: 1}", "params: {a: {type: date, choices: ['2026-01-01']}}", "defaults: {retry: 1}", "tags: x",
+]  # fmt: skip
+BAD_HEADS = [
+    "schedule: 5", "schedule: {dst: {gap: x}}", "catch_up: some", "pools: [p]", "params: {a: {type: x}}", "x: 1",
+    "defaults: {run: x}", "name: a/b", "durability: 1",
+]  # fmt: skip
 
 
 def judged(text: str) -> tuple[bool, bool]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.definition.check import check
 from engine.definition.load import parse_yaml
 from engine.definition.yaml_reader import read_yaml
 from engine.model.errors import DefinitionError, Fault
@@ -163,9 +164,10 @@ DOCUMENTS = st.recursive(
 def test_any_document_is_a_workflow_or_a_definition_error(head: Any, first: Any, second: Any) -> None:
     text = f"schedule: {flow(head)}\nparams: {flow(second)}\ntasks:\n  a: {flow(first)}\n  b: {flow(second)}\n"
     try:
-        parse_yaml(text, "f.yaml", "/")
-    except DefinitionError as error:
-        assert error.faults
+        workflow = parse_yaml(text, "f.yaml", "/")
+    except DefinitionError:
+        return
+    assert check(workflow) == []
 
 
 def flow(value: Any) -> str:
