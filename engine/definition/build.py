@@ -122,15 +122,15 @@ class _Policies:
         self._index = {base: 0}
         self._by_text: dict[str, int] = {}
 
-    def index_for(self, raw: dict[str, Any], read: dict[str, Any]) -> int:
-        """The index of the policy of a task: `raw` as it was written, `read` by the fields' kinds."""
-        written = [(key, raw[key]) for key in POLICY if key in read]
-        if not written:
+    def index_for(self, read: dict[str, Any]) -> int:
+        """The index of the policy of a task whose fields were read; equal fields are looked at once."""
+        given = {key: read[key] for key in POLICY if key in read}
+        if not given:
             return 0
-        text = repr(written)
+        text = repr(given)
         index = self._by_text.get(text)
         if index is None:
-            index = self._by_text[text] = self._index_of({key: read[key] for key in POLICY if key in read})
+            index = self._by_text[text] = self._index_of(given)
         return index
 
     def _index_of(self, given: dict[str, Any]) -> int:
@@ -186,7 +186,7 @@ def _task(name: str, raw: dict[str, Any], read: dict[str, Any], policies: _Polic
         for key in ("max_parallel", "tolerate"):
             if key in raw:
                 complaints.add(("tasks", name, key), f"`{key}` makes sense only with `for_each`")
-    return Task(name, action, policies.index_for(raw, read), **values)
+    return Task(name, action, policies.index_for(read), **values)
 
 
 def _action(name: str, raw: dict[str, Any], read: dict[str, Any], complaints: Complaints) -> Action:
