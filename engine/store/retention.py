@@ -86,7 +86,7 @@ class Retention:
         deleted += self._prune_requests(edit, now_ns, limit - deleted)
         over = edit.count(Table.QUARANTINE) - self.settings.quarantine_count
         deleted += edit.delete_prefix(Table.QUARANTINE, b"", max(0, min(over, limit - deleted)))
-        deleted += self._sweep_versions(edit)
+        deleted += self._sweep_versions(edit, min(_VERSIONS_A_STEP, limit - deleted))
         return Step(deleted, runs, logs, more=deleted >= limit or runs >= _RUNS_A_STEP)
 
     def due(self, view: View, now_ns: int, keep: Container[int], most: int) -> list[int]:
@@ -189,14 +189,14 @@ class Retention:
             victims.append(key)
         return _delete(edit, Table.REQUESTS, victims)
 
-    def _sweep_versions(self, edit: Edit) -> int:
+    def _sweep_versions(self, edit: Edit, limit: int) -> int:
         """Look at a few versions, and delete those that no run and no workflow refers to."""
         current: set[bytes] | None = None
         victims: list[bytes] = []
         seen = 0
         cursor = b""
         for key, _ in edit.scan(Table.VERSIONS, start=self._version_cursor):
-            if seen == _VERSIONS_A_STEP:
+            if seen >= limit:
                 cursor = key
                 break
             seen += 1
