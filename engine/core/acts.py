@@ -316,7 +316,7 @@ def reopen_row(cx: Context, run: RunState, task: int, index: int) -> None:
 def _reopen_below(cx: Context, run: RunState, tasks: set[int]) -> set[int]:
     """Downstream rows that did not run because of what was upstream, or were about to. Returns their tasks."""
     found: set[int] = set()
-    for task in sorted(run.plan.below(tasks) - tasks):
+    for task in sorted(run.plan.below(tasks)):
         if run.first_row[task] < 0:
             if run.task_final[task] in _STUCK:
                 run.header.whys.pop(~task, None)

@@ -14,7 +14,7 @@ def derive(run: RunState, live: Iterable[Attempt]) -> None:
         run.first_row[task] = first
         run.row_count[task] = count
         run.task_final[task] = final
-        if first >= 0:
+        if count:
             run.owner_of_row.append((first, task))
     run.owner_of_row.sort()
     for task, counts in run.mapped_counts.items():

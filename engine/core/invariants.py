@@ -1,6 +1,7 @@
 """What is always true between two steps. The simulation asks after every one; a violation names the place."""
 
 from engine.admission.ledger import Ledger
+from engine.core.events import AttemptOrdered
 from engine.core.machine import Machine
 from engine.core.state import NOT_FINAL, RunState
 from engine.model.ids import run_text
@@ -10,10 +11,33 @@ from engine.model.status import RunStatus, TaskStatus
 def violations(machine: Machine) -> list[str]:
     """Sentences about everything that is not as it must be; empty is good. Costs O(state)."""
     found = _ledger(machine)
+    queued = _queued(machine)
     for run in machine.state.runs.values():
         found += [f"{run_text(run.run)}: {sentence}" for sentence in _run(run)]
         found += [f"{run_text(run.run)}: {sentence}" for sentence in _live(machine, run)]
+        found += [f"{run_text(run.run)}: {sentence}" for sentence in _ready(run, queued)]
     return found
+
+
+def _queued(machine: Machine) -> set[tuple[int, int]]:
+    """(run, row) of everything that some queue holds."""
+    entries = list(machine.cx.queue.entries())
+    for parked in machine.cx.parallel_parked.values():
+        entries += parked
+    for run in machine.state.runs.values():
+        entries += run.parked
+    return {(entry.run, row) for entry in entries for row in range(entry.low, entry.high)}
+
+
+def _ready(run: RunState, queued: set[tuple[int, int]]) -> list[str]:
+    if run.header.status.finished:
+        return []
+    return [
+        f"{run.text(*run.place(row))} is ready but in no queue"
+        for task in range(len(run.plan))
+        for row in run.rows_of(task)
+        if run.status[row] == TaskStatus.READY and (run.run, row) not in queued
+    ]
 
 
 def _ledger(machine: Machine) -> list[str]:
@@ -32,8 +56,9 @@ def _ledger(machine: Machine) -> list[str]:
 
 def _overdrawn(machine: Machine, held: dict[str, int]) -> list[str]:
     """What attempts that were ordered just now claim must be there; a host that has shrunk may hold older ones."""
-    ledger, now_ns = machine.cx.ledger, machine.state.meta.now_ns
-    newest = [attempt.claim for attempt in machine.state.attempts.values() if attempt.ordered_ns == now_ns]
+    ledger, changes = machine.cx.ledger, machine.cx.changes
+    numbers = [event.attempt for event in changes.journal if isinstance(event, AttemptOrdered)]
+    newest = [changes.attempts[number].claim for number in numbers]
     found: list[str] = []
     if ledger.cpu_milli > ledger.capacity.cpu_milli and any(claim.cpu_milli for claim in newest):
         found.append("more CPU is claimed than the host has")
@@ -90,12 +115,4 @@ def _live(machine: Machine, run: RunState) -> list[str]:
         attempt = machine.state.attempts.get(number)
         if attempt is None or not attempt.live or run.row(attempt.task, attempt.index) != row:
             found.append(f"attempt {number} is not the live attempt of its row")
-    ready = {(entry.run, row) for entry in machine.cx.queue.entries() for row in range(entry.low, entry.high)}
-    ready |= {(entry.run, row) for entry in run.parked for row in range(entry.low, entry.high)}
-    for entries in machine.cx.parallel_parked.values():
-        ready |= {(entry.run, row) for entry in entries for row in range(entry.low, entry.high)}
-    for task in range(len(run.plan)):
-        for row in run.rows_of(task):
-            if run.status[row] == TaskStatus.READY and (run.run, row) not in ready and not run.header.status.finished:
-                found.append(f"{run.text(*run.place(row))} is ready but in no queue")
     return found

@@ -165,7 +165,8 @@ class RunState:
         self.losses.extend(bytes(count))
         self.started.extend(array("q", bytes(8 * count)))
         self.finished.extend(array("q", bytes(8 * count)))
-        self.owner_of_row.append((first, task))
+        if count:
+            self.owner_of_row.append((first, task))
         counts = self.mapped_counts[task]
         counts[TaskStatus.WAITING] += count
         self.header.counts[TaskStatus.WAITING] += count

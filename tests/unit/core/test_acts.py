@@ -447,6 +447,14 @@ def test_a_run_that_ends_and_is_reopened_in_one_batch_is_not_called_finished():
     assert player.status() is RunStatus.RUNNING
 
 
+def test_rows_behind_a_task_that_is_marked_failed_together_with_one_of_them_do_not_start():
+    player = started(task("a"), task("b", "a", for_each=[1, 2, 3], max_parallel=1))
+    player.ok("a")
+    player.mark(TaskStatus.FAILED, "a", "b[1]")
+    player.ok("b[0]")
+    assert player.rows() == {"a": "failed", "b[0]": "succeeded", "b[1]": "failed", "b[2]": "upstream_failed"}
+
+
 # --- requests -------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,108 @@
+"""The processes of the fake world: what launchers and their attempts do, and what they remember over a crash.
+
+An attempt is started at most once; its end stays in the spool until the engine acknowledges it. Reports may come twice
+and late. A launcher that dies takes its attempts with it: they are lost, or it is proved that they never began.
+"""
+
+from dataclasses import dataclass, field
+from random import Random
+
+from engine.core.effects import StartAttempt
+from engine.core.events import AttemptExited, AttemptLost, AttemptNeverStarted, AttemptStarted, External
+from engine.model.instants import SECOND
+from engine.model.status import SUCCESS, Outcome, OutcomeKind
+
+_ENDS = (
+    Outcome(OutcomeKind.FAILED, exit_code=1),
+    Outcome(OutcomeKind.FAILED, exit_code=2),
+    Outcome(OutcomeKind.SIGNALLED, signal=11),
+    Outcome(OutcomeKind.TIMED_OUT),
+    Outcome(OutcomeKind.OVER_QUOTA, which="memory", used=2, limit=1),
+    Outcome(OutcomeKind.NOT_STARTED, why="no such file"),
+)
+_RESULTS = (None, b"[1,2]", b"[]", b"[7]", b'{"a":1}', b"3", b"{broken")
+
+
+@dataclass
+class Child:
+    """One attempt's tree. `ends_ns` is when it will end by itself; `end` is what is spooled when it has."""
+
+    start: StartAttempt
+    ends_ns: int
+    started: bool = False
+    told_to_stop: bool = False
+    end: External | None = None
+
+
+@dataclass
+class Launchers:
+    """All attempts that were ever sent out and are not acknowledged."""
+
+    rng: Random
+    failing: float
+    children: dict[int, Child] = field(default_factory=dict[int, Child])
+    ever: set[int] = field(default_factory=set[int])
+
+    def start(self, effect: StartAttempt, now_ns: int) -> None:
+        """Take the order. Raises AssertionError for an attempt that was sent out before."""
+        assert effect.attempt not in self.ever, f"attempt {effect.attempt} is started twice"
+        self.ever.add(effect.attempt)
+        length_ns = round(self.rng.expovariate(1 / 4) * SECOND)
+        self.children[effect.attempt] = Child(effect, now_ns + length_ns)
+
+    def stop(self, attempt: int, now_ns: int, *, kill: bool) -> None:
+        """It ends soon; politely asked, it may also end well."""
+        child = self.children.get(attempt)
+        if child is not None and child.end is None:
+            child.told_to_stop = kill or self.rng.random() < 0.8
+            child.ends_ns = now_ns if kill else min(child.ends_ns, now_ns + 10 * SECOND)
+
+    def acknowledge(self, attempt: int) -> None:
+        self.children.pop(attempt, None)
+
+    def due_ns(self) -> int | None:
+        """When something will happen next."""
+        return min((child.ends_ns for child in self.children.values() if child.end is None), default=None)
+
+    def reports(self, now_ns: int) -> list[External]:
+        """What has happened since, in some order, with repetitions."""
+        found: list[External] = []
+        for number, child in self.children.items():
+            if child.end is not None:
+                if self.rng.random() < 0.05:
+                    found.append(child.end)
+                continue
+            if not child.started and (self.rng.random() < 0.7 or child.ends_ns <= now_ns):
+                child.started = True
+                found.append(AttemptStarted(number, now_ns, 1000 + number, number))
+            if child.ends_ns <= now_ns:
+                child.end = self._end(number, child, now_ns)
+                found.append(child.end)
+                if self.rng.random() < 0.1:
+                    found.append(AttemptStarted(number, now_ns, 1000 + number, number))
+        return found
+
+    def _end(self, number: int, child: Child, now_ns: int) -> External:
+        if child.told_to_stop:
+            return AttemptExited(number, now_ns, Outcome(OutcomeKind.CANCELLED))
+        if self.rng.random() < self.failing:
+            return AttemptExited(number, now_ns, self.rng.choice(_ENDS))
+        result = self.rng.choice(_RESULTS) if self.rng.random() < 0.6 else b"[1,2]"
+        return AttemptExited(number, now_ns, SUCCESS, result=result)
+
+    def die(self, now_ns: int) -> list[External]:
+        """One launcher dies with about half of all attempts."""
+        found: list[External] = []
+        for number, child in list(self.children.items()):
+            if child.end is None and self.rng.random() < 0.5:
+                if child.started:
+                    child.end = AttemptLost(number, now_ns, "its launcher died")
+                    found.append(child.end)
+                else:
+                    del self.children[number]
+                    found.append(AttemptNeverStarted(number, "its launcher died before it began"))
+        return found
+
+    def reboot(self) -> None:
+        """The host is restarted: nothing is left, not even the spool."""
+        self.children.clear()

@@ -1,0 +1,102 @@
+"""Sixty random worlds; `python -m tests.campaigns.simulate 500` lives through more of them."""
+
+import re
+
+import pytest
+
+from engine.admission.ledger import Ledger
+from engine.core.changes import Changes
+from engine.core.context import Context
+from engine.core.state import EngineState, RunState
+from engine.model.resources import Claim
+from tests.sim.world import Failure, World
+from tests.support.memory_disk import MemoryDisk
+
+SEEDS = 60
+SHORT = 80
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_random_world_keeps_every_promise(seed: int):
+    world = World(seed, SHORT)
+    world.run()
+    assert world.counts["batches"] > SHORT
+
+
+def test_the_same_seed_gives_the_same_journal_byte_for_byte():
+    for seed in (3, 7):
+        assert World(seed).run() == World(seed).run()
+
+
+def test_other_seeds_give_other_journals():
+    assert World(3).run() != World(4).run()
+
+
+def test_the_worlds_together_use_what_the_machine_can_do():
+    """A simulation that never comes to a corner proves nothing about it."""
+    seen: set[str] = set()
+    for seed in range(12):
+        world = World(seed, SHORT)
+        world.run()
+        seen |= {type(event).__name__ for _, _, event in world.story}
+    assert seen >= {
+        "AttemptExited", "AttemptLost", "AttemptNeverStarted", "AttemptOrdered", "AttemptStarted", "CancelRequested",
+        "EngineStarted", "Expanded", "MarkRequested", "RerunRequested", "RetryRequested", "RetryScheduled", "RunFinished",
+        "RunPauseRequested", "RunQueued", "RunResumeRequested", "RunSkipped", "SpaceChanged", "TaskReopened",
+        "WorkflowAdded", "WorkflowPauseRequested", "WorkflowRemoved",
+    }  # fmt: skip
+
+
+# --- a simulation that finds nothing when something is broken is worse than none ------------------------------------
+
+
+def _find(seeds: int = 40) -> str:
+    for seed in range(seeds):
+        try:
+            World(seed, SHORT).run()
+        except Failure as failure:
+            return str(failure)
+    raise AssertionError("nobody noticed")
+
+
+def test_a_leaked_claim_is_noticed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Ledger, "release", lambda self, claim: None)
+    assert "the ledger's sums differ" in _find()
+
+
+def test_an_order_beyond_the_capacity_is_noticed(monkeypatch: pytest.MonkeyPatch):
+    def anything(self: Ledger, claim: Claim) -> bool:
+        return True
+
+    monkeypatch.setattr(Ledger, "fits", anything)
+    assert re.search("is claimed|are claimed|is overdrawn", _find())
+
+
+def test_a_row_that_is_not_named_as_changed_is_noticed_and_its_story_is_told(monkeypatch: pytest.MonkeyPatch):
+    def forgetful(self: Context, run: RunState, row: int) -> None:
+        self.changes.runs.add(run.run)
+
+    monkeypatch.setattr(Context, "touch", forgetful)
+    with pytest.raises((Failure, KeyError)):
+        World(1, SHORT).run()
+
+
+def test_a_lost_timer_is_noticed_as_a_run_that_never_ends(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Context, "set_timer", lambda self, due_ns, run, row: None)
+    monkeypatch.setattr("tests.sim.world.World._crash", lambda self, events: self._batch(events))
+    found = _find()
+    assert "it never ends" in found
+    assert "RetryScheduled" in found
+
+
+def test_a_store_that_forgets_an_attempt_is_noticed(monkeypatch: pytest.MonkeyPatch):
+    commit = MemoryDisk.commit
+
+    def careless(self: MemoryDisk, changes: Changes, state: EngineState) -> None:
+        before = dict(self.attempts)
+        commit(self, changes, state)
+        if len(changes.attempts) > 1:
+            self.attempts = before
+
+    monkeypatch.setattr(MemoryDisk, "commit", careless)
+    assert "on disk" in _find()

@@ -1,0 +1,320 @@
+"""The machine in a fake world: time jumps, launchers die, the engine is killed, operators act at random.
+
+Everything is drawn from one seed, so a seed is a test: the same seed gives the same journal, byte for byte. After each
+batch the machine's invariants and the checks of `tests.sim.checks` are asked; at a crash everything is thrown away but
+the disk and the launchers. When the world is left alone, every run must come to its end.
+"""
+
+import re
+from random import Random
+from typing import Any
+
+from engine.core.changes import Changes
+from engine.core.effects import AcknowledgeExit, Answer, StartAttempt, StopAttempt
+from engine.core.events import (
+    Ask,
+    AttemptExited,
+    AttemptLost,
+    AttemptNeverStarted,
+    AttemptStarted,
+    CancelRequested,
+    ClockAdvanced,
+    EngineStarted,
+    External,
+    MarkRequested,
+    RerunRequested,
+    RetryRequested,
+    RowRef,
+    RunPauseRequested,
+    RunRequested,
+    RunResumeRequested,
+    SpaceChanged,
+    WorkflowAdded,
+    WorkflowPauseRequested,
+    WorkflowRemoved,
+)
+from engine.core.invariants import violations
+from engine.core.machine import Machine
+from engine.core.state import EngineState, Meta
+from engine.model.instants import SECOND
+from engine.model.resources import Capacity
+from engine.model.status import RunStatus, TaskStatus
+from engine.planning.plan import Plan, make_plan
+from tests.sim.checks import History
+from tests.sim.launchers import Launchers
+from tests.sim.workflows import GIB, SHARED_POOLS, random_workflow
+from tests.support.memory_disk import MemoryDisk, differences, picture
+
+CALM_STEPS_MAX = 3_000
+_REPORTS = (AttemptStarted, AttemptExited, AttemptLost, AttemptNeverStarted)
+
+
+class Failure(AssertionError):
+    """A seed has found a fault; the text is the sentence and the story of what it is about."""
+
+
+class World:
+    """One seed's world. `run()` lives through it."""
+
+    def __init__(self, seed: int, steps: int = 150) -> None:
+        self.seed = seed
+        self.steps = steps
+        self.rng = Random(seed)
+        self.now_ns = 1_700_000_000 * SECOND
+        self.wall_ns = self.now_ns
+        self.disk = MemoryDisk()
+        self.launchers = Launchers(self.rng, failing=self.rng.choice((0.0, 0.1, 0.4)))
+        self.history = History()
+        self.plans: dict[str, list[Plan]] = {}
+        self.machine = Machine(EngineState(Meta(instance=1, seed=seed), self._capacity()))
+        self.story: list[tuple[int, int, Any]] = []
+        self.sent: list[External] = []
+        self.counts = {"batches": 0, "crashes": 0, "attempts": 0, "runs": 0}
+        self.tickets = 0
+        self.boot = 1
+        for name in ("one", "two")[: self.rng.randint(1, 2)]:
+            self._new_version(name)
+
+    # --- the course of a life ---------------------------------------------------------------------------------------
+
+    def run(self) -> list[bytes]:
+        """Live through chaos, then calm down. Returns the journal. Raises Failure."""
+        self._restart(rebooted=False)
+        for _ in range(self.steps):
+            self._pass_time()
+            events = self._what_happens()
+            if self.rng.random() < 0.03:
+                self._crash(events)
+            else:
+                self._batch(events)
+        self._calm()
+        return self.disk.journal
+
+    def _pass_time(self) -> None:
+        """To the next thing that is due, or somewhere before it; sometimes the wall clock jumps."""
+        dues = [due for due in (self.launchers.due_ns(), self.machine.next_due()[0]) if due]
+        wall_due = self.machine.next_due()[1]
+        if wall_due:
+            dues.append(self.now_ns + wall_due - self.wall_ns)
+        step_ns = self.rng.choice((0, 1, SECOND // 2, 10 * SECOND))
+        if dues and self.rng.random() < 0.6:
+            step_ns = max(min(dues) - self.now_ns, 0)
+        self.now_ns += step_ns
+        self.wall_ns += step_ns
+        if self.rng.random() < 0.02:
+            self.wall_ns += self.rng.choice((-3600, -30, 30, 400)) * SECOND
+
+    def _what_happens(self) -> list[External]:
+        events = self.launchers.reports(self.now_ns)
+        if self.rng.random() < 0.02:
+            events += self.launchers.die(self.now_ns)
+        if self.rng.random() < 0.8:
+            events.append(ClockAdvanced())
+        while self.rng.random() < 0.3:
+            events.append(self._act())
+        if self.rng.random() < 0.02:
+            events.append(SpaceChanged(self.rng.random() < 0.5))
+        self.rng.shuffle(events)
+        return events
+
+    def _calm(self) -> None:
+        """Nobody interferes any more: everything must end."""
+        quiet: list[External] = [SpaceChanged(read_only=False)]
+        for name, entry in self.machine.state.workflows.items():
+            if not entry.paused:
+                quiet.append(WorkflowPauseRequested(Ask(), name, paused=True))
+        self._batch(quiet)
+        for _ in range(CALM_STEPS_MAX):
+            runs = self.machine.state.runs.values()
+            paused = [run.run for run in runs if run.header.status is RunStatus.PAUSED]
+            if not any(run.unfinished for run in runs):
+                break
+            dues = [due for due in (self.launchers.due_ns(), self.machine.next_due()[0]) if due]
+            step_ns = max(min(dues) - self.now_ns, 0) if dues else SECOND
+            self.now_ns += step_ns
+            self.wall_ns += step_ns
+            resumes = [RunResumeRequested(Ask(), number) for number in paused]
+            self._batch([*self.launchers.reports(self.now_ns), ClockAdvanced(), *resumes])
+        stuck = [run.run for run in self.machine.state.runs.values() if run.unfinished]
+        if stuck:
+            self._fail(f"r{stuck[0]}: it never ends, and nothing is left that could happen")
+        if self.machine.state.attempts:
+            self._fail("attempts are live although all runs have ended")
+
+    # --- batches and crashes ----------------------------------------------------------------------------------------
+
+    def _batch(self, events: list[External]) -> Changes:
+        """Step, commit, perform; then look at everything."""
+        changes = self._step(events)
+        self.disk.commit(changes, self.machine.state)
+        self._look(changes, events)
+        self._perform(changes)
+        for number in sorted(changes.finished_runs):
+            if self.rng.random() < 0.7:
+                self.machine.forget_run(number)
+        return changes
+
+    def _crash(self, events: list[External]) -> None:
+        """The engine dies before the commit, between the commit and the effects, or halfway through them."""
+        self.counts["crashes"] += 1
+        moment = self.rng.choice(("before", "between", "halfway"))
+        changes = self._step(events)
+        if moment != "before":
+            self.disk.commit(changes, self.machine.state)
+            self._look(changes, events)
+            if moment == "halfway":
+                changes.effects = changes.effects[: len(changes.effects) // 2]
+                self._perform(changes)
+        rebooted = self.rng.random() < 0.2
+        if rebooted:
+            self.boot += 1
+            self.launchers.reboot()
+        self._restart(rebooted=rebooted)
+
+    def _restart(self, *, rebooted: bool) -> None:
+        """A new life: load, announce itself, compare the inventory with what the records say."""
+        if self.disk.meta:
+            state = self.disk.load()
+            state.capacity = self._capacity()
+            for plans in self.plans.values():
+                for plan in plans:
+                    state.plans[plan.version] = plan
+            self.machine = Machine(state)
+        state = self.machine.state
+        events: list[External] = [EngineStarted(state.meta.epoch + 1, state.capacity, f"boot-{self.boot}")]
+        for number, attempt in state.attempts.items():
+            child = self.launchers.children.get(number)
+            if child is None and not rebooted:
+                events.append(AttemptNeverStarted(number, "no launcher has an intent"))
+            elif child is not None and child.end is not None:
+                events.append(child.end)
+            elif child is not None and attempt.stop:
+                self.launchers.stop(number, self.now_ns, kill=False)
+        for number, child in self.launchers.children.items():
+            if number not in state.attempts and child.end is not None:
+                events.append(child.end)
+        self._batch(events)
+
+    def _step(self, events: list[External]) -> Changes:
+        self.counts["batches"] += 1
+        try:
+            return self.machine.step(events, self.now_ns, self.wall_ns)
+        except Exception as error:
+            self.story.append((0, self.now_ns, events))
+            raise Failure(f"seed {self.seed}: the machine raised {error!r}\n{self._tell('')}") from error
+
+    def _perform(self, changes: Changes) -> None:
+        for effect in changes.effects:
+            match effect:
+                case StartAttempt():
+                    self.counts["attempts"] += 1
+                    self.launchers.start(effect, self.now_ns)
+                case StopAttempt():
+                    self.launchers.stop(effect.attempt, self.now_ns, kill=effect.kill)
+                case AcknowledgeExit():
+                    self.launchers.acknowledge(effect.attempt)
+                case Answer():
+                    pass
+
+    # --- looking ----------------------------------------------------------------------------------------------------
+
+    def _look(self, changes: Changes, events: list[External]) -> None:
+        self.story += [(changes.revision, changes.now_ns, event) for event in changes.journal]
+        self.counts["runs"] += len(changes.new_runs)
+        machine = self.machine
+        found = violations(machine) + self.history.after(machine, changes)
+        asked = sorted(ask.ticket for event in events if (ask := getattr(event, "ask", None)) and ask.ticket)
+        answered = sorted(effect.ticket for effect in changes.effects if isinstance(effect, Answer))
+        if asked != answered:
+            found.append(f"requests {asked} were answered as {answered}")
+        if self.rng.random() < 0.2:
+            found += differences(machine.state, self.disk.load())
+        for number in sorted(changes.finished_runs):
+            ours, theirs = picture(machine.state.runs[number]), picture(self.disk.load_run(number))
+            found += [
+                f"r{number} {key}: {ours[key]}, on disk {theirs[key]}" for key in ours if ours[key] != theirs[key]
+            ]
+        if found:
+            self._fail("\n".join(found))
+
+    def _fail(self, sentence: str) -> None:
+        raise Failure(f"seed {self.seed}, batch {self.counts['batches']}: {sentence}\n{self._tell(sentence)}")
+
+    def _tell(self, sentence: str) -> str:
+        """The story of the run (and the row) that the sentence names; without a name the latest events of all."""
+        named = re.search(r"\br(\d+)(?: (t\d|undo)(?:\[(\d+)\])?)?", sentence)
+        run = int(named[1]) if named else 0
+        plan = self.machine.state.runs[run].plan if run in self.machine.state.runs else None
+        task = plan.index.get(named[2]) if named and plan is not None and named[2] else None
+        attempts = {
+            event.attempt for _, _, event in self.story if type(event).__name__ == "AttemptOrdered"
+            and event.run == run and task in (None, event.task)
+        }  # fmt: skip
+        lines: list[str] = []
+        for revision, now_ns, event in self.story:
+            about = getattr(event, "run", None) == run and task in (None, getattr(event, "task", task))
+            if not run or about or (isinstance(event, _REPORTS) and event.attempt in attempts):
+                lines.append(f"  {revision} {(now_ns - 1_700_000_000 * SECOND) / SECOND:.1f}s {event}")
+        if plan is not None:
+            lines += [f"  {spec.name}: {spec} {plan.policy(i)}" for i, spec in enumerate(plan.tasks)]
+        return "\n".join(lines[-80:])
+
+    # --- operators --------------------------------------------------------------------------------------------------
+
+    def _capacity(self) -> Capacity:
+        return Capacity(self.rng.choice((2000, 3000, 5000)), 4 * GIB, tuple(SHARED_POOLS.items()))
+
+    def _new_version(self, name: str) -> Plan:
+        plan = make_plan(random_workflow(self.rng, name))
+        self.plans.setdefault(name, []).append(plan)
+        self.machine.install_plan(plan)
+        return plan
+
+    def _ask(self) -> Ask:
+        self.tickets += 1
+        return Ask(self.tickets, f"request-{self.rng.randint(1, 40)}" if self.rng.random() < 0.3 else "")
+
+    def _act(self) -> External:
+        """One request of somebody who does not look twice."""
+        name = self.rng.choice(sorted(self.plans))
+        plan = self.rng.choice(self.plans[name])
+        numbers = sorted(self.disk.headers)
+        draw = self.rng.random()
+        if draw < 0.3 or not numbers:
+            return RunRequested(self._ask(), name, plan.version, {"flag": self.rng.random() < 0.7})
+        if draw < 0.4:
+            if self.rng.random() < 0.3 and len(self.plans[name]) < 4:
+                plan = self._new_version(name)
+            return WorkflowAdded(self._ask(), name, plan.version)
+        if draw < 0.45:
+            return WorkflowPauseRequested(self._ask(), name, self.rng.random() < 0.4)
+        if draw < 0.47:
+            return WorkflowRemoved(self._ask(), name)
+        return self._act_on_run(self.rng.choice(numbers[-6:]))
+
+    def _act_on_run(self, number: int) -> External:
+        if number not in self.machine.state.runs:
+            self.machine.install_run(self.disk.load_run(number))
+        plan = self.machine.state.runs[number].plan
+        rows = tuple(self._ref(plan) for _ in range(self.rng.randint(1, 3)))
+        some = rows if self.rng.random() < 0.6 else ()
+        status = self.rng.choice((TaskStatus.SUCCEEDED, TaskStatus.FAILED))
+        match self.rng.randrange(8):
+            case 0:
+                return RunPauseRequested(self._ask(), number)
+            case 1 | 2:
+                return RunResumeRequested(self._ask(), number)
+            case 3:
+                return CancelRequested(self._ask(), number, some, self.rng.random() < 0.3)
+            case 4 | 5:
+                return RetryRequested(self._ask(), number, some)
+            case 6:
+                return RerunRequested(self._ask(), number, rows)
+            case _:
+                return MarkRequested(self._ask(), number, rows, status)
+
+    def _ref(self, plan: Plan) -> RowRef:
+        task = self.rng.choice(plan.tasks)
+        index = self.rng.choice((None, None, 0, 1)) if task.mapped else None
+        seen = self.rng.choice((None, None, None, TaskStatus.FAILED, TaskStatus.SUCCEEDED))
+        return RowRef(task.name, index, seen)
