@@ -326,6 +326,7 @@ class Pool:
                 touched.append(attempt)
             elif never_ready and attempt.ended_by is None:
                 attempt.outcome = {"kind": "not_started", "why": f"the worker did not start: {_words(status)}"}
+                self._take_rest_of_log(worker, attempt)
                 touched.append(attempt)
             else:
                 touched += self._again(attempt)
@@ -338,7 +339,12 @@ class Pool:
             attempt.outcome = outcome_of(status)
             if attempt.outcome["kind"] == "succeeded":
                 attempt.outcome = {"kind": "failed", "exit_code": 0, "why": "the process ended in the middle of it"}
-        attempt.note_usage(usage) if worker.single else None
+        if worker.single:
+            attempt.note_usage(usage)
+        self._take_rest_of_log(worker, attempt)
+
+    @staticmethod
+    def _take_rest_of_log(worker: Worker, attempt: Attempt) -> None:
         if worker.segment_fd >= 0:
             size = os.fstat(worker.segment_fd).st_size
             attempt.slice = [worker.segment, worker.segment_end, max(0, size - worker.segment_end)]

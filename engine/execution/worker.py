@@ -19,7 +19,7 @@ import resource
 import socket
 import struct
 import sys
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 RLIMIT_RTTIME = 15
 PR_SET_CHILD_SUBREAPER = 36
@@ -38,7 +38,8 @@ _LENGTH = struct.Struct(">I")
 _NUMBER = struct.Struct("<Q")
 
 
-Json = dict[str, Any]
+if TYPE_CHECKING:
+    Json = dict[str, Any]
 
 
 class Channel:
@@ -57,7 +58,7 @@ class Channel:
         if len(head) < _LENGTH.size:
             return None
         body = self._input.read(_LENGTH.unpack(head)[0])
-        return cast(list[Any], json.loads(body.decode()))
+        return cast("list[Any]", json.loads(body.decode()))
 
     def send(self, message: list[Any]) -> None:
         body = json.dumps(message).encode()

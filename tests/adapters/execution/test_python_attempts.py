@@ -267,3 +267,12 @@ async def test_the_log_of_a_flooding_function_is_cut_and_the_next_slice_is_right
     assert world.log(ended).endswith("[orchctl: log cut at 10000 bytes]\n")
     assert ended.log.length < 11_000
     assert world.log(await world.end(world.python("m:g"))) == "fine\n"
+
+
+async def test_what_an_interpreter_says_when_it_cannot_start_is_in_the_log(world: Any) -> None:
+    fake = world.file("python")
+    fake.write_text("#!/bin/sh\necho no libraries here >&2\nexit 9\n")
+    fake.chmod(0o700)
+    ended = await world.end(world.python("m:f", "def f(): pass\n", interpreter=str(fake)))
+    assert ended.outcome.kind is OutcomeKind.NOT_STARTED
+    assert world.log(ended) == "no libraries here\n"
