@@ -9,6 +9,7 @@ from engine.core.effects import AcknowledgeExit
 from engine.core.events import AttemptExited, AttemptLost, AttemptNeverStarted, AttemptStarted, RetryScheduled
 from engine.core.progress import finish_row, is_ending
 from engine.core.state import Attempt, RunState
+from engine.model.ids import NO_INDEX
 from engine.model.status import Outcome, OutcomeKind
 from engine.scheduling.retry import applies, delay_ns
 
@@ -41,6 +42,8 @@ def on_exited(cx: Context, event: AttemptExited) -> None:
     attempt.outcome, attempt.usage, attempt.log = outcome, event.usage, event.log
     row = run.row(attempt.task, attempt.index)
     run.losses[row] = 0
+    if run.plan.needs_result[attempt.task] and attempt.index == NO_INDEX:
+        run.header.outcomes[attempt.task] = (outcome.text, outcome.exit_code)
     if outcome.kind is OutcomeKind.SUCCEEDED:
         run.header.grown.pop(row, None)
         finish_row(cx, run, attempt.task, attempt.index, "succeeded")

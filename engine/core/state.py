@@ -78,6 +78,8 @@ class RunHeader(msgspec.Struct, kw_only=True):
     """Rows whose attempts went over quota, with how often: their claims grow."""
     tries_before: dict[int, int] = {}
     """Mapped tasks that were expanded anew, with the most tries that a row had before: numbers are never used twice."""
+    outcomes: dict[int, tuple[str, int | None]] = {}
+    """Of tasks that an expression downstream may look at: how the last attempt ended, and its exit code."""
     whys: dict[int, str] = {}
     """Rows (or, negative, ~task) whose final status no attempt explains, with the sentence. Bounded."""
     counts: list[int] = msgspec.field(default_factory=lambda: [0] * _STATUSES)

@@ -35,11 +35,14 @@ from engine.server.access import access_of
 from engine.server.server import Server
 from engine.store.environment import Environment, Options, open_environment
 from engine.store.load import load_state
-from engine.store.records import encode_batch
+from engine.store.errors import StoreFull
+from engine.store.records import Batch, encode_batch
 from engine.store.writer import SpaceLimits, Writer
 
 CORES_A_LAUNCHER = 8
 DRAIN_LOOK_S = 0.1
+FULL_DISK_S = 5.0
+FULL_DISK_PAUSE_S = 0.5
 
 
 class App:
@@ -73,7 +76,7 @@ class App:
         async with Writer(environment, state.meta.revision) as writer:
 
             async def commit(changes: Changes) -> None:
-                await writer.commit(encode_batch(state, changes))
+                await self._commit(writer, environment, encode_batch(state, changes))
 
             loop = Loop(machine, clock, commit, history.read_run)
             loop.post([EngineStarted(state.meta.epoch, state.capacity, boot_id())])
@@ -85,6 +88,21 @@ class App:
             finally:
                 with trio.CancelScope(shield=True):
                     await executor.aclose()
+
+    async def _commit(self, writer: Writer, environment: Environment, batch: Batch) -> None:
+        """Write a batch; a full disk gets the ballast and a little time before it ends the engine."""
+        until = trio.current_time() + FULL_DISK_S
+        while True:
+            try:
+                await writer.commit(batch)
+            except StoreFull as error:
+                if trio.current_time() > until:
+                    raise
+                freed = environment.ballast.release()
+                say("the disk is full", why=error.sentence, ballast_released=freed)
+                await trio.sleep(FULL_DISK_PAUSE_S)
+            else:
+                return
 
     def _executor(self, instance: int, epoch: int, loop: Loop) -> Executor:
         cores = os.cpu_count() or 1

@@ -49,5 +49,6 @@ def _first(error: BaseException) -> BaseException:
 
 def _refuse(sentence: str, code: int) -> int:
     say("cannot run", sentence=sentence, code=code)
-    sys.stdout.write(f"{sentence}\n")
+    if sys.stdout.isatty():
+        sys.stdout.write(f"{sentence}\n")
     return code
