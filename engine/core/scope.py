@@ -46,7 +46,8 @@ def _need(run: RunState, task: int, up: int, index: int) -> dict[str, Any]:
         }
     at = index if paired else NO_INDEX
     status = TaskStatus(run.status[run.row(up, at)])
-    return {"status": status.text, "result": _result(run, up, at)}
+    outcome, exit_code = run.header.outcomes.get(up, ("", None)) if at == NO_INDEX else ("", None)
+    return {"status": status.text, "outcome": outcome, "exit_code": exit_code, "result": _result(run, up, at)}
 
 
 def _result(run: RunState, task: int, index: int) -> Any:

@@ -1,5 +1,5 @@
-"""`python -m engine.definition FILE`: compile a file of either kind, and write the answer for `read_answer` to standard
-output. The engine has its keeper run this for files in watched folders, so that no definition is ever read in the engine.
+"""`python -m engine.definition FILE`: compile a file of either kind, and write the answer for `read_answer` to stdout.
+The engine has its keeper run this for files in watched folders, so that no definition is ever read in the engine.
 """
 
 import sys
