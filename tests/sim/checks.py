@@ -1,4 +1,4 @@
-"""What must be true of every history, judged from the journal, the effects and the columns, not from the engine's rules.
+"""What must be true of every history, judged from journal, effects and columns and not from the engine's own rules.
 
 Each check returns sentences; they begin with the run and, where one is concerned, the row: `r3 b[1]: ...`.
 """

@@ -20,7 +20,10 @@ def random_workflow(rng: Random, name: str) -> Workflow:
         pieces.append(_task(rng, f"t{number}", pieces))
     if len(pieces) > 1 and rng.random() < 0.3:
         pieces.append(_teardown(rng, pieces))
-    fields: dict[str, Any] = {"pools": (("own", rng.randint(1, 3)),), "params": (Param("flag", "boolean", True),)}
+    fields: dict[str, Any] = {
+        "pools": (("own", rng.randint(1, 3)),),
+        "params": (Param("flag", "boolean", default=True),),
+    }
     if rng.random() < 0.5:
         fields |= {
             "schedules": tuple(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.core.events import RowRef
-from engine.model.status import RunStatus, TaskStatus
+from engine.core.events import Ask, AttemptExited, RetryRequested, RowRef, RunResumeRequested
+from engine.model.status import Outcome, OutcomeKind, RunStatus, TaskStatus
 from engine.model.workflow import Retry
 from tests.support.builders import flow, task
 from tests.support.stories import Player, Refused
@@ -434,9 +434,6 @@ def test_a_run_that_is_being_cancelled_takes_no_retry_rerun_or_mark():
 
 
 def test_a_run_that_ends_and_is_reopened_in_one_batch_is_not_called_finished():
-    from engine.core.events import Ask, AttemptExited, RetryRequested
-    from engine.model.status import Outcome, OutcomeKind
-
     player = started(task("a"), task("b", "a"))
     number = player.attempt("a").attempt
     player.live.clear()
@@ -472,8 +469,6 @@ def test_a_refused_request_is_in_the_audit_and_changes_nothing_else():
     player = started(task("a"))
     with pytest.raises(Refused):
         player.resume()
-    from engine.core.events import Ask, RunResumeRequested
-
     changes = player.step(RunResumeRequested(Ask(9), run=1))
     assert [(entry.verb, entry.target, entry.result) for entry in changes.audit] == [("resume", "r1", "conflict")]
     assert (changes.journal, changes.runs, changes.chunks) == ([], set(), set())
