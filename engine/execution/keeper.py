@@ -235,7 +235,11 @@ class Keeper:
         self._compiled += 1
         number = _COMPILE_COOKIE | self._compiled
         path = self._places.state / f"compiled-{os.getpid()}-{self._compiled}.out"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            peer.send(["compiled", ticket, {"status": -1, "why": str(error), "path": ""}])
+            return
         try:
             cookie = proc.cookie_of(self._instance, number)
             pid = spawn(words, env=dict(os.environ), output=fd, folder=folder, cookie=cookie)

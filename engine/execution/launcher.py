@@ -159,7 +159,8 @@ class Launcher:
         for number in numbers:
             found = self.spool.exits.get(number)
             if found and found.get("file"):
-                Path(found["file"]).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    os.unlink(found["file"])
         self.spool.forget(numbers)
 
     def _find_lost(self) -> None:
@@ -486,7 +487,10 @@ class Launcher:
             if worker is None:
                 return False
             fd, start = worker.segment_fd, worker.segment_end
-        busy, attempt.log_end = cut(fd, start, attempt.log_end, attempt.log_cap)
+        try:
+            busy, attempt.log_end = cut(fd, start, attempt.log_end, attempt.log_cap)
+        except OSError:  # a full disk takes no mark; the log is short already
+            return True
         return busy
 
     # --- leaving ----------------------------------------------------------------------------------------------------
@@ -519,8 +523,14 @@ def cut(fd: int, start: int, last: int, cap: int) -> tuple[bool, int]:
     most = start + cap
     if size <= most or size == most + len(marker):
         return size - last > cap // 8, size
-    os.ftruncate(fd, most)
-    os.write(fd, marker)
+    plain = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        # The mark is written into what is there, which a descriptor for appending cannot do, and then the rest is cut
+        # off: a writer that is busy at this moment cannot come between.
+        os.pwrite(plain, marker, most)
+        os.ftruncate(plain, most + len(marker))
+    finally:
+        os.close(plain)
     return True, most + len(marker)
 
 

@@ -104,8 +104,15 @@ class Pool:
         worker = self._worker_before(order)
         if worker is None:
             worker = idle.pop() if idle else self._new(attempt, key, what["interpreter"] or sys.executable, single)
-        if worker is not None:
-            self._send(worker, attempt)
+        if worker is None:
+            return
+        try:
+            segment = None if worker.single else self._segment_for(worker, order["run"])
+        except OSError as error:
+            self._launcher.refuse(attempt, f"its log cannot be made: {error}")
+            self._next(worker)
+            return
+        self._send(worker, attempt, segment)
 
     def may_queue(self, leader: Attempt | Order, order: Order) -> bool:
         """Whether the order may be sent to its leader's worker at once: that runs one after the other, and does not
@@ -177,7 +184,7 @@ class Pool:
             self._launcher.loop, ours, lambda _peer, message: self._heard(worker, message), lambda _peer: None
         )
 
-    def _send(self, worker: Worker, attempt: Attempt) -> None:
+    def _send(self, worker: Worker, attempt: Attempt, segment: str | None) -> None:
         order = attempt.order
         what = order["python"]
         attempt.worker = worker
@@ -190,7 +197,7 @@ class Pool:
         item = {
             "attempt": attempt.number, "target": what["target"], "args": what["args"], "script": what["script"],
             "dir": order["dir"], "env": env, "cookie": self._launcher.cookie(attempt.number),
-            "segment": None if worker.single else self._segment_for(worker, order["run"]),
+            "segment": segment,
             "result": self._launcher.places.result(attempt.number),
         }  # fmt: skip
         worker.unsent.append(item)
@@ -208,7 +215,8 @@ class Pool:
         """The first of the queue may begin at any moment: its limits count from now."""
         attempt = worker.sent[0]
         if not worker.single:
-            self._open_segment(worker, attempt.order["run"])
+            with contextlib.suppress(OSError):  # then the worker cannot open it either, and says so
+                self._open_segment(worker, attempt.order["run"])
         self._launcher.begun(attempt, worker.pid, worker.ticks)
 
     # --- what workers say -------------------------------------------------------------------------------------------
@@ -401,8 +409,9 @@ class Pool:
         path = segment_path(run, self._launcher.slot, worker.seq)
         if path == worker.segment:
             return
+        fresh = open_log(self._launcher.places.log(path))
         self._close_segment(worker)
-        worker.segment_fd = open_log(self._launcher.places.log(path))
+        worker.segment_fd = fresh
         worker.segment = path
         worker.segment_end = os.fstat(worker.segment_fd).st_size
 

@@ -86,7 +86,8 @@ class Spool:
         """The engine has dealt with the damage, and with the change of the boot."""
         if self.damaged:
             self.damaged = False
-            self._rewrite()
+            with contextlib.suppress(SpoolFull):
+                self._rewrite()
 
     def adopt(self, instance: int) -> None:
         """From now on the spool belongs to another instance of the state: what it held means nothing to it."""

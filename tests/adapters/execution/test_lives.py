@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import signal
 import sys
 import time
@@ -209,6 +210,24 @@ async def test_a_damaged_spool_proves_nothing(world: Any) -> None:
     assert (await world.end(world.start(["true"]))).outcome.kind is OutcomeKind.SUCCEEDED
     await world.leave()
     assert isinstance((await world.enter(world.nursery, [901]))[0], AttemptNeverStarted)
+
+
+async def test_a_full_disk_starts_nothing_and_tells_ends_when_there_is_room_again(world: Any) -> None:
+    running = world.start("while ! test -e go; do sleep 0.02; done; exit 8")
+    await world.started(running)
+    for pid in world.executor.processes()["launchers"]:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+    refused = await world.end(world.start(["true"]))
+    assert refused.outcome.kind is OutcomeKind.NOT_STARTED
+    assert "spool is full" in refused.outcome.why
+    world.file("go").touch()
+    launchers = world.executor.processes()["launchers"]
+    await world.until(lambda: not alive(world.begun(running).pid), "the exit")
+    assert world.ends(running) == []
+    for pid in launchers:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert (await world.end(running)).outcome.exit_code == 8
+    assert world.executor.processes()["launchers"] == launchers
 
 
 async def test_a_dead_meter_is_replaced_and_quotas_hold(world: Any) -> None:
