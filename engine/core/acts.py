@@ -297,7 +297,8 @@ def _reopen(cx: Context, run: RunState, rows: list[Row], unborn: list[int], *, w
         reopen_row(cx, run, task, index)
     below = _reopen_all_below(cx, run, rows) if whatever else _reopen_below(cx, run, tasks)
     guards = _reopen_guards(cx, run, tasks | below)
-    reopen_tasks(cx, run, tasks | below | guards)
+    guarded = _reopen_below(cx, run, guards)
+    reopen_tasks(cx, run, tasks | below | guards | guarded)
 
 
 def reopen_row(cx: Context, run: RunState, task: int, index: int) -> None:

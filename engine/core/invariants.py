@@ -65,6 +65,8 @@ def _overdrawn(machine: Machine, held: dict[str, int]) -> list[str]:
     if ledger.memory_bytes > ledger.capacity.memory_bytes and any(claim.memory_bytes for claim in newest):
         found.append("more memory is claimed than the host has")
     asked = {name for claim in newest for name, _ in claim.pools}
+    if changes.finished_runs:  # the slots of an older version may have gone with its last run, after the orders
+        asked &= set(dict(ledger.capacity.pools))
     return found + [f"pool {name} is overdrawn" for name in sorted(asked) if held[name] > ledger.slots.get(name, 0)]
 
 

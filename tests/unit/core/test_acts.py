@@ -219,6 +219,27 @@ def test_a_setup_that_still_runs_is_not_disturbed_by_a_retry_behind_an_early_tea
     assert player.status() is RunStatus.SUCCEEDED
 
 
+def test_what_was_ready_behind_a_setup_that_goes_again_waits_for_it():
+    player = started(
+        task("up", setup=True),
+        task("other", "up"),
+        task("down", "other", teardown_for=("up",), trigger_rule="one_failed"),
+        task("ready", "up", priority=-1),
+        cpus=1,
+    )
+    player.ok("up")
+    player.fail("other")
+    player.pause()
+    player.ok("down")
+    assert player.rows()["ready"] == "ready"
+    player.retry("other")
+    assert player.rows()["ready"] == "waiting"
+    player.resume()
+    assert player.running == ["up"]
+    player.play()
+    assert player.status() is RunStatus.SUCCEEDED
+
+
 # --- retry ----------------------------------------------------------------------------------------------------------
 
 
