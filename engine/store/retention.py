@@ -1,4 +1,4 @@
-"""Forgetting, a little at a time: every table has a bound, and no step takes longer than a few milliseconds.
+"""Forgetting, a little at a time: every table has a bound, and no step takes longer than some milliseconds.
 
 A step is one transaction of the writer, between the engine's batches. The journal is pruned from the front; before a
 batch goes, each run that it concerns and that is still kept gets its own events as compressed history. A finished run
@@ -24,7 +24,7 @@ from engine.store.codec import (
     unseal,
 )
 from engine.store.errors import StoreDamage
-from engine.store.journal import batch_entries, history_of
+from engine.store.journal import entries_of, history_of
 from engine.store.tables import (
     RUN_TABLES,
     Table,
@@ -36,9 +36,11 @@ from engine.store.tables import (
 )
 from engine.store.transaction import Edit, View
 
-_HISTORY_STEP_BYTES = 2**20
+STEP_RECORDS = 250
+"""How much a step deletes unless told: about ten milliseconds' worth."""
+_HISTORY_STEP_BYTES = 2**18
 _VERSIONS_A_STEP = 50
-_RUNS_A_STEP = 100
+_RUNS_A_STEP = 25
 _DROPPING_MAX = 1_000
 _RECORDS_GONE = b"\1"
 
@@ -77,7 +79,7 @@ class Retention:
         self.settings = settings or RetentionSettings()
         self._version_cursor = b""
 
-    def step(self, edit: Edit, now_ns: int, keep: Container[int] = (), limit: int = 1_000) -> Step:
+    def step(self, edit: Edit, now_ns: int, keep: Container[int] = (), limit: int = STEP_RECORDS) -> Step:
         """Delete about `limit` records at most. A job for the writer. Raises StoreDamage, with nothing done."""
         runs = self._begin_drops(edit, now_ns, keep)
         deleted, logs = self._drop(edit, limit)
@@ -137,9 +139,7 @@ class Retention:
             if len(pruned) >= limit or size >= _HISTORY_STEP_BYTES:
                 break
             try:
-                body = unseal(Table.JOURNAL, key, value)
-                record = decode_journal(key, body)
-                entries = batch_entries(key, body)
+                record = decode_journal(key, unseal(Table.JOURNAL, key, value))
             except StoreDamage:  # what cannot be read cannot be kept either
                 pruned.append(key)
                 continue
@@ -147,6 +147,7 @@ class Retention:
                 break
             pruned.append(key)
             size += len(value)
+            entries = entries_of(number_of(key), record.now_ns, enumerate(record.events), record.refs)
             for run in {entry.run for entry in entries if entry.run}:
                 batch = history_of(entries, run, record.refs)
                 if batch is not None:

@@ -12,6 +12,7 @@ import lmdb
 
 from engine.model.status import RunStatus
 from engine.store.codec import AuditRecord, RunStatusRecord, decode_status, encode, seal, unseal
+from engine.store.errors import StoreDamage
 from engine.store.records import Batch
 from engine.store.tables import (
     AUDIT_TIP_KEY,
@@ -137,7 +138,10 @@ class Edit(View):
             self._chain(batch)
 
     def set_status(self, run: int, new: RunStatusRecord) -> None:
-        """Bring the indexes up to date with a run's header."""
+        """Bring the indexes up to date with a run's header.
+
+        Raises StoreDamage for a run that retention is removing: whoever reopens one has to keep it from that first.
+        """
         key = number_key(run)
         body = encode(new)
         old_body = self.get(Table.RUN_STATUS, key)
@@ -146,6 +150,8 @@ class Edit(View):
         if old_body is not None:
             for table, entry in _index_entries(run, decode_status(key, old_body)):
                 self.delete(table, entry)
+        elif self.has(Table.DROPPING, key):
+            raise StoreDamage("it is being forgotten, yet was reopened", Table.RUNS, key)
         for table, entry in _index_entries(run, new):
             self.put(table, entry, b"")
         self.put(Table.RUN_STATUS, key, body)

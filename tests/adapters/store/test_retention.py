@@ -3,6 +3,7 @@
 import pytest
 
 from engine.model.instants import DAY
+from engine.store.errors import CommitFailed
 from engine.store.journal import events_page
 from engine.store.load import load_run
 from engine.store.queries import attempts_of, audit_page, runs_page, verify_audit, version
@@ -86,6 +87,26 @@ def test_a_run_that_was_reopened_in_memory_stays(play: Play) -> None:
     forget(disk, settings(runs_count=0), player.now_ns, keep=(2,))
     assert kept(disk) == [2]
     assert load_run(disk.environment, 2) is not None
+
+
+def test_a_run_that_is_reopened_while_it_is_being_forgotten_is_not_brought_back_by_half(play: Play) -> None:
+    player, disk = play(two_tasks())
+    player.submit()
+    player.fail("a")
+    disk.committer.run(lambda edit: settings(runs_count=0).step(edit, player.now_ns, (), 1))
+    with pytest.raises(CommitFailed, match="being forgotten"):
+        player.retry()
+    disk.reopen()
+    assert disk.load().runs == {}
+
+
+def test_what_is_due_is_what_a_step_would_take(play: Play) -> None:
+    player, disk = play(two_tasks())
+    finish(player, 4)
+    with disk.environment.read() as view:
+        assert settings(runs_count=1).due(view, player.now_ns, (2,), 100) == [1, 3, 4]
+        assert settings(runs_count=1).due(view, player.now_ns, (), 2) == [1, 2]
+        assert Retention().due(view, player.now_ns, (), 100) == []
 
 
 def test_a_long_run_goes_in_many_small_steps_and_is_never_seen_by_half(play: Play) -> None:
