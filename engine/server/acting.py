@@ -114,8 +114,8 @@ class Acts:
         if isinstance(request, AddWorkflow):
             return await self._add(caller, request)
         if isinstance(request, Act | RemoveWorkflow | PauseWorkflow):
+            event_of(request, Ask())  # what makes no sense is refused before its id counts as used
             request_id = self._request_id(caller, request)
-            event_of(request, Ask())  # refuse what makes no sense before a ticket is drawn
             return await self._ask(lambda ticket: event_of(request, Ask(ticket, request_id, caller.actor)))
         if isinstance(request, Backup):
             return await self._backup(caller, request)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from engine.model.errors import Unavailable
 from engine.protocol.messages import FRAME_BYTES_MAX, Delta, Rows, Snapshot, key_of
 from engine.protocol.rows import Row
 
@@ -15,6 +16,9 @@ ROWS_BYTES_MAX = FRAME_BYTES_MAX - 8 * 2**10
 """Room for rows in a frame, beside what else the reply holds."""
 VALUE_BYTES_MAX = 8 * 2**10
 """Longer values of a definition's author (an item, a parameter) are shown by their beginning."""
+TEXT_CHARS_MAX = 4_000
+MAP_BYTES_MAX = 64 * 2**10
+_CUT_CHARS = 60
 
 _encoder = msgspec.msgpack.Encoder()
 _HEADER = 4
@@ -70,9 +74,27 @@ def short_value(value: Any) -> Any:
     return text[:200].decode(errors="replace") + f"... ({len(text)} bytes)"
 
 
+def short_text(text: str) -> str:
+    """The text, or its beginning where it is long."""
+    return text if len(text) <= TEXT_CHARS_MAX else text[:TEXT_CHARS_MAX] + "..."
+
+
+def short_map(values: dict[str, Any]) -> dict[str, Any]:
+    """The map with long values shown by their beginning; of very many, all of them."""
+    shown = {name: short_value(value) for name, value in values.items()}
+    if len(msgspec.json.encode(shown)) <= MAP_BYTES_MAX:
+        return shown
+    return {name: str(value)[:_CUT_CHARS] for name, value in shown.items()}
+
+
 def rows_frame(number: int, revision: int, page: Page) -> bytes:
-    """The frame of `Rows`. Fewer rows than the page has, where they do not fit; the cursor then continues there."""
+    """The frame of `Rows`. Fewer rows than the page has, where they do not fit; the cursor then continues there.
+
+    Raises Unavailable where not even one row fits: rows are made so that they do.
+    """
     count = fitting(page.rows)
+    if page.rows and not count:
+        raise Unavailable("a row is too large to be shown")
     cut = count < len(page.rows)
     cursor = page.cursors[count - 1] if page.cursors and count and (cut or page.more) else ""
     rows = _listed(row.data for row in page.rows[:count])

@@ -12,9 +12,10 @@ from engine.model.status import TaskStatus
 from engine.model.workflow import Param, Schedule, Workflow
 from engine.protocol.rows import EngineRow, ResourcesRow, ScheduleRow, WorkflowRow
 from engine.server.look import Look
-from engine.server.packing import short_value
+from engine.server.packing import MAP_BYTES_MAX, short_text, short_value
 
 _HOLDERS = 100
+_PARAMS_SHOWN = 1_000
 
 
 def engine_row(look: Look, clients: int) -> EngineRow:
@@ -80,11 +81,11 @@ def _workflow_row(look: Look, entry: WorkflowEntry) -> WorkflowRow:
     newest = look.newest_of(entry.name)[:1]
     return WorkflowRow(
         workflow=entry.name, version=entry.version, paused=entry.paused, tasks=len(workflow.tasks),
-        owner=workflow.owner, tags=workflow.tags, description=workflow.description,
+        owner=workflow.owner, tags=workflow.tags, description=short_text(workflow.description),
         schedules=tuple(schedule_names(workflow)), next_at=optional_text(_next_due(entry)),
         added_at=optional_text(entry.added_ns), last_run=run_text(newest[0].run) if newest else None,
         last_status=newest[0].status.text if newest else None, file=workflow.source.file,
-        params=[_param(param) for param in workflow.params], fault=look.world.fault_of(entry.name),
+        params=_params(workflow), fault=short_text(look.world.fault_of(entry.name)),
     )  # fmt: skip
 
 
@@ -92,11 +93,19 @@ def _next_due(entry: WorkflowEntry) -> int:
     return min((due for due in entry.next_due if due), default=0)
 
 
+def _params(workflow: Workflow) -> list[dict[str, Any]]:
+    """The declared parameters; of very many only names and types."""
+    shown = [_param(param) for param in workflow.params]
+    if len(msgspec.json.encode(shown)) <= MAP_BYTES_MAX:
+        return shown
+    return [{"name": param.name, "type": param.type} for param in workflow.params[:_PARAMS_SHOWN]]
+
+
 def _param(param: Param) -> dict[str, Any]:
     """A declared parameter; without `default` it must be given."""
     shown: dict[str, Any] = {
         "name": param.name, "type": param.type, "choices": short_value(list(param.choices)),
-        "description": param.description,
+        "description": short_text(param.description),
     }  # fmt: skip
     if param.default is not msgspec.UNSET:
         shown["default"] = short_value(param.default)

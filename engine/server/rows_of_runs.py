@@ -9,11 +9,12 @@ from engine.model.status import TaskStatus
 from engine.model.workflow import Action, Command, Shell
 from engine.protocol.rows import GroupRow, RunRow
 from engine.server.look import Look
-from engine.server.packing import short_value
+from engine.server.packing import short_map, short_text
 from engine.server.shape import Place, status_of
 
 _STATUSES = tuple(TaskStatus)
 _NAMED = 3
+_NEEDS_SHOWN = 1_000
 _FAILED_LOOKED_AT = 256
 _ACTION_CHARS = 400
 _TRIED = tuple(status for status in TaskStatus if status is not TaskStatus.WAITING)
@@ -29,8 +30,8 @@ def run_row(header: RunHeader, folder: str = "") -> RunRow:
         run=run_text(header.run), workflow=header.workflow, version=header.version, status=header.status.text,
         queued_at=optional_text(header.queued_ns), started_at=optional_text(header.started_ns),
         finished_at=optional_text(header.finished_ns), tasks=_counted(counts), trigger=header.trigger,
-        due_at=optional_text(header.due_ns), note=header.note, actor=header.actor.name, folder=folder,
-        params={name: short_value(value) for name, value in header.params.items()},
+        due_at=optional_text(header.due_ns), note=short_text(header.note), actor=header.actor.name, folder=folder,
+        params=short_map(header.params),
     )  # fmt: skip
 
 
@@ -55,10 +56,10 @@ def _group_row(look: Look, run: RunState, task: int, depth: int, running: tuple[
     why = whys.get(~task) or ("" if spec.mapped else whys.get(task, ""))
     return GroupRow(
         task=spec.name, status=status.text, mapped=spec.mapped, rows=run.row_count[task], tasks=_counted(counts),
-        depth=depth, needs=tuple(run.plan.names[up] for up in run.plan.ups(task)),
+        depth=depth, needs=tuple(run.plan.names[up] for up in run.plan.ups(task)[:_NEEDS_SHOWN]),
         started_at=optional_text(_started_ns(look, run, task, counts)), running=running,
         finished_at=optional_text(_finished_ns(run, task)) if status.finished else None,
-        failed=_newest_failed(run, task, counts), why=why, description=spec.description,
+        failed=_newest_failed(run, task, counts), why=short_text(why), description=short_text(spec.description),
         action=action_text(spec.action), max_parallel=spec.max_parallel,
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from engine.model.instants import SECOND, optional_text
 from engine.model.status import Outcome, TaskStatus
 from engine.protocol.rows import AttemptRow, ReasonRow, TaskRow
 from engine.server.look import Look
-from engine.server.packing import Packed, pack, short_value
+from engine.server.packing import Packed, pack, short_text, short_value
 from engine.server.shape import Place, status_of
 
 
@@ -59,7 +59,7 @@ def task_row(look: Look, run: RunState, place: Place, attempt: Attempt | None) -
     name, index = run.plan.names[place.task], None if place.item == NO_INDEX else place.item
     status = TaskStatus(status_of(run, place))
     if place.row < 0:
-        return TaskRow(task=name, index=index, status=status.text, why=run.header.whys.get(~place.task, ""))
+        return TaskRow(task=name, index=index, status=status.text, why=short_text(run.header.whys.get(~place.task, "")))
     row = place.row
     outcome = attempt.outcome if attempt is not None and status is not TaskStatus.WAITING else None
     why = run.header.whys.get(row) or (_why(outcome) if status.finished or status is TaskStatus.BACKING_OFF else "")
@@ -71,7 +71,7 @@ def task_row(look: Look, run: RunState, place: Place, attempt: Attempt | None) -
         started_at=optional_text(run.started[row]),
         finished_at=optional_text(run.finished[row]) if status.finished else None,
         outcome=outcome.text if outcome else None, exit_code=outcome.exit_code if outcome else None,
-        signal=outcome.signal if outcome else None, why=why, pid=(attempt.pid or None) if attempt else None,
+        signal=outcome.signal if outcome else None, why=short_text(why), pid=(attempt.pid or None) if attempt else None,
         max_rss=attempt.usage.max_rss_bytes if attempt and ended else None,
         cpu_seconds=attempt.usage.cpu_ns / SECOND if attempt and ended else None,
         log=_log(look, attempt) if attempt else None, item=short_value(item),
@@ -102,7 +102,7 @@ def attempt_row(look: Look, run: RunState, attempt: Attempt) -> AttemptRow:
         number=attempt.number, attempt=attempt.attempt, status=attempt.status.text,
         ordered_at=optional_text(attempt.ordered_ns), started_at=optional_text(attempt.started_ns),
         finished_at=optional_text(attempt.finished_ns), outcome=outcome.text if outcome else None,
-        sentence=outcome.sentence() if outcome else "", exit_code=outcome.exit_code if outcome else None,
+        sentence=short_text(outcome.sentence()) if outcome else "", exit_code=outcome.exit_code if outcome else None,
         signal=outcome.signal if outcome else None, pid=attempt.pid or None,
         max_rss=attempt.usage.max_rss_bytes if ended else None,
         cpu_seconds=attempt.usage.cpu_ns / SECOND if ended else None, log=_log(look, attempt),

@@ -64,6 +64,7 @@ class Server:
         self._names: dict[int, str] = {}
         self._accepting = trio.CancelScope()
         self._all = trio.CancelScope()
+        self._over = trio.Event()
 
     # --- what the daemon calls --------------------------------------------------------------------------------------
 
@@ -81,6 +82,7 @@ class Server:
                     await trio.sleep_forever()
         finally:
             listener.close()
+            self._over.set()
 
     def publish(self, changes: Changes) -> None:
         """The batch is on disk (or was empty): the state may be looked at, and this is what has changed."""
@@ -115,6 +117,7 @@ class Server:
             for session in list(self._sessions):
                 await session.outbox.drained()
         self._all.cancel()
+        await self._over.wait()
 
     # --- connections ------------------------------------------------------------------------------------------------
 

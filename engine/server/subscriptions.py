@@ -83,6 +83,8 @@ class SharedView:
     def take(self, revision: int, page: Page) -> None:
         """The rows as they are now. Nothing is to be sent where they are as they were."""
         rows = list(page.rows[: fitting(page.rows, keys_too=True)])
+        if page.rows and not rows:
+            raise Unavailable("a row is too large to be shown")
         serial = self.serial + 1
         known, before = {row.key: row.data for row in rows}, self._known
         changed = [key for key, data in known.items() if before.get(key) != data]

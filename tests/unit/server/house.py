@@ -48,11 +48,6 @@ def tasks_of(*specs: tuple[str, str] | tuple[str, str, Any]) -> tuple[Task, ...]
     return tuple(made)
 
 
-def own(value: Any) -> Any:
-    """A copy, so that what is kept does not change with the live thing."""
-    return msgspec.convert(msgspec.to_builtins(value), type(value))
-
-
 class MemoryHistory:
     """The History port over dictionaries, filled by what batches change."""
 
@@ -109,14 +104,13 @@ class MemoryHistory:
     def events_page(self, run: int, cursor: str, limit: int) -> JournalPage:
         if cursor and not cursor.isdecimal():
             raise ValueFault("this is no cursor of ours")
-        start = int(cursor or 0)
+        at = int(cursor or 0)
         entries: list[JournalEntry] = []
-        at = start
-        for at, entry in enumerate(self.journal[start:], start + 1):
+        while at < len(self.journal) and len(entries) < limit:
+            entry = self.journal[at]
+            at += 1
             if not run or self._run_of(entry.event) == run:
                 entries.append(entry)
-                if len(entries) == limit:
-                    break
         return JournalPage(entries, str(at) if at < len(self.journal) else "")
 
     def _run_of(self, event: AnyEvent) -> int:
