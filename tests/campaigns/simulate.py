@@ -17,7 +17,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seeds", type=int, nargs="?", default=500)
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
-    parser.add_argument("--steps", type=int, default=150, help="batches of chaos before a world is left alone (150)")
+    parser.add_argument("--steps", type=int, default=300, help="batches of chaos before a world is left alone (300)")
     options = parser.parse_args()
     began = time.monotonic()
     totals: Counter[str] = Counter()
