@@ -124,7 +124,7 @@ def told(intent: Intent, done: Done) -> str:
     verb = _DONE[intent.act.verb]
     refused = done.body.get("refused")
     failures = cast("list[Any]", refused) if isinstance(refused, list) else []
-    what = intent.names[0] if intent.count == 1 else f"{intent.count:,} {intent.noun}s"
+    what = intent.names[0] if len(intent.names) == 1 else f"{intent.count:,} {intent.noun}s"
     if not failures:
         return f"{verb}: {what}"
     reasons = [_refusal(failure) for failure in failures[:3]]

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from orchctl.console.terminal import prepare, speaks_utf8
+from orchctl.console.terminal import inherited, prepare, speaks_utf8
 from orchctl.paths import Home
 
 
@@ -18,7 +18,7 @@ def main(home: Path, *, run: int = 0, read_only: bool = False, ascii_only: bool 
 
     from orchctl.console.program import Console
 
-    plain = not speaks_utf8() if ascii_only is None else ascii_only
+    plain = not speaks_utf8(inherited()) if ascii_only is None else ascii_only
     console = Console(Home(home), run=run, read_only=read_only, ascii_only=plain)
     loop = uvloop.new_event_loop()
     try:

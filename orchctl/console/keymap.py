@@ -76,7 +76,7 @@ ACTIONS: tuple[Action, ...] = (
            panes=("outline", "tasks")),
     Action("details", ("i",), ("run",), "details", "show or hide the details", "details", panes=("outline", "tasks")),
     Action("help", ("question_mark",), ("overview", "run", "explain"), "help", "this help", "help"),
-    Action("suspend", ("ctrl+z",), LISTS, "suspend_process", "stop the console for a while; `fg` comes back"),
+    Action("suspend", ("ctrl+z",), LISTS, "suspend", "stop the console for a while; `fg` comes back"),
     Action("leave", ("q",), LISTS, "leave", "leave; the engine and its runs go on", "leave"),
 )  # fmt: skip
 

@@ -53,10 +53,15 @@ class LogBuffer:
     def take(self, offset: int, data: bytes) -> int:
         """Take a piece in. The number of lines by which those that were here have moved down.
 
-        A piece that touches neither end replaces everything.
+        What is here already is left out of the piece; one that touches neither end replaces everything.
         """
         if not self._data:
             self.start = offset
+        if self.start <= offset < self.end:
+            data = data[self.end - offset :]
+            offset = self.end
+        elif offset < self.start < offset + len(data):
+            data = data[: self.start - offset]
         if offset == self.end:
             return self._append(data)
         if offset + len(data) == self.start:

@@ -7,12 +7,12 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from rich.console import RenderableType
 from textual.app import App
+from textual.filter import LineFilter
 from textual.screen import Screen
 
 from orchctl.console.feed import Feed
@@ -21,6 +21,7 @@ from orchctl.console.screens.overview import OverviewScreen
 from orchctl.console.screens.run import RunScreen
 from orchctl.console.terminal import backlog, hung_up
 from orchctl.console.theme import Signs
+from orchctl.console.widgets.guard import Guard
 from orchctl.paths import Home
 
 BACKLOG_MAX = 1
@@ -36,7 +37,7 @@ class Console(App[int]):
     TITLE = "orchctl"
     CSS = """
     Screen { background: $background; color: $foreground; }
-    .head { background: $surface; }
+    #head { background: $surface; }
     #keys { background: $surface; }
     #body { height: 1fr; }
     #panes { width: 1fr; height: 1fr; }
@@ -60,11 +61,17 @@ class Console(App[int]):
         self._first_run = run
         self._feeding: asyncio.Task[None] | None = None
         self._behind = False
+        self._guard = Guard(ascii_only=ascii_only)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's filters, and the guard after all of them."""
+        return [*super().get_line_filters(), self._guard]
 
     # --- life -----------------------------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
         self._feeding = asyncio.create_task(self.feed.run())
+        self._feeding.add_done_callback(self._feed_ended)
         self.push_screen(OverviewScreen())
         if self._first_run:
             self.open_run(self._first_run)
@@ -77,8 +84,13 @@ class Console(App[int]):
     async def on_unmount(self) -> None:
         if self._feeding is not None:
             self._feeding.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._feeding
+            await asyncio.gather(self._feeding, return_exceptions=True)
+
+    def _feed_ended(self, feeding: asyncio.Task[None]) -> None:
+        """A fault of ours in the feed, or in what draws its news, must not look like an engine that is away."""
+        error = None if feeding.cancelled() else feeding.exception()
+        if error is not None:
+            self.call_later(_raise, error)
 
     def _watch_terminal(self) -> None:
         """Leave when nobody is at the other end: a signal may never come, as under nohup."""
@@ -116,3 +128,7 @@ class Console(App[int]):
             return
         self._behind = False
         self.screen.refresh()
+
+
+def _raise(error: BaseException) -> None:
+    raise error

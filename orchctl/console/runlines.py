@@ -44,7 +44,7 @@ def root_line(row: RunRow | None, run: int, width: int, signs: Signs, now_s: flo
 
 
 def _name_width(width: int) -> int:
-    return max(NAME_MIN, min(NAME_MAX, width - 52))
+    return max(NAME_MIN, min(NAME_MAX, width - 56))
 
 
 def group_line(row: GroupRow, opened: bool, width: int, signs: Signs, now_s: float) -> Line:

@@ -2,10 +2,10 @@
 because textual reads its settings when it is imported; they must stand in the environment before.
 """
 
-import locale
 import os
 import select
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
 
 _LOCAL = {"TEXTUAL_FPS": "30", "TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
 _REMOTE = {**_LOCAL, "TEXTUAL_FPS": "10"}
@@ -18,14 +18,24 @@ def prepare(environment: MutableMapping[str, str]) -> None:
         environment.setdefault(name, value)
 
 
-def speaks_utf8() -> bool:
-    """Whether the locale's encoding is UTF-8. Without a locale set, or on a Linux console, the answer is no."""
-    if os.environ.get("TERM") in ("linux", "dumb", "vt100", "vt220"):
+def inherited() -> dict[str, str]:
+    """The environment that this process was started with. Python itself puts a UTF-8 `LC_CTYPE` into `os.environ`
+    where the locale is C, which says nothing about the terminal.
+    """
+    try:
+        data = Path("/proc/self/environ").read_bytes()
+    except OSError:
+        return dict(os.environ)
+    pairs = (os.fsdecode(entry).partition("=") for entry in data.split(b"\0") if entry)
+    return {name: value for name, _, value in pairs}
+
+
+def speaks_utf8(environment: Mapping[str, str]) -> bool:
+    """Whether a terminal that was described by this environment shows UTF-8. The Linux console lacks our glyphs."""
+    if environment.get("TERM") in ("linux", "dumb", "vt100", "vt220"):
         return False
-    named = next((os.environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(name)), "")
-    if named:
-        return "utf8" in named.lower().replace("-", "")
-    return "utf8" in locale.getpreferredencoding(False).lower().replace("-", "")  # noqa: FBT003
+    named = next((environment[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environment.get(name)), "")
+    return "utf8" in named.lower().replace("-", "")
 
 
 def hung_up(descriptor: int) -> bool:

@@ -72,6 +72,17 @@ class BaseScreen(Screen[None]):
         self._notice = ""
         self._notice_style = "plain"
         self._notice_until = 0.0
+        self._bars: dict[str, Bar] = {}
+
+    def bar(self, name: str, draw: Callable[[int], list[Line]], height: int = 1) -> Bar:
+        """A bar that `update` finds by its name."""
+        made = self._bars[name] = Bar(draw, height, widget_id=name, classes=name)
+        return made
+
+    def update_bar(self, name: str) -> None:
+        """The lines of a bar may be others now. News may come before a screen is built and after it is gone."""
+        if name in self._bars:
+            self._bars[name].update_lines()
 
     @property
     def console_app(self) -> "Console":
@@ -93,8 +104,8 @@ class BaseScreen(Screen[None]):
 
     def foot(self) -> ComposeResult:
         """The two lowest lines: news (or a prompt in its place), and keys."""
-        yield Bar(self._draw_notice, widget_id="notice")
-        yield Bar(self._draw_keys, widget_id="keys")
+        yield self.bar("notice", self._draw_notice)
+        yield self.bar("keys", self._draw_keys)
 
     def pane(self) -> str:
         """The pane that has the keys, where a screen has several."""
@@ -129,7 +140,7 @@ class BaseScreen(Screen[None]):
         self._notice = inert(text)
         self._notice_style = style
         self._notice_until = self.now_s() + NOTICE_S
-        self.query_one("#notice", Bar).update_lines()
+        self.update_bar("notice")
 
     def _draw_notice(self, width: int) -> list[Line]:
         if self._notice and self.now_s() < self._notice_until:
@@ -161,7 +172,7 @@ class BaseScreen(Screen[None]):
     def tick(self) -> None:
         """A second has passed, or the link has changed: draw what is different."""
         greyed = not self.feed.live
-        for bar in self.query(Bar):
+        for bar in self._bars.values():
             bar.update_lines()
         for view in self.query(LineView):
             view.grey(greyed)
@@ -169,6 +180,9 @@ class BaseScreen(Screen[None]):
 
     def action_leave(self) -> None:
         self.console_app.exit(0)
+
+    def action_suspend(self) -> None:
+        self.console_app.action_suspend_process()
 
     def action_help(self) -> None:
         from orchctl.console.screens.help import HelpScreen
@@ -209,7 +223,7 @@ class BaseScreen(Screen[None]):
         if self.query(Prompt):
             return
         prompt = Prompt(value=value, placeholder=label, id="prompt", select_on_focus=False)
-        self.query_one("#notice", Bar).display = False
+        self._bars["notice"].display = False
         self.mount(prompt, before="#keys")
         prompt.focus()
 
@@ -219,7 +233,7 @@ class BaseScreen(Screen[None]):
     def close_prompt(self) -> None:
         for prompt in self.query(Prompt):
             prompt.remove()
-        self.query_one("#notice", Bar).display = True
+        self._bars["notice"].display = True
         self.set_focus(None)
 
     def on_prompt_given_up(self, event: Prompt.GivenUp) -> None:

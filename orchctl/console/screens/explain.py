@@ -12,7 +12,7 @@ from orchctl.console.drawing import Line, ends
 from orchctl.console.keymap import Place
 from orchctl.console.runlines import reason_lines, row_name
 from orchctl.console.screens.base import BaseScreen, Mover, bindings_for
-from orchctl.console.widgets.lines import Bar, TextView
+from orchctl.console.widgets.lines import TextView
 
 EVERY_S = 2.0
 
@@ -30,8 +30,9 @@ class ExplainScreen(BaseScreen):
         self._asking = False
 
     def compose(self) -> ComposeResult:
-        yield Bar(self._draw_head, widget_id="head", classes="head")
-        yield TextView(self.signs, widget_id="text")
+        yield self.bar("head", self._draw_head)
+        self._text = TextView(self.signs, widget_id="text")
+        yield self._text
         yield from self.foot()
 
     def on_mount(self) -> None:
@@ -39,7 +40,7 @@ class ExplainScreen(BaseScreen):
         self._refresh_reasons()
 
     def mover(self) -> Mover:
-        return self.query_one("#text", TextView)
+        return self._text
 
     def _draw_head(self, width: int) -> list[Line]:
         request = self._request
@@ -62,8 +63,8 @@ class ExplainScreen(BaseScreen):
         finally:
             self._asking = False
         self._total = max(answer.total, len(rows))
-        view = self.query_one("#text", TextView)
+        view = self._text
         width = max(20, view.size.width - 2)
         lines = [line for row in rows for line in reason_lines(row, width, self.signs)]
         view.set_lines(lines or [[("  nothing waits", "dim")]])
-        self.query_one("#head", Bar).update_lines()
+        self.update_bar("head")

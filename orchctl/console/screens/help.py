@@ -8,7 +8,7 @@ from orchctl.console.drawing import Line, column, ends
 from orchctl.console.keymap import Action, Place, actions_of, key_text
 from orchctl.console.screens.base import BaseScreen, Mover, bindings_for
 from orchctl.console.theme import GLYPHS, Signs, status_style
-from orchctl.console.widgets.lines import Bar, TextView
+from orchctl.console.widgets.lines import TextView
 
 _PANES = {"outline": "outline", "tasks": "tasks", "log": "log"}
 
@@ -43,18 +43,17 @@ class HelpScreen(BaseScreen):
         self._about: Place = about
 
     def compose(self) -> ComposeResult:
-        yield Bar(
-            lambda width: [[(f" Help: keys of the {self._about} screen", "strong")]], widget_id="head", classes="head"
-        )
-        yield TextView(self.signs, widget_id="text")
+        yield self.bar("head", self._draw_head)
+        self._text = TextView(self.signs, widget_id="text")
+        yield self._text
         yield from self.foot()
 
     def on_mount(self) -> None:
         lines = help_lines(self._about, self.signs, may_act=not self.feed.viewer)
-        self.query_one("#text", TextView).set_lines(lines)
+        self._text.set_lines(lines)
 
     def _draw_head(self, width: int) -> list[Line]:
         return [ends([(f" Help: keys of the {self._about} screen", "strong")], self.clock_spans(), width)]
 
     def mover(self) -> Mover:
-        return self.query_one("#text", TextView)
+        return self._text

@@ -32,7 +32,6 @@ from orchctl.console.runlines import outcome_text, row_name
 from orchctl.console.screens.base import BaseScreen, Mover, bindings_for
 from orchctl.console.store import Change, Picture
 from orchctl.console.theme import status_style
-from orchctl.console.widgets.lines import Bar
 from orchctl.console.widgets.vtable import VirtualTable
 from orchctl.text import inert, size_text
 
@@ -95,20 +94,17 @@ class OverviewScreen(BaseScreen):
         self._asking = False
 
     def compose(self) -> ComposeResult:
-        yield Bar(self._draw_head, 4, widget_id="head", classes="head")
-        yield Bar(self._draw_title, 2, widget_id="title")
-        yield VirtualTable(self.signs, self._source, widget_id="runs")
-        yield Bar(self._draw_attention, ATTENTION_LINES + 1, widget_id="attention")
+        yield self.bar("head", self._draw_head, 4)
+        yield self.bar("title", self._draw_title, 2)
+        self.table = VirtualTable(self.signs, self._source, widget_id="runs")
+        yield self.table
+        yield self.bar("attention", self._draw_attention, ATTENTION_LINES + 1)
         yield from self.foot()
 
     def on_mount(self) -> None:
         self.feed.subscribe(ListRuns(limit=RUNS), self._runs, 4.0)
         self.feed.subscribe(GetResources(), self._resources, 1.0)
         self.feed.subscribe(GetEngine(), self._engine, 0.5)
-
-    @property
-    def table(self) -> VirtualTable:
-        return self.query_one("#runs", VirtualTable)
 
     def mover(self) -> Mover:
         return self.table
@@ -238,23 +234,23 @@ class OverviewScreen(BaseScreen):
             pass  # the next change of the runs asks again
         finally:
             self._asking = False
-        self.query_one("#attention", Bar).update_lines()
+        self.update_bar("attention")
 
     # --- news -----------------------------------------------------------------------------------------------------
 
     def _runs_changed(self, change: Change) -> None:
         self._arrange()
         self._ask_failed()
-        self.query_one("#attention", Bar).update_lines()
+        self.update_bar("attention")
 
     def _arrange(self) -> None:
         self._source.arrange(self._runs.rows, self._filter, self._by_attention)
         self.table.changed()
-        self.query_one("#title", Bar).update_lines()
+        self.update_bar("title")
 
     def _host_changed(self, change: Change) -> None:
-        self.query_one("#head", Bar).update_lines()
-        self.query_one("#attention", Bar).update_lines()
+        self.update_bar("head")
+        self.update_bar("attention")
 
     def _ended(self, why: str) -> None:
         self.say(why, "red")

@@ -23,7 +23,6 @@ from orchctl.console.screens.base import BaseScreen, Mover, bindings_for
 from orchctl.console.screens.sources import EventRows, TaskRows
 from orchctl.console.store import Change, Picture
 from orchctl.console.widgets.details import Details
-from orchctl.console.widgets.lines import Bar
 from orchctl.console.widgets.logview import LogView
 from orchctl.console.widgets.outline import Outline
 from orchctl.console.widgets.vtable import VirtualTable
@@ -59,17 +58,22 @@ class RunScreen(BaseScreen):
         signs, feed, run = self.signs, self.feed, self._run_number
         self._tasks = TaskRows(feed, run, signs, self.now_s, self._tasks_changed, self._ended)
         self._events = EventRows(feed, run, self._events_changed, lambda why: self.say(why, "red"))
-        yield Bar(self._draw_head, 3, widget_id="head", classes="head")
+        self.outline = Outline(
+            signs, feed, run, lambda: self._picture.at(0), self.now_s,
+            on_cursor=self._show_details, on_end=self._ended, widget_id="outline",
+        )  # fmt: skip
+        self.table = VirtualTable(signs, self._tasks, on_cursor=self._show_details, widget_id="tasks")
+        self.log_view = LogView(signs, feed, run, widget_id="log")
+        self.journal = VirtualTable(signs, self._events, widget_id="events")
+        self.details = Details(signs, feed, run, self.now_s, widget_id="details")
+        yield self.bar("head", self._draw_head, 3)
         with Horizontal(id="body"):
             with ContentSwitcher(initial="outline", id="panes"):
-                yield Outline(
-                    signs, feed, run, lambda: self._picture.at(0), self.now_s,
-                    on_cursor=self._show_details, on_end=self._ended, widget_id="outline",
-                )  # fmt: skip
-                yield VirtualTable(signs, self._tasks, on_cursor=self._show_details, widget_id="tasks")
-                yield LogView(signs, feed, run, widget_id="log")
-                yield VirtualTable(signs, self._events, widget_id="events")
-            yield Details(signs, feed, run, self.now_s, widget_id="details")
+                yield self.outline
+                yield self.table
+                yield self.log_view
+                yield self.journal
+            yield self.details
         yield from self.foot()
 
     def on_mount(self) -> None:
@@ -79,32 +83,19 @@ class RunScreen(BaseScreen):
     def on_unmount(self) -> None:
         if self._subscription is not None:
             self._subscription.cancel()
-        self._tasks.window.close()
+        self._tasks.close()
         self._events.stop()
 
     # --- parts ----------------------------------------------------------------------------------------------------
-
-    @property
-    def outline(self) -> Outline:
-        return self.query_one("#outline", Outline)
-
-    @property
-    def table(self) -> VirtualTable:
-        return self.query_one("#tasks", VirtualTable)
-
-    @property
-    def log_view(self) -> LogView:
-        return self.query_one("#log", LogView)
-
-    @property
-    def details(self) -> Details:
-        return self.query_one("#details", Details)
 
     def pane(self) -> str:
         return self._pane
 
     def mover(self) -> Mover:
-        return cast("Mover", self.query_one(f"#{self._pane}"))
+        movers: dict[Pane, Mover] = {
+            "outline": self.outline, "tasks": self.table, "log": self.log_view, "events": self.journal
+        }  # fmt: skip
+        return movers[self._pane]
 
     # --- head -----------------------------------------------------------------------------------------------------
 
@@ -169,6 +160,8 @@ class RunScreen(BaseScreen):
             self.log_view.resume()
         else:
             self.log_view.stop()
+        if pane == "tasks":
+            self._tasks.start()
         if pane == "events":
             self._events.start()
         else:
@@ -230,7 +223,7 @@ class RunScreen(BaseScreen):
     def here(self) -> RunRow | GroupRow | TaskRow | None:
         """What the cursor is on."""
         if self._pane == "tasks":
-            return self._tasks.window.at(self.table.cursor)
+            return self._tasks.at(self.table.cursor)
         spot = self.outline.here()
         if spot.kind == "run":
             return self._picture.at(0)
@@ -277,27 +270,26 @@ class RunScreen(BaseScreen):
     # --- news -----------------------------------------------------------------------------------------------------
 
     def _run_changed(self, change: Change) -> None:
-        self.query_one("#head", Bar).update_lines()
+        self.update_bar("head")
         self.outline.touch()
         if self.outline.cursor == 0:
             self._show_details()
 
     def _tasks_changed(self, change: Change) -> None:
         self.table.changed()
-        self.query_one("#head", Bar).update_lines()
+        self.update_bar("head")
 
     def _events_changed(self) -> None:
-        table = self.query_one("#events", VirtualTable)
-        table.changed()
+        self.journal.changed()
         if self._events.to_end:
-            table.bottom()
+            self.journal.bottom()
 
     def _ended(self, why: str) -> None:
         self.say(why, "red")
 
     def on_log_moved(self, event: LogMoved) -> None:
         event.stop()
-        self.query_one("#head", Bar).update_lines()
+        self.update_bar("head")
 
     # --- keys -----------------------------------------------------------------------------------------------------
 
@@ -322,16 +314,16 @@ class RunScreen(BaseScreen):
         if self._pane == "outline":
             self.outline.toggle_mark()
         else:
-            row = self._tasks.window.at(self.table.cursor)
+            row = self._tasks.at(self.table.cursor)
             if row is not None:
                 self._mark_rows[self.table.cursor_key] = row
                 self.table.toggle_mark()
-        self.query_one("#head", Bar).update_lines()
+        self.update_bar("head")
 
     def action_unmark(self) -> None:
         self.outline.unmark()
         self.table.unmark()
-        self.query_one("#head", Bar).update_lines()
+        self.update_bar("head")
 
     def action_sort(self) -> None:
         self._tasks.sort = "topological" if self._tasks.sort == "attention" else "attention"

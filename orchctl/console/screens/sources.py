@@ -33,14 +33,26 @@ class TaskRows:
         on_change: Callable[[Change], None],
         on_end: Callable[[str], None],
     ) -> None:
+        self._feed = feed
         self._run = run
         self._signs = signs
         self._now = now
+        self._on_change = on_change
+        self._on_end = on_end
+        self._window: Window[TaskRow] | None = None
         self.task = ""
         self.text = ""
         self.faults = False
         self.sort: Literal["topological", "attention"] = "topological"
-        self.window: Window[TaskRow] = Window(feed, TaskRow, self._view, on_change, on_end, 4.0)
+
+    def start(self) -> None:
+        """Subscribe, when the list is looked at for the first time."""
+        if self._window is None:
+            self._window = Window(self._feed, TaskRow, self._view, self._on_change, self._on_end, 4.0)
+
+    def close(self) -> None:
+        if self._window is not None:
+            self._window.close()
 
     def _view(self, offset: int, limit: int) -> View:
         statuses = ("failed", "upstream_failed") if self.faults else ()
@@ -50,7 +62,12 @@ class TaskRows:
 
     def again(self) -> None:
         """The filter or the order is another."""
-        self.window.change_view(self._view)
+        if self._window is not None:
+            self._window.change_view(self._view)
+
+    def at(self, row: int) -> TaskRow | None:
+        """The row at a place, if it is here."""
+        return None if self._window is None else self._window.at(row)
 
     def filter_text(self) -> str:
         """What limits the list, for people."""
@@ -58,25 +75,26 @@ class TaskRows:
         return ", ".join(part for part in (*parts, "failures only" if self.faults else "") if part)
 
     def count(self) -> int:
-        return self.window.total
+        return 0 if self._window is None else self._window.total
 
     def key_at(self, row: int) -> str:
-        return self.window.key_at(row)
+        return "" if self._window is None else self._window.key_at(row)
 
     def position(self, key: str) -> int | None:
-        return self.window.position(key)
+        return None if self._window is None else self._window.position(key)
 
     def line(self, row: int, width: int) -> Line:
-        found = self.window.at(row)
+        found = self.at(row)
         return (
             [(f"  {self._signs.more}", "dim")] if found is None else task_line(found, width, self._signs, self._now())
         )
 
     def look(self, first: int, count: int) -> None:
-        self.window.look(first, count)
+        if self._window is not None:
+            self._window.look(first, count)
 
     def empty_text(self) -> str:
-        if not self.window.known:
+        if self._window is None or not self._window.known:
             return "waiting for the engine"
         return "no row matches" if self.filter_text() else "no rows yet"
 

@@ -5,6 +5,7 @@ are asked for while the pane is in sight, and again every two seconds while the 
 from collections.abc import Callable
 
 import msgspec
+from textual import events
 
 from engine.model.errors import EngineError
 from engine.protocol.messages import ExplainRun, ListAttempts, Rows
@@ -30,7 +31,7 @@ _WAITS = frozenset(("waiting", "ready", "backing_off"))
 class Details(TextView):
     """Details of a run, a task or a row."""
 
-    DEFAULT_CSS = "Details { width: 38; padding: 0 0 0 1; background: $surface; }"
+    DEFAULT_CSS = "Details { width: 38; padding: 0 0 0 1; background: $surface; scrollbar-gutter: stable; }"
 
     def __init__(
         self, signs: Signs, feed: Feed, run: int, now: Callable[[], float], *, widget_id: str | None = None
@@ -46,6 +47,9 @@ class Details(TextView):
 
     def on_mount(self) -> None:
         self.set_interval(EVERY_S, self._ask_again)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.redraw()
 
     def show(self, subject: RunRow | GroupRow | TaskRow | None) -> None:
         """Show this from now on."""

@@ -103,6 +103,7 @@ class LineView(ScrollView, can_focus=False):
         self.greyed = False
         self._count = 0
         self._drawn: dict[int, Line] = {}
+        self._said = ""
 
     # --- what the children say ------------------------------------------------------------------------------------
 
@@ -145,6 +146,8 @@ class LineView(ScrollView, can_focus=False):
     def touch(self) -> None:
         """Something may have changed: send the visible rows that look different."""
         width = self.size.width
+        if not self._count and self._said != self.empty_text():
+            self.refresh()
         for row in self.visible_rows():
             if self._drawn.get(row) != self._whole_row(row, width):
                 self.refresh_line(row)
@@ -165,8 +168,10 @@ class LineView(ScrollView, can_focus=False):
         if y == 0:
             self._drawn = {row: line for row, line in self._drawn.items() if row in self.visible_rows()}
         if row >= self._count:
-            said = self.empty_text() if row == 0 else ""
-            return strip_of([(f"  {said}", "dim")] if said else [], width, base)
+            if row > 0:
+                return strip_of([], width, base)
+            self._said = self.empty_text()
+            return strip_of([(f"  {self._said}", "dim")], width, base)
         line = self._drawn[row] = self._whole_row(row, width)
         if self.cursor_shown and row == self.cursor and not self.greyed:
             base = self.get_component_rich_style("line-view--cursor")

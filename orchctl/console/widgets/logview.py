@@ -5,6 +5,7 @@ not follow stands still, and says how much came meanwhile.
 
 import asyncio
 import re
+from collections.abc import Coroutine
 
 from textual import events
 from textual.strip import Strip
@@ -45,9 +46,11 @@ class LogView(Widget, can_focus=False):
         self._rows: list[tuple[int, str]] = []
         self._reading: asyncio.Task[None] | None = None
         self._searching: asyncio.Task[None] | None = None
+        self._seeking = False
         self._pattern: re.Pattern[str] | None = None
         self._match = -1
         self._said = ""
+        self._trouble = ""
         self.following = True
         self.wrapping = True
         self.greyed = False
@@ -60,8 +63,8 @@ class LogView(Widget, can_focus=False):
         return self._target
 
     def show(self, task: str, index: int, number: int = 0) -> None:
-        """Show the end of a row's log, and follow it."""
-        if self._target == (task, index, number):
+        """Show the end of a row's log, and follow it. Asked again after its end, it looks for a newer attempt."""
+        if self._target == (task, index, number) and not self._buffer.final:
             return
         self.stop()
         self._target = (task, index, number)
@@ -103,7 +106,9 @@ class LogView(Widget, can_focus=False):
         behind = self._buffer.size - self._buffer.end
         new = f"  {size_text(behind)} more" if behind > 0 and not self.following else ""
         end = "  ended" if self._buffer.final else ""
-        said = f"  {self._said}" if self._said else ""
+        if self._said:
+            return f"{name}  {self._said}"
+        said = f"  {self._trouble}" if self._trouble else ""
         wrap = "on" if self.wrapping else "off"
         return f"{name}{attempt}  follow {follow}  wrap {wrap}  {share} of {size_text(size)}{new}{end}{said}"
 
@@ -129,21 +134,17 @@ class LogView(Widget, can_focus=False):
                 if not loaded:
                     await self._load_end()
                     loaded = True
-                elif (
-                    self.following
-                    and not self._buffer.at_end
-                    and self._buffer.size - self._buffer.end > LOG_CHUNK_BYTES
-                ):
+                elif self.following and self._buffer.size - self._buffer.end > LOG_CHUNK_BYTES:
                     await self._load_end()
                 elif self.following or self._buffer.at_end:
                     await self._load_new()
                 else:
                     await self._read(self._buffer.end, 1)
-                self._said = ""
+                self._trouble = ""
             except RefusalError as refusal:
-                self._said = refusal.sentence
+                self._trouble = refusal.sentence
             except EngineGone:
-                self._said = "" if self._buffer.lines else "the engine is away"
+                self._trouble = "" if self._buffer.lines else "the engine is away"
             self._redraw()
             if self._buffer.final and self._buffer.at_end:
                 return
@@ -205,6 +206,7 @@ class LogView(Widget, can_focus=False):
 
     def move(self, rows: int) -> None:
         """Scroll by rows of the screen. Going up ends following; reaching the end does not begin it."""
+        self._said = ""
         if rows < 0:
             self.following = False
         for _ in range(min(abs(rows), 500)):
@@ -270,10 +272,10 @@ class LogView(Widget, can_focus=False):
         else:
             self._begin(self._goto(-1))
 
-    def _begin(self, work: "object") -> None:
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
         if self._searching is not None:
             self._searching.cancel()
-        assert asyncio.iscoroutine(work)
+        self._seeking = False
         self._searching = asyncio.create_task(work)
 
     async def _goto(self, offset: int) -> None:
@@ -329,11 +331,13 @@ class LogView(Widget, can_focus=False):
             return
         self.following = False
         self._begin(self._seek(direction))
+        self._seeking = True
 
     def give_up(self) -> bool:
         """End a search that is going on. Whether there was one."""
-        if self._searching is not None and not self._searching.done() and self._said.startswith("searching"):
+        if self._seeking and self._searching is not None and not self._searching.done():
             self._searching.cancel()
+            self._seeking = False
             self._said = "search given up"
             self._redraw()
             return True
@@ -353,7 +357,8 @@ class LogView(Widget, can_focus=False):
                     if line % 2000 == 0:
                         await asyncio.sleep(0)
                 if (direction > 0 and self._buffer.at_end) or (direction < 0 and self._buffer.at_beginning):
-                    self._said = f"no {'further' if self._match >= 0 else ''} match for {inert(pattern.pattern)}"
+                    which = "no further match" if self._match >= 0 else "no match"
+                    self._said = f"{which} for {inert(pattern.pattern)}"
                     break
                 line = await self._beyond(direction)
                 place = self._buffer.end if direction > 0 else self._buffer.start
@@ -436,9 +441,9 @@ class LogView(Widget, can_focus=False):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         if y >= len(self._rows):
-            said = (
-                "" if y or self._target is None else self._said or ("" if self._buffer.size else "nothing written yet")
-            )
+            said = self._trouble or ("" if self._buffer.size else "nothing written yet")
+            if y > 0 or self._target is None:
+                said = ""
             return strip_of([(f" {said}", "dim")], width, self.rich_style)
         line, text = self._rows[y]
         if not self.wrapping and self._left:

@@ -1,0 +1,190 @@
+"""The console on a real terminal: what bytes reach it, and how it leaves."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from engine.protocol.messages import Subscribe
+from orchctl.console.terminal import backlog, prepare, speaks_utf8
+from tests.support.console_engine import ConsoleEngine, World, engine_row
+from tests.support.console_pilot import until
+from tests.support.console_terminal import Terminal, terminal_on
+from tests.support.console_world import ingest
+
+RESTORED = (b"\x1b[?1049l", b"\x1b[?25h")
+POINTER = b"\x1b]22;default\x07"  # textual asks for the usual mouse pointer
+HOSTILE = "\x1b]52;c;SGVsbG8=\x07\x1b[6n\x9b31m\x1b]0;owned\x07\u202egpj.exe[/x][bold]\x7f\x00"
+
+
+@contextlib.asynccontextmanager
+async def engine_on(home: Path, world: World) -> AsyncIterator[ConsoleEngine]:
+    engine = ConsoleEngine(home, world)
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.stop()
+
+
+def hostile_world() -> World:
+    """Every text that a user or a task can write holds everything that a terminal obeys."""
+    world = ingest()
+    world.engine = engine_row(problems=[HOSTILE])
+    world.runs = [
+        msgspec.structs.replace(
+            row, workflow=row.workflow + HOSTILE, note=HOSTILE, actor=HOSTILE, params={HOSTILE: HOSTILE}
+        )
+        for row in world.runs
+    ]
+    world.groups[12] = [
+        msgspec.structs.replace(row, why=HOSTILE, action=HOSTILE, description=HOSTILE, failed=(HOSTILE,))
+        for row in world.groups[12]
+    ]
+    world.tasks[12] = [msgspec.structs.replace(row, why=HOSTILE, item=HOSTILE) for row in world.tasks[12]]
+    world.reasons[0].reasons.append({"kind": HOSTILE, "resource": HOSTILE, "holders": [HOSTILE]})
+    world.events = [msgspec.structs.replace(world.events[0], event=HOSTILE, details={HOSTILE: HOSTILE})]
+    world.logs["fetch"] = HOSTILE.encode() + b"\xff\n" * 5
+    return world
+
+
+def assert_inert(terminal: Terminal) -> None:
+    output = bytes(terminal.output).replace(POINTER, b"")
+    for alive in (b"\x1b]52", b"\x1b[6n", b"\x1b]0;", b"\xc2\x9b", "\u202e".encode(), b"\x7f", b"\x00", b"\x07"):
+        assert alive not in output, alive
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}, {"LANG": "C"}, {"TERM": "xterm"}])
+async def test_nothing_that_is_alive_reaches_the_terminal(tmp_path: Path, environment: dict[str, str]) -> None:
+    async with engine_on(tmp_path, hostile_world()), terminal_on(tmp_path, **environment) as terminal:
+        await terminal.shows("ingest-daily\\x1b]52")
+        await terminal.shows("! \\x1b]52")
+        for keys, shown in (
+            (b"\r", "publish"), (b"i", "\\x1b]52"), (b"j", "fetch"), (b"jj", "publish"), (b"2", "102 rows"),
+            (b"6", "1 Outline  2 Tasks  5 Log  6 Events*"), (b"1", "publish"), (b"x", "Why "), (b"h", "publish"),
+            (b"kk", "publish"), (b"L", "fetch try 1"), (b"h", "publish"), (b"c", "none of these still runs"),
+            (b"k", "trigger"), (b"c", "Cancel:"), (b"n", "nothing was done"), (b"?", "Help"), (b"h", "publish"),
+        ):  # fmt: skip
+            terminal.send(keys)
+            await terminal.shows(shown)
+        terminal.send(b"q")
+        assert await terminal.ended() == 0
+        assert_inert(terminal)
+        assert all(sequence in terminal.output for sequence in RESTORED)
+        assert b"Traceback" not in terminal.output
+
+
+@pytest.mark.asyncio
+async def test_without_utf8_the_terminal_gets_only_ascii(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, ingest()), terminal_on(tmp_path, LANG="C") as terminal:
+        await terminal.shows("ingest-daily")
+        terminal.send(b"q")
+        assert await terminal.ended() == 0
+        assert bytes(terminal.output).isascii()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_ends_the_console_with_the_terminal_as_it_was(tmp_path: Path, number: signal.Signals) -> None:
+    async with engine_on(tmp_path, ingest()), terminal_on(tmp_path) as terminal:
+        await terminal.shows("ingest-daily")
+        terminal.process.send_signal(number)
+        assert await terminal.ended() == 128 + number
+        await until(lambda: all(sequence in terminal.output for sequence in RESTORED))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("words", [(), ("ignore-hangup",)])
+async def test_a_terminal_that_is_gone_ends_the_console(tmp_path: Path, words: tuple[str, ...]) -> None:
+    async with engine_on(tmp_path, ingest()), terminal_on(tmp_path, *words) as terminal:
+        await terminal.shows("ingest-daily")
+        terminal.hang_up()
+        await terminal.ended()
+
+
+@pytest.mark.asyncio
+async def test_the_console_stops_and_comes_back_like_any_program(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, ingest()) as engine, terminal_on(tmp_path) as terminal:
+        await terminal.shows("ingest-daily")
+        terminal.send(b"\x1a")
+        process = psutil.Process(terminal.process.pid)
+        await until(lambda: process.status() == psutil.STATUS_STOPPED)
+        await until(lambda: RESTORED[0] in terminal.output)
+        engine.world.runs[0] = msgspec.structs.replace(engine.world.runs[0], status="succeeded")
+        engine.publish()
+        terminal.process.send_signal(signal.SIGCONT)
+        await terminal.shows("✓ ingest-daily")
+        terminal.send(b"q")
+        assert await terminal.ended() == 0
+
+
+@pytest.mark.asyncio
+async def test_a_stalled_terminal_does_not_hold_up_the_console(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, ingest()) as engine, terminal_on(tmp_path) as terminal:
+        await terminal.shows("ingest-daily")
+        terminal.stall()
+        flips = ("running", "paused", "cancelling")
+        for turn in range(120):  # far more frames than the terminal and the queue before it can hold
+            engine.world.runs = [
+                msgspec.structs.replace(row, status=flips[(turn + at) % 3], workflow=f"w{turn}-{at}")
+                for at, row in enumerate(ingest().runs * 5)
+            ]
+            engine.world.runs = [
+                msgspec.structs.replace(row, run=f"r{at + 1}") for at, row in enumerate(engine.world.runs)
+            ]
+            engine.publish()
+            await asyncio.sleep(0.035)
+        before = sum(isinstance(request, Subscribe) for request in engine.requests)
+        engine.publish(skip=1)
+        await until(lambda: sum(isinstance(request, Subscribe) for request in engine.requests) > before, 1.0)
+        terminal.read_on()
+        await terminal.shows("w119-0")
+        terminal.send(b"q")
+        assert await terminal.ended() == 0
+
+
+def test_over_ssh_there_are_fewer_frames_and_what_the_operator_set_stays() -> None:
+    here: dict[str, str] = {}
+    prepare(here)
+    away = {"SSH_CONNECTION": "1.2.3.4 5 6.7.8.9 22", "TEXTUAL_ANIMATIONS": "full"}
+    prepare(away)
+    assert here["TEXTUAL_ANIMATIONS"] == "none"
+    assert away["TEXTUAL_FPS"] == "10"
+    assert away["TEXTUAL_ANIMATIONS"] == "full"
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"LANG": "C.UTF-8"}, True),
+        ({"LANG": "de_DE.utf8"}, True),
+        ({"LANG": "C"}, False),
+        ({}, False),
+        ({"LANG": "C.UTF-8", "LC_ALL": "C"}, False),
+        ({"LANG": "C.UTF-8", "TERM": "linux"}, False),
+    ],
+)
+def test_the_locale_decides_about_glyphs(environment: dict[str, str], expected: bool) -> None:
+    assert speaks_utf8(environment) is expected
+
+
+def test_the_backlog_of_the_driver_that_textual_has_today_is_known(tmp_path: Path) -> None:
+    from textual.drivers._writer_thread import WriterThread
+
+    class Driver:
+        _writer_thread = WriterThread((tmp_path / "out").open("w"))
+
+    try:
+        assert backlog(Driver()) == 0
+        Driver._writer_thread.write("x")
+        Driver._writer_thread.write("y")
+        assert backlog(Driver()) == 2
+        assert backlog(object()) == 0
+    finally:
+        Driver._writer_thread._file.close()

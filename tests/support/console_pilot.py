@@ -1,0 +1,90 @@
+"""Driving the console in tests: a console on a served world, its screen as text, and waiting for what it shows."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from textual.pilot import Pilot
+
+from orchctl.console.program import Console
+from orchctl.paths import Home
+from tests.support.console_engine import ConsoleEngine, World
+from tests.support.console_world import NOW_S
+
+WITHIN_S = 10.0
+
+
+async def until(condition: Callable[[], bool], within_s: float = WITHIN_S) -> None:
+    """Wait until the condition holds; an AssertionError after `within_s`."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, "what was waited for did not come"
+        await asyncio.sleep(0.005)
+
+
+class Driver:
+    """A console under test."""
+
+    def __init__(self, console: Console, pilot: Pilot[int], engine: ConsoleEngine) -> None:
+        self.console = console
+        self.pilot = pilot
+        self.engine = engine
+
+    def text(self) -> str:
+        """What the screen shows, without blanks at the ends of lines."""
+        strips = self.console.screen._compositor.render_strips()
+        return "\n".join(strip.text.rstrip() for strip in strips)
+
+    def line(self, part: str) -> str:
+        """The first line of the screen that holds a text."""
+        return next(line for line in self.text().splitlines() if part in line)
+
+    async def shows(self, *parts: str) -> str:
+        """Wait until all texts are on the screen; what it shows then."""
+        shown = ""
+
+        def there() -> bool:
+            nonlocal shown
+            shown = self.text()
+            return all(part in shown for part in parts)
+
+        try:
+            await until(there)
+        except AssertionError:
+            raise AssertionError(f"{parts} did not appear on\n{shown}") from None
+        return shown
+
+    async def lacks(self, part: str) -> str:
+        """Wait until a text is not on the screen any more."""
+        try:
+            await until(lambda: part not in self.text())
+        except AssertionError:
+            raise AssertionError(f"{part!r} stayed on\n{self.text()}") from None
+        return self.text()
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+
+@contextlib.asynccontextmanager
+async def console_on(
+    folder: Path,
+    world: World,
+    *,
+    size: tuple[int, int] = (80, 24),
+    run: int = 0,
+    read_only: bool = False,
+    ascii_only: bool = False,
+) -> AsyncIterator[Driver]:
+    """A console that shows a world. Waits until it is live."""
+    engine = ConsoleEngine(folder, world)
+    await engine.start()
+    console = Console(Home(folder), run=run, read_only=read_only, ascii_only=ascii_only, now_s=lambda: NOW_S)
+    try:
+        async with console.run_test(size=size) as pilot:
+            driver = Driver(console, pilot, engine)
+            await driver.shows("live")
+            yield driver
+    finally:
+        await engine.stop()
