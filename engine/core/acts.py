@@ -150,14 +150,17 @@ def on_rerun(cx: Context, event: RerunRequested) -> None:
     run = cx.run(event.run)
     _refuse_ending(run)
     rows, refused = _choose(run, event.rows, lambda _: True)
-    _require(rows, refused, "nothing to rerun")
-    tasks = {task for task, _ in rows}
+    named = {run.plan.index[ref.task] for ref in event.rows}
+    unborn = [task for task in sorted(named) if run.first_row[task] < 0 and run.task_final[task] != NOT_FINAL]
+    if not unborn:
+        _require(rows, refused, "nothing to rerun")
+    tasks = {task for task, _ in rows} | set(unborn)
     for task in tasks | run.plan.below(tasks):
         if run.live_of_task.get(task, 0):
             name = run.plan.names[task]
             raise Conflict(f"{name} is running", f"cancel it first, or wait: {name} would run twice at once")
-    _reopen(cx, run, rows, [], whatever=True)
-    _accept_rows(cx, event.ask, "rerun", run, rows, refused)
+    _reopen(cx, run, rows, unborn, whatever=True)
+    _accept_rows(cx, event.ask, "rerun", run, rows, refused, unborn=len(unborn))
 
 
 def on_mark(cx: Context, event: MarkRequested) -> None:
@@ -177,6 +180,7 @@ def on_mark(cx: Context, event: MarkRequested) -> None:
     reopened = tasks | _reopen_below(cx, run, tasks)
     reopen_tasks(cx, run, reopened)
     for task, index in rows:
+        run.header.outcomes.pop(run.row(task, index), None)  # no attempt made it so
         finish_row(cx, run, task, index, cause, f"marked {event.status.text} by {event.ask.actor.name}")
     _accept_rows(cx, event.ask, "mark", run, rows, refused, event.status.text)
 
@@ -295,7 +299,9 @@ def _reopen(cx: Context, run: RunState, rows: list[Row], unborn: list[int], *, w
     tasks = {task for task, _ in rows} | set(unborn)
     for task, index in rows:
         reopen_row(cx, run, task, index)
-    below = _reopen_all_below(cx, run, rows) if whatever else _reopen_below(cx, run, tasks)
+    for task in unborn:
+        run.header.whys.pop(~task, None)
+    below = _reopen_all_below(cx, run, rows, unborn) if whatever else _reopen_below(cx, run, tasks)
     guards = _reopen_guards(cx, run, tasks | below)
     guarded = _reopen_below(cx, run, guards)
     reopen_tasks(cx, run, tasks | below | guards | guarded)
@@ -311,6 +317,7 @@ def reopen_row(cx: Context, run: RunState, task: int, index: int) -> None:
     run.started[row] = run.finished[row] = 0
     run.header.grown.pop(row, None)
     run.header.whys.pop(row, None)
+    run.header.outcomes.pop(row, None)
     cx.note(TaskReopened(run.run, task, index))
 
 
@@ -333,9 +340,9 @@ def _reopen_below(cx: Context, run: RunState, tasks: set[int]) -> set[int]:
     return found
 
 
-def _reopen_all_below(cx: Context, run: RunState, rows: list[Row]) -> set[int]:
+def _reopen_all_below(cx: Context, run: RunState, rows: list[Row], unborn: list[int]) -> set[int]:
     """Everything downstream waits again; along same_index needs only the paired rows do. Returns the tasks."""
-    chosen: dict[int, set[int] | None] = {}
+    chosen: dict[int, set[int] | None] = dict.fromkeys(unborn)
     for task, index in rows:
         known = chosen.setdefault(task, set())
         if known is not None:

@@ -85,6 +85,7 @@ def _render(cx: Context, run: RunState, task: int, index: int, row: int) -> Star
         claim=claim,
         quota=quota,
         stop=policy.stop,
+        folder=run.plan.workflow.source.folder,
     )
 
 

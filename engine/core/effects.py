@@ -13,7 +13,8 @@ class Effect(msgspec.Struct, frozen=True, tag=True):
 
 
 class StartAttempt(Effect, frozen=True):
-    """Start the attempt exactly once. All text is rendered; `dir` is absolute.
+    """Start the attempt exactly once. All text is rendered; `dir` is absolute. `folder` is the workflow file's own,
+    where Python modules are looked for first (empty: in `dir`).
 
     `number` counts the attempts of the row from 1. `claim_from`: start when that attempt's tree is empty.
     `env` is what the definition declares (with PARAM_*); the executor adds the base environment and ORCHCTL_*.
@@ -33,6 +34,7 @@ class StartAttempt(Effect, frozen=True):
     claim: Claim
     quota: Quota
     stop: Stop
+    folder: str = ""
     claim_from: int = 0
 
 

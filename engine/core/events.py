@@ -27,7 +27,10 @@ class LogSlice(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True):
-    """What an attempt used, from `wait4`: CPU of the waited-for tree, peak resident memory of one process."""
+    """What an attempt used, from `wait4`: CPU of the waited-for tree, peak resident memory of its largest process.
+
+    The kernel counts the launcher's memory (about 22 MiB) as the child's until it executes: smaller peaks show as that.
+    """
 
     cpu_ns: int = 0
     max_rss_bytes: int = 0

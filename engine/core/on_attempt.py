@@ -42,8 +42,7 @@ def on_exited(cx: Context, event: AttemptExited) -> None:
     attempt.outcome, attempt.usage, attempt.log = outcome, event.usage, event.log
     row = run.row(attempt.task, attempt.index)
     run.losses[row] = 0
-    if run.plan.needs_result[attempt.task] and attempt.index == NO_INDEX:
-        run.header.outcomes[attempt.task] = (outcome.text, outcome.exit_code)
+    _show_outcome(run, attempt, outcome)
     if outcome.kind is OutcomeKind.SUCCEEDED:
         run.header.grown.pop(row, None)
         finish_row(cx, run, attempt.task, attempt.index, "succeeded")
@@ -75,6 +74,7 @@ def on_lost(cx: Context, event: AttemptLost) -> None:
         return
     run, attempt = found
     attempt.outcome = Outcome(OutcomeKind.LOST, why=event.why)
+    _show_outcome(run, attempt, attempt.outcome)
     row = run.row(attempt.task, attempt.index)
     run.losses[row] = min(run.losses[row] + 1, _COUNT_MAX)
     if attempt.stop:
@@ -105,6 +105,12 @@ def _end(cx: Context, number: int, cause: str, at_ns: int) -> tuple[RunState, At
     cx.changes.runs.add(run.run)
     unpark_siblings(cx, run, attempt.task)
     return run, attempt
+
+
+def _show_outcome(run: RunState, attempt: Attempt, outcome: Outcome) -> None:
+    """Let expressions downstream see how the task's last attempt ended."""
+    if run.plan.needs_result[attempt.task] and attempt.index == NO_INDEX:
+        run.header.outcomes[attempt.task] = (outcome.text, outcome.exit_code)
 
 
 def _keep_result(cx: Context, run: RunState, attempt: Attempt, event: AttemptExited) -> Outcome:

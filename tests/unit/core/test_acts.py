@@ -405,6 +405,43 @@ def test_an_old_result_is_not_seen_after_a_rerun_without_one():
     assert player.run().results.get((0, -1)) is None
 
 
+def test_a_task_whose_list_could_not_be_made_can_be_rerun():
+    player = started(task("a"), task("b", "a", for_each="{{ needs.a.result }}"), task("c", "b"))
+    player.ok("a", result=b"5")
+    assert player.rerun("b")["changed"] == 1
+    assert player.why("b") == "for_each: for_each gave int, not a list"
+    assert player.rows() == {"a": "succeeded", "b": "failed", "c": "upstream_failed"}
+
+
+def test_a_skipped_list_that_is_rerun_brings_back_what_was_skipped_with_it():
+    player = started(task("a"), task("b", "a", for_each=[1], trigger_rule="all_failed"), task("c", "b"))
+    player.ok("a")
+    assert player.rows() == {"a": "succeeded", "b": "skipped", "c": "skipped"}
+    player.rerun("b")
+    assert player.rows() == {"a": "succeeded", "b": "skipped", "c": "skipped"}
+    assert player.status() is RunStatus.SUCCEEDED
+
+
+def test_the_outcome_that_a_condition_sees_is_that_of_this_life_of_the_task():
+    seen = "needs.b.outcome == 'failed' and needs.b.exit_code == 4"
+    player = started(task("a"), task("b", "a"), task("c", "b", trigger_rule="all_done", when=seen))
+    player.ok("a")
+    player.fail("b", code=4)
+    player.ok("c")
+    player.rerun("a")
+    player.fail("a")
+    assert player.rows() == {"a": "failed", "b": "upstream_failed", "c": "skipped"}
+    player.mark(TaskStatus.FAILED, "b")
+    assert player.rows()["c"] == "skipped"
+
+
+def test_a_condition_sees_that_a_task_was_lost():
+    player = started(task("a"), task("b", "a", trigger_rule="all_done", when="needs.a.outcome == 'lost'"))
+    for _ in range(3):
+        player.lose("a")
+    assert player.rows() == {"a": "failed", "b": "running"}
+
+
 # --- mark -----------------------------------------------------------------------------------------------------------
 
 
