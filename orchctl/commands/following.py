@@ -71,7 +71,7 @@ def _until_finished(session: Session, run: int, view: View) -> RunRow:
                 view.show(row, typed(watch.states["groups"].rows, GroupRow))
         except (EngineGone, NoEngine) as gone:
             watch = None
-            view.say(f"{gone.sentence}; waiting for it, the run's attempts go on")
+            view.say(f"{gone.sentence}; attempts go on, waiting for an engine (`orchctl engine start`)")
             _come_back(session, run)
             view.say("the engine is back")
 

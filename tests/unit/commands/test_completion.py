@@ -54,7 +54,7 @@ def test_without_an_engine_nothing_is_offered_and_nothing_said(tmp_path: Path) -
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_of_a_shell_is_one_that_it_reads(tmp_path: Path, shell: str) -> None:
     script = orchctl(tmp_path, "completion", shell).out
-    assert "orchctl completion --last=" in script
+    assert "orchctl completion " in script
     if shutil.which(shell):
         subprocess.run([shell, "-n"], input=script, text=True, check=True, timeout=20)
 

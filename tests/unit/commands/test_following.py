@@ -85,7 +85,7 @@ def test_a_restart_of_the_engine_is_survived_and_said(engine: FakeEngine) -> Non
         assert line
         said += line
     engine.stop_listening()
-    while "waiting for it" not in said:
+    while "waiting for an engine" not in said:
         line = process.stdout.readline()
         assert line
         said += line

@@ -1,0 +1,225 @@
+"""The command line against the real engine: what an operator does in a day, by real processes."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from engine.protocol.rows import EventRow, RunRow, TaskRow
+from tests.support.home import Home, home, kill_pid, wait_for
+
+pytestmark = pytest.mark.e2e
+
+ORDERS = r"""
+name: orders
+params:
+  count: {type: integer, default: 3}
+  breaks: {type: integer, default: -1}
+tasks:
+  extract:
+    run: 'printf "extracted \033]52;c;eA==\007\n"'
+  clean:
+    needs: [extract]
+    for_each: "{{ range(params.count) }}"
+    claim: {cpu: 0.1}
+    run: 'echo item {{ item }}; test {{ item }} != {{ params.breaks }}'
+  publish: {needs: [clean], run: echo published}
+"""
+WAITS = """
+name: waits
+tasks:
+  long: {run: sleep 600, stop: {grace: 1s}}
+"""
+GATE = """
+name: gate
+tasks:
+  first: {run: echo first}
+  gate: {needs: [first], run: 'until test -e open; do sleep 0.05; done'}
+"""
+
+
+@pytest.fixture
+def place() -> Generator[Home]:
+    with home() as found:
+        yield found
+
+
+def test_a_run_from_submission_to_its_logs(place: Home) -> None:
+    place.file("orders.yaml", ORDERS)
+    done = place.call("run", "orders.yaml", "--param", "count=4", "--json")
+    assert done.returncode == 0, done.stderr
+    (summary,) = (line for line in done.stdout.splitlines() if line)
+    assert '"status":"succeeded"' in summary
+    assert '"tasks":{"succeeded":6}' in summary
+    rows = place.rows("tasks", "latest")
+    assert [(row["task"], row["index"]) for row in rows] == [
+        ("extract", None),
+        *(("clean", index) for index in range(4)),
+        ("publish", None),
+    ]
+    assert all(set(row) == set(TaskRow.__struct_fields__) and row["exit_code"] == 0 for row in rows)
+    assert place.ok("logs", "latest", "extract") == "extracted \\x1b]52;c;eA==\\x07\n"
+    assert place.ok("logs", "latest", "extract", "--raw") == "extracted \x1b]52;c;eA==\x07\n"
+    assert place.ok("logs", "latest", "clean[2]", "-f") == "item 2\n"
+    (run,) = place.rows("runs")
+    assert set(run) == set(RunRow.__struct_fields__)
+    assert place.rows("show", "-")[0]["params"] == {"count": 4, "breaks": -1}
+    events = place.rows("events", "latest")
+    assert set(events[0]) == set(EventRow.__struct_fields__)
+    assert [event["revision"] for event in events] == sorted(event["revision"] for event in events)
+    assert sum(event["event"] == "AttemptExited" for event in events) == 6
+    assert place.ok("explain", "latest") == "nothing waits\n"
+    assert [entry["verb"] for entry in place.rows("audit")] == ["submit"]
+
+
+def test_a_failed_run_says_what_failed_and_can_be_marked_right(place: Home) -> None:
+    place.file("orders.yaml", ORDERS)
+    done = place.call("run", "orders.yaml", "-p", "breaks=1")
+    assert done.returncode == 1
+    assert "clean[1] failed: exit 1 (orchctl logs r1 'clean[1]')" in done.stdout
+    assert place.ok("mark", "r1", "clean[1]", "--as", "succeeded").startswith("mark r1: ")
+    followed = place.call("show", "r1", "-f")
+    assert followed.returncode == 0, followed.stdout + followed.stderr
+    assert place.call("cancel", "r1").returncode == 3
+    assert place.call("show", "r99").returncode == 3
+
+
+def test_a_cancelled_run_ends_its_follower_with_4(place: Home) -> None:
+    place.file("waits.yaml", WAITS)
+    assert place.ok("submit", "waits.yaml") == "r1\n"
+    wait_for(lambda: place.rows("tasks", "r1")[0]["status"] == "running", "the task to run")
+    place.ok("cancel", "r1", "--note", "enough")
+    done = place.call("show", "r1", "-f")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert place.rows("audit")[0]["note"] == "enough"
+
+
+def test_a_definition_with_faults_and_a_bad_parameter_end_with_2(place: Home) -> None:
+    place.file("bad.yaml", "name: bad\ntasks:\n  a: {run: ls, needs: [b]}\n")
+    place.file("orders.yaml", ORDERS)
+    assert place.call("run", "bad.yaml").returncode == 2
+    assert not (place.root / "run").exists()
+    assert place.call("run", "orders.yaml", "-p", "count=many").returncode == 2
+    assert place.call("run", "nowhere").returncode == 3
+
+
+def test_following_survives_a_killed_engine(place: Home) -> None:
+    place.file("gate.yaml", GATE)
+    pid = place.start()["pid"]
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "orchctl", "run", "gate.yaml"], env=place.environment, cwd=place.root,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert follower.stdout is not None
+        said = ""
+        while "gate running" not in said:
+            said += follower.stdout.readline()
+        kill_pid(pid)
+        while "waiting for an engine" not in said:
+            said += follower.stdout.readline()
+        place.ok("engine", "start")
+        place.file("open", "")
+        rest, complaints = follower.communicate(timeout=60)
+    finally:
+        if follower.poll() is None:
+            follower.kill()
+            follower.wait(10)
+    assert follower.returncode == 0, rest + complaints
+    assert "the engine is back" in rest
+    assert "r1 gate succeeded" in rest
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on(place: Home) -> None:
+    place.file("gate.yaml", GATE)
+    place.start()
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "orchctl", "run", "gate.yaml"], env=place.environment, cwd=place.root,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert follower.stdout is not None
+        while "gate running" not in follower.stdout.readline():
+            pass
+        follower.send_signal(signal.SIGINT)
+        _, complaints = follower.communicate(timeout=30)
+    finally:
+        if follower.poll() is None:
+            follower.kill()
+            follower.wait(10)
+    assert follower.returncode == 130
+    assert "`orchctl show r1 -f` comes back to it" in complaints
+    place.file("open", "")
+    assert place.call("show", "r1", "-f").returncode == 0
+
+
+def test_workflows_that_were_added_are_triggered_paused_and_removed(place: Home) -> None:
+    place.start()
+    place.file("orders.yaml", ORDERS + 'schedule: "15 2 * * *"\n')
+    assert place.ok("add", "orders.yaml").startswith("added orders version ")
+    assert place.rows("schedules")[0]["next_at"] is not None
+    assert place.ok("pause", "orders") == "pause orders: done\n"
+    assert place.rows("workflows")[0]["paused"] is True
+    assert place.ok("trigger", "orders", "-p", "count=1") == "r1\n"
+    assert place.call("show", "r1", "-f").returncode == 0
+    assert "name: orders" in place.ok("workflows", "orders", "--definition")
+    place.ok("remove", "orders")
+    assert place.rows("workflows") == []
+
+
+def test_a_backup_is_restored_after_the_engine_has_stopped(place: Home) -> None:
+    place.file("orders.yaml", ORDERS)
+    place.ok("run", "orders.yaml")
+    backup = place.root / "kept"
+    place.ok("backup", str(backup))
+    assert place.call("restore", str(backup)).returncode == 3
+    place.ok("run", "orders.yaml")
+    assert place.ok("engine", "stop").endswith("has stopped\n")
+    assert place.call("engine", "status").returncode == 3
+    place.ok("restore", str(backup))
+    place.start()
+    assert [run["run"] for run in place.rows("runs")] == ["r1"]
+
+
+def test_the_engine_in_the_foreground_serves_and_stops(place: Home) -> None:
+    engine = subprocess.Popen(
+        [sys.executable, "-m", "orchctl", "engine", "run"], env=place.environment, cwd=place.root,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_for(lambda: place.call("engine", "status").returncode == 0, "the engine to serve")
+        assert place.status()["pid"] == engine.pid
+        assert place.call("engine", "run").returncode == 3
+        place.ok("engine", "stop", "--kill")
+        engine.wait(20)
+    finally:
+        if engine.poll() is None:
+            engine.kill()
+            engine.wait(10)
+
+
+def test_a_home_deeper_than_a_socket_address_works(place: Home) -> None:
+    deep = Home(place.root / ("d" * 90) / ("e" * 90))
+    deep.root.mkdir(parents=True)
+    try:
+        deep.file("orders.yaml", ORDERS)
+        deep.ok("run", "orders.yaml")
+    finally:
+        deep.close()
+
+
+def test_another_folder_named_engine_is_not_taken_for_ours(place: Home) -> None:
+    Path(place.root, "engine").mkdir()
+    Path(place.root, "engine", "__init__.py").write_text("raise SystemExit('the wrong engine')")
+    environment = dict(place.environment)
+    del environment["PYTHONPATH"]
+    program = Path(sys.executable).with_name("orchctl")
+    if not program.exists():
+        pytest.skip("orchctl is not installed in this environment")
+    done = subprocess.run(
+        [str(program), "engine", "start"], env=environment, cwd=place.root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
