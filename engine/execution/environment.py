@@ -79,6 +79,7 @@ def launcher_order(order: StartAttempt, table: Table) -> dict[str, Any]:
     if isinstance(order.action, Python):
         wire["python"] = {
             "target": order.action.target,
+            "folder": order.folder or order.dir,
             "args": order.action.args,
             "interpreter": order.action.interpreter,
             "isolate": order.action.isolate,

@@ -276,13 +276,21 @@ class Launcher:
     def stop(self, number: int, at_once: bool) -> None:
         """An order to end it; one that has not started is recalled and leaves no trace in the spool."""
         if number in self.held:
-            del self.held[number]
+            self._close_gap(self.held.pop(number))
             self._end_unspooled(number, {"kind": "cancelled", "why": "recalled before it started"})
         elif number in self._ready:
             del self._ready[number]
             self._end_unspooled(number, {"kind": "cancelled", "why": "recalled before it started"})
         elif number in self.attempts:
             self.end_early(self.attempts[number], {"kind": "cancelled"}, at_once=at_once)
+
+    def _close_gap(self, recalled: Order) -> None:
+        """Those that waited for a recalled order wait for the one that it waited for: the claim is still in use."""
+        leader = recalled["after"]
+        for number in self.followers.pop(recalled["attempt"], ()):
+            if number in self.held:
+                self.held[number]["after"] = leader
+                self.followers.setdefault(leader, []).append(number)
 
     def end_early(self, attempt: Attempt, why: dict[str, Any], *, at_once: bool) -> None:
         """Ask the tree to end, and kill it after the grace; the first reason is the one that counts."""

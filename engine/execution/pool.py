@@ -166,7 +166,7 @@ class Pool:
             if worker.single:
                 env = {**env, **self._launcher.identity(order)}
             worker.pid = spawn(
-                [interpreter, worker_file.__file__, order["dir"], "single" if worker.single else "shared"],
+                [interpreter, worker_file.__file__, order["python"]["folder"], "single" if worker.single else "shared"],
                 env=env,
                 output=output,
                 folder=order["dir"],
@@ -450,8 +450,8 @@ def _is_shared(order: Order) -> bool:
 
 def _group(order: Order) -> str:
     """What attempts must share to run in one process."""
-    interpreter = order["python"]["interpreter"]
-    return json.dumps([interpreter, order["dir"], order["env"], order["workflow"], order["version"]])
+    what = order["python"]
+    return json.dumps([what["interpreter"], what["folder"], order["env"], order["workflow"], order["version"]])
 
 
 def _pause(pid: int) -> None:

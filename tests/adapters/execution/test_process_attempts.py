@@ -248,3 +248,15 @@ async def test_more_attempts_than_a_process_may_have_files_run_at_once(world: An
     ends = [await world.end(attempt) for attempt in attempts]
     assert {end.outcome.kind for end in ends} == {OutcomeKind.CANCELLED}
     assert {world.log(end) for end in ends} <= {"128\n", ""}
+
+
+async def test_who_waited_for_a_recalled_order_still_waits_for_the_claim(world: Any) -> None:
+    first = world.order("sleep 0.4; echo first >> order")
+    second = world.order("echo second >> order", claim_from=first.attempt)
+    third = world.order("echo third >> order", claim_from=second.attempt)
+    world.executor.start([first, second, third])
+    await world.started(first.attempt)
+    world.stop(second.attempt)
+    await world.end(second.attempt)
+    await world.end(third.attempt)
+    assert world.file("order").read_text() == "first\nthird\n"
