@@ -212,14 +212,18 @@ def test_a_home_deeper_than_a_socket_address_works(place: Home) -> None:
 
 
 def test_another_folder_named_engine_is_not_taken_for_ours(place: Home) -> None:
-    Path(place.root, "engine").mkdir()
-    Path(place.root, "engine", "__init__.py").write_text("raise SystemExit('the wrong engine')")
+    wrong = place.file("elsewhere/engine/__init__.py", "raise SystemExit('the wrong engine')")
     environment = dict(place.environment)
     del environment["PYTHONPATH"]
     program = Path(sys.executable).with_name("orchctl")
     if not program.exists():
         pytest.skip("orchctl is not installed in this environment")
     done = subprocess.run(
-        [str(program), "engine", "start"], env=environment, cwd=place.root, capture_output=True, text=True, check=False
+        [str(program), "engine", "start"],
+        env=environment,
+        cwd=wrong.parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr

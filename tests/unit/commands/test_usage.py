@@ -131,3 +131,19 @@ def test_interruptions_and_the_system_s_errors_have_their_codes(
 
     monkeypatch.setattr(dispatch, "dispatch", interrupted)
     assert orchctl(tmp_path, "version").code == code
+
+
+def test_data_that_the_output_cannot_encode_is_escaped(tmp_path: Path) -> None:
+    import subprocess
+
+    from engine.protocol.messages import ListRuns
+    from tests.support.cli import command
+    from tests.support.fake_engine import FakeEngine, rows_of
+    from tests.support.rows import run_row
+
+    with FakeEngine(tmp_path) as engine:
+        engine.answers[ListRuns] = rows_of(run_row(note="名前"))
+        done = subprocess.run(
+            command("--home", str(tmp_path), "runs"), env={"PYTHONIOENCODING": "ascii"}, capture_output=True, check=True
+        )
+    assert b"\\u540d\\u524d" in done.stdout
