@@ -118,7 +118,7 @@ def _end_rows(cx: Context, run: RunState, rows: Iterable[Row], *, kill: bool) ->
         row = run.row(task, index)
         number = run.live.get(row)
         if number is not None:
-            cx.stop_attempt(cx.state.attempts[number], "cancelled", kill=kill)
+            cx.stop_attempt(cx.state.attempts[number], kill=kill)
         elif run.status[row] < TaskStatus.SUCCEEDED:
             finish_row(cx, run, task, index, "cancelled")
 
@@ -173,16 +173,21 @@ def on_mark(cx: Context, event: MarkRequested) -> None:
     live = [place for place in rows if run.row(*place) in run.live]
     if live:
         raise Conflict(f"{run.text(*live[0])} is running", "cancel it first, then mark it")
-    _require(rows, refused, "nothing to mark")
+    named = {run.plan.index[ref.task] for ref in event.rows}
+    unborn = [task for task in sorted(named) if run.first_row[task] < 0]
+    if not unborn:
+        _require(rows, refused, "nothing to mark")
     _revive(cx, run)
-    tasks = {task for task, _ in rows}
-    cause = f"marked_{event.status.text}"
+    tasks = {task for task, _ in rows} | set(unborn)
+    cause, why = f"marked_{event.status.text}", f"marked {event.status.text} by {event.ask.actor.name}"
     reopened = tasks | _reopen_below(cx, run, tasks)
     reopen_tasks(cx, run, reopened)
+    for task in unborn:
+        finish_task(cx, run, task, event.status, why)
     for task, index in rows:
         run.header.outcomes.pop(run.row(task, index), None)  # no attempt made it so
-        finish_row(cx, run, task, index, cause, f"marked {event.status.text} by {event.ask.actor.name}")
-    _accept_rows(cx, event.ask, "mark", run, rows, refused, event.status.text)
+        finish_row(cx, run, task, index, cause, why)
+    _accept_rows(cx, event.ask, "mark", run, rows, refused, event.status.text, unborn=len(unborn))
 
 
 # --- what the acts share --------------------------------------------------------------------------------------------

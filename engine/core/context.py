@@ -24,6 +24,8 @@ from engine.scheduling.retry import grown
 
 REQUESTS_KEPT = 10_000
 WHYS_KEPT = 1_000
+CANCELLED, KILLED = "cancelled", "killed"
+"""How an attempt that was told to stop was told so."""
 _STATUSES = tuple(TaskStatus)
 
 
@@ -116,7 +118,7 @@ class Context:
 
     def explain_row(self, run: RunState, key: int, why: str) -> None:
         """Keep a sentence for a row (or ~task); beyond a bound only the journal has it."""
-        if why and len(run.header.whys) < WHYS_KEPT:
+        if why and (key in run.header.whys or len(run.header.whys) < WHYS_KEPT):
             run.header.whys[key] = why[:500]
 
     # --- the ready queue --------------------------------------------------------------------------------------------
@@ -163,12 +165,16 @@ class Context:
 
     # --- attempts ---------------------------------------------------------------------------------------------------
 
-    def stop_attempt(self, attempt: Attempt, cause: str, *, kill: bool) -> None:
-        """Order the attempt's end; `cause` is why (cancelled)."""
+    def stop_attempt(self, attempt: Attempt, *, kill: bool) -> None:
+        """Order the attempt's end; that it was to be killed is kept, so that the order can be repeated as it was."""
         attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, "stop_ordered")
-        attempt.stop = cause
+        attempt.stop = KILLED if kill or attempt.stop == KILLED else CANCELLED
         self.changes.attempts[attempt.attempt] = attempt
-        self.changes.effects.append(StopAttempt(attempt.attempt, kill))
+        self.repeat_stop(attempt)
+
+    def repeat_stop(self, attempt: Attempt) -> None:
+        """Give the order to stop (again): the first may have been lost with the engine that gave it."""
+        self.changes.effects.append(StopAttempt(attempt.attempt, attempt.stop == KILLED))
 
     def live_attempts_of(self, run: RunState, rows: Iterable[int] | None = None) -> list[Attempt]:
         """The live attempts of a run, or of some of its rows."""

@@ -60,7 +60,9 @@ def _on_engine_started(cx: Context, event: EngineStarted) -> None:
     cx.ledger.set_capacity(event.capacity)
     if rebooted:
         for number in sorted(cx.state.attempts):
-            on_lost(cx, AttemptLost(number, cx.now_ns, "the host was restarted"))
+            lost = AttemptLost(number, cx.now_ns, "the host was restarted")
+            cx.note(lost)
+            on_lost(cx, lost)
 
 
 def _on_space(cx: Context, event: SpaceChanged) -> None:

@@ -18,13 +18,18 @@ _COUNT_MAX = 255
 
 
 def on_started(cx: Context, event: AttemptStarted) -> None:
-    """A process of it runs. A report about an attempt that has ended already says nothing new."""
+    """A process of it runs. A report about an attempt that has ended already says nothing new.
+
+    After a restart the launchers say again what runs: who shall stop is told once more.
+    """
     attempt = cx.state.attempts.get(event.attempt)
     if attempt is None:
         return
     attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, "started")
     attempt.pid, attempt.start_ticks, attempt.started_ns = event.pid, event.start_ticks, event.at_ns
     cx.changes.attempts[event.attempt] = attempt
+    if attempt.stop:
+        cx.repeat_stop(attempt)
     run = cx.state.runs[attempt.run]
     row = run.row(attempt.task, attempt.index)
     run.started[row] = event.at_ns
@@ -56,7 +61,9 @@ def on_never_started(cx: Context, event: AttemptNeverStarted) -> None:
     """Nothing of it ran: the row is as ready as it was before. Who has seen it run knows better: then it is lost."""
     known = cx.state.attempts.get(event.attempt)
     if known is not None and known.started_ns:
-        on_lost(cx, AttemptLost(event.attempt, cx.now_ns, f"it ran, and was reported as never started: {event.why}"))
+        lost = AttemptLost(event.attempt, cx.now_ns, f"it ran, and was reported as never started: {event.why}")
+        cx.note(lost)
+        on_lost(cx, lost)
         return
     found = _end(cx, event.attempt, "never_started", cx.now_ns)
     if found is None:

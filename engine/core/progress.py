@@ -182,7 +182,7 @@ def _expand(cx: Context, run: RunState, task: int, pairs: list[int]) -> None:
         return
     for up in pairs:
         if run.first_row[up] < 0:  # it ended without rows, so there is nothing to pair with
-            skipped = run.task_final[up] == TaskStatus.SKIPPED
+            skipped = run.task_final[up] in (TaskStatus.SKIPPED, TaskStatus.SUCCEEDED)
             finish_task(cx, run, task, TaskStatus.SKIPPED if skipped else TaskStatus.UPSTREAM_FAILED)
             return
     items = items_of(run, task)

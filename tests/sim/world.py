@@ -182,14 +182,14 @@ class World:
             self.machine = Machine(state)
         state = self.machine.state
         events: list[External] = [EngineStarted(state.meta.epoch + 1, state.capacity, f"boot-{self.boot}")]
-        for number, attempt in state.attempts.items():
+        for number in state.attempts:
             child = self.launchers.children.get(number)
             if child is None and not rebooted:
                 events.append(AttemptNeverStarted(number, "no launcher has an intent"))
             elif child is not None and child.end is not None:
                 events.append(child.end)
-            elif child is not None and attempt.stop:
-                self.launchers.stop(number, self.now_ns, kill=False)
+            elif child is not None and child.started:
+                events.append(AttemptStarted(number, self.now_ns, 1000 + number, number))
         for number, child in self.launchers.children.items():
             if number not in state.attempts and child.end is not None:
                 events.append(child.end)

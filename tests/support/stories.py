@@ -94,7 +94,7 @@ class Player:
                 assert effect.attempt not in self.live, "an attempt is started once"
                 self.live[effect.attempt] = effect
                 self.order.append(row_text(effect.task, effect.index))
-            elif isinstance(effect, StopAttempt):
+            elif isinstance(effect, StopAttempt) and effect.attempt in self.live:
                 start = self.live[effect.attempt]
                 self.stops.append((row_text(start.task, start.index), effect.kill))
         return changes

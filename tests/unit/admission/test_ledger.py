@@ -1,6 +1,6 @@
 """Claims against capacity: met whole or not at all, and refused with numbers and names."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.admission.ledger import Ledger
@@ -21,6 +21,7 @@ def ledger() -> Ledger:
     return fresh
 
 
+@settings(deadline=None)
 @given(st.lists(claims, max_size=30))
 def test_what_is_taken_while_it_fits_is_never_more_than_there_is(wanted: list[Claim]):
     book = ledger()
@@ -40,6 +41,7 @@ def test_what_is_taken_while_it_fits_is_never_more_than_there_is(wanted: list[Cl
     assert (book.cpu_milli, book.memory_bytes, sum(book.pools.values())) == (0, 0, 0)
 
 
+@settings(deadline=None)
 @given(claims)
 def test_a_claim_fits_an_empty_host_exactly_if_it_is_not_impossible(claim: Claim):
     assert ledger().fits(claim) is (not ledger().impossible(claim, {}))

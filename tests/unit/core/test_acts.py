@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.core.events import Ask, AttemptExited, RetryRequested, RowRef, RunResumeRequested
+from engine.core.events import Ask, AttemptExited, AttemptStarted, RetryRequested, RowRef, RunResumeRequested
 from engine.model.status import Outcome, OutcomeKind, RunStatus, TaskStatus
 from engine.model.workflow import Retry
 from tests.support.builders import flow, task
@@ -93,6 +93,16 @@ def test_a_cancel_can_be_followed_by_a_kill():
     player.cancel()
     player.cancel(kill=True)
     assert player.stops == [("a", False), ("a", True)]
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_an_order_to_stop_that_was_lost_with_the_engine_is_given_again(kill: bool):
+    player = started(task("a"))
+    player.cancel(kill=kill)
+    player.restart()
+    player.stops.clear()
+    player.step(AttemptStarted(player.attempt("a").attempt, player.now_ns, pid=7))
+    assert player.stops == [("a", kill)]
 
 
 def test_cancelling_a_finished_run_is_refused():
@@ -508,6 +518,18 @@ def test_rows_behind_a_task_that_is_marked_failed_together_with_one_of_them_do_n
     player.mark(TaskStatus.FAILED, "a", "b[1]")
     player.ok("b[0]")
     assert player.rows() == {"a": "failed", "b[0]": "succeeded", "b[1]": "failed", "b[2]": "upstream_failed"}
+
+
+def test_a_task_that_never_had_rows_can_be_marked():
+    player = started(task("a"), task("b", "a", for_each="{{ needs.a.result }}"), task("c", "b"))
+    player.ok("a", result=b"5")
+    assert player.rows()["c"] == "upstream_failed"
+    assert player.mark(TaskStatus.SUCCEEDED, "b")["changed"] == 1
+    assert player.why("b") == "marked succeeded by engine"
+    assert player.running == ["c"]
+    player.restart()
+    player.ok("c")
+    assert player.status() is RunStatus.SUCCEEDED
 
 
 # --- requests -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.core.events import EngineStarted, SpaceChanged
+from engine.core.events import AttemptLost, EngineStarted, SpaceChanged
 from engine.model.instants import MINUTE
 from engine.model.resources import Capacity, Claim
 from engine.model.status import RunStatus
@@ -190,6 +190,7 @@ def test_on_another_boot_every_attempt_is_lost_and_on_the_same_boot_none():
     assert player.run().losses[0] == 1
     assert player.attempt("a").number == 2
     assert player.state.meta.epoch == 3
+    assert [event.why for event in player.journal if isinstance(event, AttemptLost)] == ["the host was restarted"]
 
 
 def test_a_host_that_has_grown_gives_more_at_once():

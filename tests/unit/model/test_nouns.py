@@ -1,7 +1,7 @@
 """The nouns: names, numbers, instants, sizes, outcomes, versions."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.model import ids, instants, resources
@@ -23,6 +23,7 @@ def test_these_are_no_names(name: str):
     assert not ids.is_name(name)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 9_999_999))
 def test_a_row_is_read_as_it_was_written(index: int):
     assert ids.parse_row(ids.row_text("clean", index)) == ("clean", index)
@@ -45,6 +46,7 @@ def test_what_is_no_run_is_refused(text: str):
         ids.parse_run(text)
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**18), 4 * 10**18))
 def test_an_instant_is_read_as_it_was_written_to_the_microsecond(instant_ns: int):
     assert instants.from_text(instants.to_text(instant_ns)) == instant_ns // 1000 * 1000

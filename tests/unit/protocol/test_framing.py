@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.model.errors import ValueFault
@@ -13,6 +13,7 @@ from engine.protocol.messages import Done, Gone, Hello, ListRuns, Refused, Snaps
 MESSAGES = [Hello(id=1, protocol=1), ListRuns(id=2, workflow="w", limit=5), ListRuns(id=3)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 40), max_size=60))
 def test_frames_come_out_whole_however_they_come_in(cuts: list[int]):
     data = b"".join(frame(message) for message in MESSAGES)
@@ -36,6 +37,7 @@ def test_a_length_beyond_the_limit_is_refused_before_anything_is_kept(length: in
         FrameBuffer(limit_bytes=64).feed(length.to_bytes(4, "big"))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_a_value_fault(body: bytes):
     for decode in (decode_request, decode_reply):
