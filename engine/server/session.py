@@ -74,11 +74,15 @@ class Session:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, nursery.cancel_scope)
-                try:
-                    await self._read(nursery)
-                except _FarewellError as farewell:
-                    self._refuse(0, farewell.error)
-                await self._last_words()
+                async with trio.open_nursery() as handlers:
+                    try:
+                        await self._read(handlers)
+                    except _FarewellError as farewell:
+                        self._refuse(0, farewell.error)
+                    # what is being answered may still be answered, and what is written be read, for a moment
+                    handlers.cancel_scope.deadline = trio.current_time() + self._limits.drain_s
+                with trio.move_on_after(self._limits.drain_s):
+                    await self.outbox.drained()
                 nursery.cancel_scope.cancel()
         except Exception:
             _log.exception("a session ended by a fault of ours")
@@ -92,13 +96,6 @@ class Session:
     async def _write(self, session: trio.CancelScope) -> None:
         await self.outbox.write()
         session.cancel()
-
-    async def _last_words(self) -> None:
-        """Let what is being answered be answered, and what is written be read, for a moment."""
-        with trio.move_on_after(self._limits.drain_s):
-            for _ in range(self._limits.in_flight):
-                await self._slots.acquire()
-            await self.outbox.drained()
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
