@@ -9,10 +9,11 @@ order of the host, as is the whole file of LMDB. Items are one encoded list in p
 range as its three numbers.
 """
 
+import json
 import zlib
 from array import array
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -326,7 +327,7 @@ def encode_items(items: Sequence[Any]) -> list[bytes]:
     try:
         kind, data = "msgpack", _pack(items)
     except OverflowError:  # a task's JSON may hold integers of any size, msgpack may not
-        kind, data = "json", msgspec.json.encode(items)
+        kind, data = "json", json.dumps(items).encode()  # this one knows infinity, too
     parts = [data[at : at + ITEM_PART_BYTES] for at in range(0, len(data), ITEM_PART_BYTES)]
     return [_pack(ItemsRecord(kind, len(data))), *parts]
 
@@ -341,7 +342,10 @@ def decode_items(key: bytes, parts: Sequence[bytes]) -> Sequence[Any]:
         raise StoreDamage(f"{len(data)} of {record.length} bytes of the items are there", Table.ITEMS, key)
     if record.kind == "msgpack":
         return _read(_list, Table.ITEMS, key, data)
-    return decode_json(Table.ITEMS, key, data)
+    try:
+        return cast("list[Any]", json.loads(data))
+    except (ValueError, RecursionError) as error:
+        raise StoreDamage(f"it is not JSON ({error})", Table.ITEMS, key) from error
 
 
 def decode_json(table: Table, key: bytes, data: bytes) -> Any:

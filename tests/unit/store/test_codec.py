@@ -207,6 +207,11 @@ def test_items_come_back(items: list[Any]) -> None:
     assert list(codec.decode_items(b"", codec.encode_items(items))) == items
 
 
+def test_a_huge_integer_does_not_change_the_items_beside_it() -> None:
+    items = [10**30, math.inf, -math.inf, None, 0.1, "é\x1b", {"a": []}]
+    assert codec.decode_items(b"", codec.encode_items(items)) == items
+
+
 @pytest.mark.parametrize("items", [range(10**6), range(5, -5, -2), range(0)])
 def test_a_range_of_items_takes_one_small_record(items: range) -> None:
     parts = codec.encode_items(items)
