@@ -100,7 +100,7 @@ def tasks_heading(width: int) -> Line:
 
 def task_line(row: TaskRow, width: int, signs: Signs, now_s: float) -> Line:
     """A row of a run: name, state, attempts, time, and how it ended or why it waits."""
-    spent = duration(seconds_between(row.started_at, row.finished_at, now_s)) if row.started_at else ""
+    spent = _spent(row, now_s)
     said = " ".join(part for part in (outcome_text(row), row.why) if part and part != "succeeded")
     return fitted(
         [
@@ -119,7 +119,7 @@ def event_line(row: EventRow, width: int) -> Line:
     """An entry of the journal: when, what, on which row, and its fields."""
     where = row_name(row.task, row.index) if row.task else ""
     attempt = f"#{row.attempt}" if row.attempt is not None else ""
-    fields = " ".join(f"{name}={_short(value)}" for name, value in row.details.items() if value not in (None, "", 0))
+    fields = " ".join(_fields(row.details))
     return fitted(
         [
             (time_of(row.at) + " ", "dim"),
@@ -132,9 +132,18 @@ def event_line(row: EventRow, width: int) -> Line:
     )
 
 
-def _short(value: Any) -> str:
-    text = inert(value)
-    return text if len(text) <= 60 else text[:59] + "…"
+def _fields(details: dict[str, Any]) -> list[str]:
+    """The fields of an event that say something; its instant stands at the line's beginning already."""
+    shown: list[str] = []
+    for name, value in details.items():
+        if name == "at_ns" or value in (None, "", 0, [], {}):
+            continue
+        if isinstance(value, dict):
+            shown += _fields(cast("dict[str, Any]", value))
+        else:
+            text = inert(value)
+            shown.append(f"{name}={text if len(text) <= 60 else text[:57] + '...'}")
+    return shown
 
 
 # --- details --------------------------------------------------------------------------------------------------------
@@ -168,6 +177,16 @@ def folded(text: str, width: int) -> list[str]:
     return [*lines, line] if line or not lines else lines
 
 
+def chopped(text: str, width: int) -> list[str]:
+    """The text in pieces of at most `width` columns with every character kept, as a terminal would fold it."""
+    pieces: list[str] = []
+    while cells(text) > width:
+        kept = _head(text, width)
+        pieces.append(kept)
+        text = text[len(kept) :]
+    return [*pieces, text] if text or not pieces else pieces
+
+
 def _head(text: str, width: int) -> str:
     room = width
     for at, character in enumerate(text):
@@ -177,6 +196,10 @@ def _head(text: str, width: int) -> str:
     return text
 
 
+def _spent(row: RunRow | GroupRow | TaskRow, now_s: float) -> str:
+    return duration(seconds_between(row.started_at, row.finished_at, now_s)) if row.started_at else ""
+
+
 def run_details(row: RunRow, width: int, signs: Signs, now_s: float) -> list[Line]:
     lines: list[Line] = [[(f"{row.workflow} {row.run}", "strong")], [word(row.status, signs)], []]
     for status, count in row.tasks.items():
@@ -184,7 +207,7 @@ def run_details(row: RunRow, width: int, signs: Signs, now_s: float) -> list[Lin
     lines.append([])
     lines += field("queued", time_of(row.queued_at), width)
     lines += field("started", time_of(row.started_at), width)
-    lines += field("time", duration(seconds_between(row.started_at, row.finished_at, now_s)), width)
+    lines += field("time", _spent(row, now_s), width)
     lines += field("trigger", row.trigger, width)
     lines += field("due", row.due_at or "", width)
     lines += field("by", row.actor, width)
@@ -202,7 +225,7 @@ def group_details(row: GroupRow, width: int, signs: Signs, now_s: float) -> list
         lines += [[(f"{signs.times}{row.rows:,} rows", "plain")], []]
         lines += [[(f"{count:>9,} ", "plain"), word(status, signs)] for status, count in row.tasks.items()]
     lines.append([])
-    lines += field("time", duration(seconds_between(row.started_at, row.finished_at, now_s)), width)
+    lines += field("time", _spent(row, now_s), width)
     lines += field("does", row.action, width)
     lines += field("about", row.description, width)
     lines += field("needs", ", ".join(row.needs), width)
@@ -218,7 +241,7 @@ def task_details(row: TaskRow, width: int, signs: Signs, now_s: float) -> list[L
     lines += field("outcome", outcome_text(row), width)
     lines += field("why", row.why, width)
     lines += field("attempts", str(row.attempts), width)
-    lines += field("time", duration(seconds_between(row.started_at, row.finished_at, now_s)), width)
+    lines += field("time", _spent(row, now_s), width)
     lines += field("started", time_of(row.started_at) if row.started_at else "", width)
     lines += field("pid", str(row.pid or ""), width)
     lines += field("cpu", "" if row.cpu_seconds is None else duration(row.cpu_seconds), width)

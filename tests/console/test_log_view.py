@@ -108,11 +108,11 @@ async def test_a_pattern_that_is_no_expression_is_searched_as_it_is(tmp_path: Pa
 @pytest.mark.asyncio
 async def test_long_lines_wrap_or_are_cut_and_scroll_sideways(tmp_path: Path) -> None:
     world = ingest()
-    world.logs["fetch"] = b"A" * 75 + b"B" * 75 + b"\nend\n"
+    world.logs["fetch"] = b"A" * 75 + b"B" * 75 + b"\n    end " + b"C" * 80 + b"\n"
     async with console_on(tmp_path, world, run=12) as console:
         await _open_log(console)
-        shown = await console.shows("BBBB", "end")
-        assert "A" * 75 + "BBBBB" in shown
+        shown = await console.shows("BBBB", "\n    end CC", "\nCCCCCCCC\n")
+        assert "A" * 75 + "BBBBB\n" in shown
         await console.press("w")
         shown = await console.shows("wrap off", "…")
         assert "B" * 10 not in shown

@@ -12,8 +12,8 @@ from tests.support.console_pilot import console_on, until
 from tests.support.console_world import ingest, run
 
 OVERVIEW = """\
- cpu ▕██████░░░░░░░░░░▏ 12/32 claimed  mem ▕██░░░░░░░░░░░░░░▏ 8.0 GiB/64.0 GiB
- ▶ 12 running  ◷ 40 ready  cpu used 9.5  load 7.2  warehouse 3/4  runs: 1 runni…
+ cpu ▕██████░░░░░░░░░░▏ 12/32 claimed  mem ▕████░░░░░░░░░░░░▏ 16.0/64.0 GiB used
+ ▶ 12 running  ◷ 40 ready  1 run running  load 7.2  warehouse 3/4
 ────────────────────────────────────────────────────────────────────────────────
  Runs  3   sort: attention
    WORKFLOW              RUN     STATE      PROGRESS              FAIL     TIME
@@ -204,7 +204,7 @@ async def test_the_tasks_pane_filters_by_name_and_by_failure(tmp_path: Path) -> 
         assert "parse[11]" in shown
         assert "parse[42]" in shown
         await console.press("F", "slash", *"publ", "enter")
-        await console.shows("1 rows, /publ")
+        await console.shows("1 row, /publ")
 
 
 @pytest.mark.asyncio

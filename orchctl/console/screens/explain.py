@@ -13,6 +13,7 @@ from orchctl.console.keymap import Place
 from orchctl.console.runlines import reason_lines, row_name
 from orchctl.console.screens.base import BaseScreen, Mover, bindings_for
 from orchctl.console.widgets.lines import TextView
+from orchctl.text import count_text
 
 EVERY_S = 2.0
 
@@ -45,7 +46,7 @@ class ExplainScreen(BaseScreen):
     def _draw_head(self, width: int) -> list[Line]:
         request = self._request
         what = row_name(request.task, request.index) if request.task else f"r{request.run}"
-        left: Line = [(f" Why {what} waits", "strong"), (f"  {self._total:,} rows wait", "dim")]
+        left: Line = [(f" Why {what} waits", "strong"), (f"  {count_text(self._total, 'row')} in all", "dim")]
         return [ends(left, self.clock_spans(), width)]
 
     def _refresh_reasons(self) -> None:

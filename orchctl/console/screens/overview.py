@@ -33,7 +33,7 @@ from orchctl.console.screens.base import BaseScreen, Mover, bindings_for
 from orchctl.console.store import Change, Picture
 from orchctl.console.theme import status_style
 from orchctl.console.widgets.vtable import VirtualTable
-from orchctl.text import inert, size_text
+from orchctl.text import count_text, inert, size_text
 
 RUNS = 200
 ATTENTION_RUNS = 5
@@ -145,10 +145,13 @@ class OverviewScreen(BaseScreen):
         if row is None:
             return []
         cells = 16 if width >= 78 else 8
+        free = row.memory_available
+        used = row.memory_claimed if free is None else row.memory - free
+        what = "claimed" if free is None else "used"
         line: Line = [(" cpu ", "dim"), *gauge(row.cpus_claimed, row.cpus, cells, self.signs)]
         line.append((f" {row.cpus_claimed:g}/{row.cpus:g} claimed", "plain"))
-        line += [("  mem ", "dim"), *gauge(row.memory_claimed, row.memory, cells, self.signs)]
-        line.append((f" {size_text(row.memory_claimed)}/{size_text(row.memory)}", "plain"))
+        line += [("  mem ", "dim"), *gauge(used, row.memory, cells, self.signs)]
+        line.append((f" {used / 2**30:.1f}/{size_text(row.memory)} {what}", "plain"))
         return fitted(line, width)
 
     def _draw_totals(self, width: int) -> Line:
@@ -158,15 +161,15 @@ class OverviewScreen(BaseScreen):
         if row is not None:
             line.append((f"{self.signs.status('running')} {row.running:,} running  ", status_style("running")))
             line.append((f"{self.signs.status('ready')} {row.ready:,} ready  ", status_style("ready")))
-            if row.cpus_used is not None:
-                line.append((f"cpu used {row.cpus_used:.1f}  ", "plain"))
+        if engine is not None:
+            for status, count in engine.runs.items():
+                if count:
+                    line.append((f"{count_text(count, 'run')} {status}  ", status_style(status)))
+        if row is not None:
             if row.load is not None:
                 line.append((f"load {row.load:.1f}  ", "plain"))
-            for name, pool in list(row.pools.items())[:3]:
+            for name, pool in row.pools.items():
                 line.append((f"{name} {pool.get('claimed', 0)}/{pool.get('slots', 0)}  ", "dim"))
-        if engine is not None and engine.runs:
-            shown = [f"{count:,} {status}" for status, count in engine.runs.items() if count]
-            line.append((f"runs: {', '.join(shown)}", "dim"))
         return fitted(line, width)
 
     def _draw_title(self, width: int) -> list[Line]:

@@ -26,6 +26,7 @@ from orchctl.console.widgets.details import Details
 from orchctl.console.widgets.logview import LogView
 from orchctl.console.widgets.outline import Outline
 from orchctl.console.widgets.vtable import VirtualTable
+from orchctl.text import count_text
 
 Pane = Literal["outline", "tasks", "log", "events"]
 _PANES: tuple[tuple[str, Pane, str], ...] = (
@@ -127,7 +128,7 @@ class RunScreen(BaseScreen):
 
     def _filter_text(self) -> str:
         if self._pane == "tasks":
-            number = f"{self._tasks.count():,} rows"
+            number = count_text(self._tasks.count(), "row")
             order = "by attention" if self._tasks.sort == "attention" else ""
             return ", ".join(part for part in (number, self._tasks.filter_text(), order) if part)
         marks = len(self.outline.marks) if self._pane == "outline" else 0

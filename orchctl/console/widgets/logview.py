@@ -18,7 +18,7 @@ from orchctl.console.drawing import Line
 from orchctl.console.feed import Feed
 from orchctl.console.logbuffer import LogBuffer
 from orchctl.console.messages import LogMoved
-from orchctl.console.runlines import folded, row_name
+from orchctl.console.runlines import chopped, row_name
 from orchctl.console.theme import Signs
 from orchctl.console.widgets.lines import strip_of
 from orchctl.text import cells, cut, inert, size_text
@@ -401,7 +401,7 @@ class LogView(Widget, can_focus=False):
         text = self._buffer.text(line)
         if not self.wrapping or cells(text) <= self.size.width:
             return [text]
-        return folded(text, max(1, self.size.width))
+        return chopped(text, max(1, self.size.width))
 
     def _bottom_line(self) -> int:
         return self._rows[-1][0] + 1 if self._rows else 0
