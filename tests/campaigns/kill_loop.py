@@ -26,7 +26,7 @@ def write_flow(place: Home, count: int) -> Path:
 tasks:
   plain:
     run: |
-      echo line >> {out}/"$ORCHCTL_INDEX"; sleep 0.0$(( ORCHCTL_INDEX % 7 ))
+      echo line >> {out}/"$ORCHCTL_INDEX"; sleep 0.$(( ORCHCTL_INDEX % 7 ))
     for_each: "{{{{ range({count}) }}}}"
     claim: {{cpu: 0.2}}
   mixed:
