@@ -6,13 +6,14 @@ Each check returns sentences; they begin with the run and, where one is concerne
 from collections.abc import Iterator
 
 from engine.core.changes import Changes
-from engine.core.events import AttemptExited, AttemptOrdered, Expanded, TaskFinished, TaskReopened
+from engine.core.events import AttemptExited, AttemptLost, AttemptOrdered, Expanded, TaskFinished, TaskReopened
 from engine.core.machine import Machine
 from engine.core.state import NOT_FINAL, RunState
 from engine.model.ids import NO_INDEX
 from engine.model.status import OutcomeKind, RunStatus, TaskStatus
 from tests.sim.oracle import FAILED, OPEN, SKIPPED, SUCCEEDED, may_go
 
+LOSSES_MAX = 3
 Row = tuple[int, int, int]
 """(run, task, index)"""
 
@@ -25,11 +26,13 @@ class History:
         self.successes: dict[Row, int] = {}
         self.marked: set[Row] = set()
         self.open_attempts: dict[int, Row] = {}
+        self.rows_of_attempts: dict[int, Row] = {}
+        self.losses: dict[Row, int] = {}
 
     def after(self, machine: Machine, changes: Changes) -> list[str]:
         """Take in a committed batch; what is wrong with it."""
         first = self._read(changes)
-        found = _overclaimed(machine, changes)
+        found = _overclaimed(machine, changes) + list(_unwanted(machine, changes)) + self._lost_too_often(changes)
         for row in first:
             run = machine.state.runs.get(row[0])
             if run is not None and run.status[run.row(row[1], row[2])] == TaskStatus.RUNNING:
@@ -74,6 +77,25 @@ class History:
         self.begun.discard((run, task, index))
         self.marked.discard((run, task, index))
         self.successes.pop((run, task, index), None)
+
+    def _lost_too_often(self, changes: Changes) -> list[str]:
+        """A row whose last three attempts were lost is not ordered again."""
+        found: list[str] = []
+        for event in changes.journal:
+            if isinstance(event, AttemptOrdered):
+                row = (event.run, event.task, event.index)
+                self.rows_of_attempts[event.attempt] = row
+                if self.losses.get(row, 0) >= LOSSES_MAX:
+                    found.append(f"r{event.run}: row {row} is ordered after {self.losses[row]} losses in a row")
+            elif isinstance(event, AttemptLost | AttemptExited) and event.attempt in self.rows_of_attempts:
+                row = self.rows_of_attempts.pop(event.attempt)
+                self.losses[row] = self.losses.get(row, 0) + 1 if isinstance(event, AttemptLost) else 0
+            elif isinstance(event, TaskReopened):
+                self.losses.pop((event.run, event.task, event.index), None)
+            elif isinstance(event, Expanded):
+                for index in range(event.count):
+                    self.losses.pop((event.run, event.task, index), None)
+        return found
 
     def _rows(self, run: RunState) -> Iterator[str]:
         for task, index in _places(run):
@@ -137,6 +159,18 @@ def _waiting(run: RunState) -> Iterator[str]:
                 yield f"r{run.run} {run.plan.names[task]}: its rows could be known"
             if pairs and not unknown and all(run.task_final[up] != NOT_FINAL for up in others):
                 yield f"r{run.run} {run.plan.names[task]}: its pairs could be known"
+
+
+def _unwanted(machine: Machine, changes: Changes) -> Iterator[str]:
+    """Nothing is ordered for a run that is paused, queued, over, or being cancelled (but for its teardowns)."""
+    for event in changes.journal:
+        if not isinstance(event, AttemptOrdered):
+            continue
+        run = machine.state.runs[event.run]
+        status = run.header.status
+        teardown = run.plan.tasks[event.task].teardown and not run.header.killed
+        if status is not RunStatus.RUNNING and not (status is RunStatus.CANCELLING and teardown):
+            yield f"{_text(run, (event.run, event.task, event.index))}: it is ordered although its run is {status.text}"
 
 
 def _overclaimed(machine: Machine, changes: Changes) -> list[str]:

@@ -12,6 +12,8 @@ from engine.core.events import AttemptExited, AttemptLost, AttemptNeverStarted, 
 from engine.model.instants import SECOND
 from engine.model.status import SUCCESS, Outcome, OutcomeKind
 
+ENDLESS_NS = 2**62
+"""When an attempt ends that runs until it is told to stop."""
 _ENDS = (
     Outcome(OutcomeKind.FAILED, exit_code=1),
     Outcome(OutcomeKind.FAILED, exit_code=2),
@@ -48,13 +50,14 @@ class Launchers:
         assert effect.attempt not in self.ever, f"attempt {effect.attempt} is started twice"
         self.ever.add(effect.attempt)
         length_ns = round(self.rng.expovariate(1 / 4) * SECOND)
-        self.children[effect.attempt] = Child(effect, now_ns + length_ns)
+        ends_ns = ENDLESS_NS if self.rng.random() < 0.03 else now_ns + length_ns
+        self.children[effect.attempt] = Child(effect, ends_ns)
 
     def stop(self, attempt: int, now_ns: int, *, kill: bool) -> None:
         """It ends soon; politely asked, it may also end well."""
         child = self.children.get(attempt)
         if child is not None and child.end is None:
-            child.told_to_stop = kill or self.rng.random() < 0.8
+            child.told_to_stop = kill or child.ends_ns == ENDLESS_NS or self.rng.random() < 0.8
             child.ends_ns = now_ns if kill else min(child.ends_ns, now_ns + 10 * SECOND)
 
     def acknowledge(self, attempt: int) -> None:
@@ -62,7 +65,8 @@ class Launchers:
 
     def due_ns(self) -> int | None:
         """When something will happen next."""
-        return min((child.ends_ns for child in self.children.values() if child.end is None), default=None)
+        open_ends = [child.ends_ns for child in self.children.values() if child.end is None]
+        return min((ends_ns for ends_ns in open_ends if ends_ns != ENDLESS_NS), default=None)
 
     def reports(self, now_ns: int) -> list[External]:
         """What has happened since, in some order, with repetitions."""

@@ -41,7 +41,7 @@ from engine.model.resources import Capacity
 from engine.model.status import RunStatus, TaskStatus
 from engine.planning.plan import Plan, make_plan
 from tests.sim.checks import History
-from tests.sim.launchers import Launchers
+from tests.sim.launchers import ENDLESS_NS, Launchers
 from tests.sim.workflows import GIB, SHARED_POOLS, random_workflow
 from tests.support.memory_disk import MemoryDisk, differences, picture
 
@@ -134,12 +134,24 @@ class World:
             self.now_ns += step_ns
             self.wall_ns += step_ns
             resumes = [RunResumeRequested(Ask(), number) for number in paused]
-            self._batch([*self.launchers.reports(self.now_ns), ClockAdvanced(), *resumes])
+            self._batch([*self.launchers.reports(self.now_ns), ClockAdvanced(), *resumes, *self._end_the_endless()])
         stuck = [run.run for run in self.machine.state.runs.values() if run.unfinished]
         if stuck:
             self._fail(f"r{stuck[0]}: it never ends, and nothing is left that could happen")
         if self.machine.state.attempts:
             self._fail("attempts are live although all runs have ended")
+        if self.launchers.children:
+            self._fail(f"the ends of attempts {sorted(self.launchers.children)} were never acknowledged")
+
+    def _end_the_endless(self) -> list[External]:
+        """Somebody cancels, once, what would run for ever."""
+        found: list[External] = []
+        for number, child in self.launchers.children.items():
+            attempt = self.machine.state.attempts.get(number)
+            if attempt is not None and child.ends_ns == ENDLESS_NS and not attempt.stop:
+                row = RowRef(child.start.task, child.start.index)
+                found.append(CancelRequested(Ask(), attempt.run, (row,)))
+        return found
 
     # --- batches and crashes ----------------------------------------------------------------------------------------
 
