@@ -211,6 +211,15 @@ def test_a_row_that_did_not_change_is_not_read_again() -> None:
     assert changed["each1"] == 9
 
 
+def test_a_live_attempts_log_shows_as_soon_as_it_is_known() -> None:
+    house = House()
+    run = house.begin(DIAMOND)
+    attempt = house.live(run)[0]
+    assert rows(house, ListTasks(run=run, task="a"))[0]["log"] is None
+    house.logs[attempt.attempt] = LogSlice("r1/a.1.log")
+    assert rows(house, ListTasks(run=run, task="a"))[0]["log"]["path"] == "/logs/r1/a.1.log"
+
+
 def test_items_show_with_their_rows_and_an_unexpanded_task_takes_one_line() -> None:
     house = House()
     run = house.begin(FAN)
