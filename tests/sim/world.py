@@ -64,6 +64,8 @@ class World:
         self.wall_ns = self.now_ns
         self.disk = MemoryDisk()
         self.launchers = Launchers(self.rng, failing=self.rng.choice((0.0, 0.1, 0.4)))
+        self.trouble = self.rng.choice((0.02, 0.03, 0.15))
+        """How likely an engine's crash or a launcher's death is at each batch."""
         self.history = History()
         self.plans: dict[str, list[Plan]] = {}
         self.machine = Machine(EngineState(Meta(instance=1, seed=seed), self._capacity()))
@@ -83,7 +85,7 @@ class World:
         for _ in range(self.steps):
             self._pass_time()
             events = self._what_happens()
-            if self.rng.random() < 0.03:
+            if self.rng.random() < self.trouble:
                 self._crash(events)
             else:
                 self._batch(events)
@@ -106,7 +108,7 @@ class World:
 
     def _what_happens(self) -> list[External]:
         events = self.launchers.reports(self.now_ns)
-        if self.rng.random() < 0.02:
+        if self.rng.random() < self.trouble:
             events += self.launchers.die(self.now_ns)
         if self.rng.random() < 0.8:
             events.append(ClockAdvanced())
