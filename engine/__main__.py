@@ -1,7 +1,7 @@
 """`python -m engine --home HOME`: run the engine in the foreground, until it is stopped.
 
 `python -m engine restore FOLDER --home HOME` puts a backup in the place of the state, while no engine runs.
-Exit codes: 0 stopped as asked, 1 it could not go on, 2 usage or configuration, 3 refused (another engine has the state).
+Exit codes: 0 stopped as asked, 1 it could not go on, 2 usage or configuration, 3 refused (say, by another engine).
 """
 
 import argparse

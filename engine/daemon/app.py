@@ -1,8 +1,8 @@
 """The engine as a program: everything is opened here in order, runs in one nursery, and is closed in reverse.
 
-The order of a start matters. The state is opened (a second engine is refused), the new epoch is committed, and only then
-the keeper and launchers are contacted, so that no two lives of an engine can ever use the same epoch. What became of
-attempts while no engine ran is stepped and committed before the socket opens, so the first client sees the truth.
+The order of a start matters. The state is opened (a second engine is refused), the new epoch is committed, and only
+then the keeper and launchers are contacted, so that no two lives of an engine can ever use the same epoch. What became
+of attempts while no engine ran is known to the loop before the socket opens.
 """
 
 import os
@@ -34,13 +34,12 @@ from engine.model.workflow import encode
 from engine.server.access import access_of
 from engine.server.server import Server
 from engine.store.environment import Environment, Options, open_environment
-from engine.store.load import load_state
 from engine.store.errors import StoreFull
+from engine.store.load import load_state
 from engine.store.records import Batch, encode_batch
 from engine.store.writer import SpaceLimits, Writer
 
 CORES_A_LAUNCHER = 8
-DRAIN_LOOK_S = 0.1
 FULL_DISK_S = 5.0
 FULL_DISK_PAUSE_S = 0.5
 
@@ -121,7 +120,7 @@ class App:
     ) -> int:
         catalogue = Catalogue(loop.machine, history.workflow)
         folders = Folders(self._workflow_folders(), lambda path: self._add_file(path, executor, catalogue, loop))
-        tending = Tending(self._home, environment, writer, self._config, loop.machine.state.runs, loop.clock.now_ns)
+        tending = Tending(self._home, environment, writer, self._config, loop, loop.clock.now_ns)
         world = DaemonWorld(
             home=self._home, loop=loop, catalogue=catalogue, executor=executor, folders=folders,
             backup=tending.backup, collect=tending.collect, store_bytes=lambda: environment.file_bytes,
@@ -151,8 +150,7 @@ class App:
             world.stopping = True
             if self._drain:
                 loop.machine.drain()
-                while loop.machine.state.attempts:
-                    await trio.sleep(DRAIN_LOOK_S)
+                await loop.attempts_ended()
             async with loop.settled:  # nothing is on its way to disk, and nothing more is taken
                 if self._kill or not loop.machine.state.attempts:
                     await executor.shutdown(self._kill)
@@ -162,7 +160,7 @@ class App:
 
     # --- what goes on beside the loop -------------------------------------------------------------------------------
 
-    def _begin_stop(self, kill: bool, drain: bool) -> None:  # noqa: FBT001 - the port's own order
+    def _begin_stop(self, kill: bool, drain: bool) -> None:
         self._kill = self._kill or kill
         self._drain = drain and not self._kill
         self._stop.set()

@@ -1,8 +1,8 @@
 """The workflow folders: files that appear or change are compiled and added, without anybody asking.
 
-A folder is looked over every two seconds; a file counts as changed when its size or time of change differs, and is read
-when it has stayed the same for one look, so that a half-written file is not compiled. Compiling happens in a child under
-the keeper. A file with faults leaves the last good version in place, and its fault is shown with the workflow.
+A folder is looked over every two seconds; a file counts as changed when its size or time of change differs, and is
+read when it has stayed the same for one look, so that a half-written file is not compiled. Compiling happens in a child
+under the keeper. A file with faults leaves the last good version in place, and its fault is shown with the workflow.
 """
 
 import os

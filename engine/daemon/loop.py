@@ -1,8 +1,8 @@
 """The loop that can be read aloud: take the waiting events as one batch, step, commit, perform the effects, publish.
 
-While a batch is on its way to disk new events gather for the next one, so that a busy engine commits large batches and
-an idle one commits at once. Readers of the state hold `settled`: between step and commit the state is ahead of the disk,
-and nobody may see that.
+While a batch is on its way to disk new events gather for the next one, so that a busy engine commits large batches
+and an idle one commits at once. Between step and commit, while `settled` is held, the state is ahead of the disk, and
+nobody may see that.
 """
 
 from collections import OrderedDict
@@ -55,8 +55,15 @@ class Loop:
         self._waiting: list[External] = []
         self._wake = trio.Event()
         self._audit: list[AuditEntry] = []
+        self._loading: set[int] = set()
+        self._turned = trio.Event()
+        """Set, and made anew, at the end of each turn."""
         self._finished: OrderedDict[int, int] = OrderedDict()
         """Finished runs still in memory, the longest unused first, with their rows."""
+
+    def __contains__(self, run: object) -> bool:
+        """Whether a run is in memory or on its way there: retention must not pull it away."""
+        return run in self.machine.state.runs or run in self._loading
 
     def post(self, events: Sequence[External]) -> None:
         """Hand in facts. Never blocks."""
@@ -94,8 +101,15 @@ class Loop:
         if self.audience is not None:
             self.audience.publish(changes)
         self._let_go(changes)
+        self._turned.set()
+        self._turned = trio.Event()
         for _ in range(2):  # all who waited to look have looked before the next step changes what they see
             await trio.lowlevel.checkpoint()
+
+    async def attempts_ended(self) -> None:
+        """Wait until no attempt is live."""
+        while self.machine.state.attempts:
+            await self._turned.wait()
 
     async def _wait(self) -> None:
         """Until events wait or the clock is due."""
@@ -123,10 +137,14 @@ class Loop:
         for event in batch:
             number = getattr(event, "run", 0)
             if isinstance(number, int) and number and number not in self.machine.state.runs:
-                run = await self._load_run(number)
-                if run is not None:
-                    self.machine.install_run(run)
-                    self._keep_finished(run)
+                self._loading.add(number)
+                try:
+                    run = await self._load_run(number)
+                    if run is not None:
+                        self.machine.install_run(run)
+                        self._keep_finished(run)
+                finally:
+                    self._loading.discard(number)
 
     def _perform(self, effects: Sequence[AnyEffect]) -> None:
         starts: list[StartAttempt] = []

@@ -26,7 +26,7 @@ COUNTED_MAX = 1_000_000
 
 
 class Tending:
-    """`in_memory` are runs that must not be pulled away from under the machine; `now_ns` reads engine time."""
+    """`in_memory` holds the runs that must not be pulled away from under the machine; `now_ns` reads engine time."""
 
     def __init__(
         self, home: Path, environment: Environment, writer: Writer, config: Config, in_memory: Container[int],
@@ -44,7 +44,7 @@ class Tending:
                 journal_bytes=parse_size(kept.journal_bytes),
                 runs_age_ns=int(kept.days * DAY),
                 runs_count=kept.runs,
-            )  # fmt: skip
+            )
         )
 
     def space(self, limits: SpaceLimits) -> Space:
@@ -84,8 +84,10 @@ class Tending:
 
     async def _remove_logs(self, runs: list[int]) -> None:
         for run in runs:
-            while not await trio.to_thread.run_sync(remove_folder, self._home / "logs", f"r{run}"):
-                await trio.sleep(BETWEEN_STEPS_S)
+            whole = False
+            while not whole:
+                whole = await trio.to_thread.run_sync(remove_folder, self._home / "logs", f"r{run}")
+                await trio.sleep(0 if whole else BETWEEN_STEPS_S)
         if runs:
             await self._writer.run(partial(logs_removed, runs=runs))
 
