@@ -87,6 +87,10 @@ def why_not_rows(verb: Verb, targets: list[GroupRow | TaskRow]) -> str:
                 return ""
         elif target.status in wanted:
             return ""
+    if len(targets) == 1:
+        only = targets[0]
+        name = row_name(only.task, only.index) if isinstance(only, TaskRow) else only.task
+        return f"{name} is {only.status.replace('_', ' ')}: nothing to {verb}"
     what = "failed or was cancelled" if verb == "retry" else "still runs or waits"
     return f"none of these {what}"
 
@@ -124,7 +128,7 @@ def told(intent: Intent, done: Done) -> str:
     verb = _DONE[intent.act.verb]
     refused = done.body.get("refused")
     failures = cast("list[Any]", refused) if isinstance(refused, list) else []
-    what = intent.names[0] if len(intent.names) == 1 else f"{intent.count:,} {intent.noun}s"
+    what = intent.names[0].split(",")[0] if len(intent.names) == 1 else f"{intent.count:,} {intent.noun}s"
     if not failures:
         return f"{verb}: {what}"
     reasons = [_refusal(failure) for failure in failures[:3]]

@@ -18,7 +18,7 @@ from orchctl.console.drawing import (
     time_of,
     word,
 )
-from orchctl.console.theme import Signs, status_style
+from orchctl.console.theme import ORDER, Signs, status_style
 from orchctl.text import cells, inert, size_text
 
 NAME_MIN, NAME_MAX = 16, 40
@@ -81,6 +81,14 @@ def outcome_text(row: TaskRow | AttemptRow) -> str:
     return row.outcome or ""
 
 
+def why_text(row: TaskRow) -> str:
+    """How a row ended or why it waits; the outcome is left out where the sentence says it already."""
+    outcome = outcome_text(row)
+    if outcome == "succeeded" or outcome in row.why:
+        outcome = ""
+    return ", ".join(part for part in (outcome, row.why) if part)
+
+
 def child_line(row: TaskRow, width: int, signs: Signs, now_s: float) -> Line:
     """One row of an opened task, indented."""
     return [("    ", "plain"), *task_line(row, width - 4, signs, now_s)]
@@ -101,7 +109,7 @@ def tasks_heading(width: int) -> Line:
 def task_line(row: TaskRow, width: int, signs: Signs, now_s: float) -> Line:
     """A row of a run: name, state, attempts, time, and how it ended or why it waits."""
     spent = _spent(row, now_s)
-    said = " ".join(part for part in (outcome_text(row), row.why) if part and part != "succeeded")
+    said = why_text(row)
     return fitted(
         [
             (f"{signs.status(row.status)} ", status_style(row.status)),
@@ -200,10 +208,13 @@ def _spent(row: RunRow | GroupRow | TaskRow, now_s: float) -> str:
     return duration(seconds_between(row.started_at, row.finished_at, now_s)) if row.started_at else ""
 
 
+def _count_lines(tasks: dict[str, int], signs: Signs) -> list[Line]:
+    return [[(f"{tasks[status]:>9,} ", "plain"), word(status, signs)] for status in ORDER if tasks.get(status)]
+
+
 def run_details(row: RunRow, width: int, signs: Signs, now_s: float) -> list[Line]:
-    lines: list[Line] = [[(f"{row.workflow} {row.run}", "strong")], [word(row.status, signs)], []]
-    for status, count in row.tasks.items():
-        lines.append([(f"{count:>9,} ", "plain"), word(status, signs)])
+    lines: list[Line] = [fitted([(f"{row.workflow} {row.run}", "strong")], width), [word(row.status, signs)], []]
+    lines += _count_lines(row.tasks, signs)
     lines.append([])
     lines += field("queued", time_of(row.queued_at), width)
     lines += field("started", time_of(row.started_at), width)
@@ -220,10 +231,10 @@ def run_details(row: RunRow, width: int, signs: Signs, now_s: float) -> list[Lin
 
 
 def group_details(row: GroupRow, width: int, signs: Signs, now_s: float) -> list[Line]:
-    lines: list[Line] = [[(row.task, "strong")], [word(row.status, signs)]]
+    lines: list[Line] = [fitted([(row.task, "strong")], width), [word(row.status, signs)]]
     if row.mapped:
         lines += [[(f"{signs.times}{row.rows:,} rows", "plain")], []]
-        lines += [[(f"{count:>9,} ", "plain"), word(status, signs)] for status, count in row.tasks.items()]
+        lines += _count_lines(row.tasks, signs)
     lines.append([])
     lines += field("time", _spent(row, now_s), width)
     lines += field("does", row.action, width)
@@ -237,7 +248,7 @@ def group_details(row: GroupRow, width: int, signs: Signs, now_s: float) -> list
 
 
 def task_details(row: TaskRow, width: int, signs: Signs, now_s: float) -> list[Line]:
-    lines: list[Line] = [[(row_name(row.task, row.index), "strong")], [word(row.status, signs)], []]
+    lines: list[Line] = [fitted([(row_name(row.task, row.index), "strong")], width), [word(row.status, signs)], []]
     lines += field("outcome", outcome_text(row), width)
     lines += field("why", row.why, width)
     lines += field("attempts", str(row.attempts), width)

@@ -139,11 +139,6 @@ class Window(Generic[RowT]):
     def revision(self) -> int:
         return self._shown.revision
 
-    @property
-    def rows(self) -> list[RowT]:
-        """The rows that are here."""
-        return self._shown.rows
-
     def at(self, position: int) -> RowT | None:
         """The row at a place of the whole list, if it is here."""
         return self._shown.at(position - self.offset)

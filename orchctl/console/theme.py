@@ -110,7 +110,7 @@ class Signs(msgspec.Struct, frozen=True):
     def block(self, status: str) -> str:
         """The cell of a progress bar that stands for rows of a status."""
         if status in ("failed", "upstream_failed", "cancelled"):
-            return self.status("failed")
+            return self.status(status)
         full, half, empty = ("#", "=", ".") if self.ascii_only else ("█", "▒", "░")
         if status in ("succeeded", "skipped"):
             return full

@@ -96,7 +96,7 @@ async def test_retrying_a_failed_row_carries_its_status_and_attempts(tmp_path: P
         await console.press("j", "r")
         await _asked(console, "Retry:", "parse[11], failed")
         await console.press("y")
-        await console.shows("retried: parse[11], failed")
+        await console.shows("retried: parse[11]")
         (act,) = console.engine.acts
         assert act.targets == (Target(task="parse", index=11, status="failed", attempts=3),)
 
@@ -138,7 +138,7 @@ async def test_a_whole_mapped_task_of_many_rows_wants_its_count_typed(tmp_path: 
         await console.press("j", "j", "c")
         await console.shows("12,896 rows in all", "Type 12896")
         await console.press(*"12896", "enter")
-        await console.shows("cancelled: parse, 12,896 of 40,000 rows")
+        await console.shows("cancelled: parse")
         assert console.engine.acts[0].targets == (Target(task="parse", index=None),)
 
 

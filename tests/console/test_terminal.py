@@ -68,7 +68,8 @@ async def test_nothing_that_is_alive_reaches_the_terminal(tmp_path: Path, enviro
         for keys, shown in (
             (b"\r", "publish"), (b"i", "\\x1b]52"), (b"j", "fetch"), (b"jj", "publish"), (b"2", "102 rows"),
             (b"6", "1 Outline  2 Tasks  5 Log  6 Events*"), (b"1", "publish"), (b"x", "Why "), (b"h", "publish"),
-            (b"kk", "publish"), (b"L", "fetch try 1"), (b"h", "publish"), (b"c", "none of these still runs"),
+            (b"kk", "publish"), (b"L", "fetch try 1"), (b"h", "publish"),
+            (b"c", "fetch is succeeded: nothing to cancel"),
             (b"k", "trigger"), (b"c", "Cancel:"), (b"n", "nothing was done"), (b"?", "Help"), (b"h", "publish"),
         ):  # fmt: skip
             terminal.send(keys)

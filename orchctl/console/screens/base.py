@@ -97,8 +97,8 @@ class BaseScreen(Screen[None]):
         return self.console_app.signs
 
     def now_s(self) -> float:
-        """The wall clock, seconds since the epoch."""
-        return self.console_app.now_s()
+        """The wall clock of the picture, seconds since the epoch: it stands still while the engine is away."""
+        return self.console_app.now_s() - self.feed.stale_s()
 
     # --- the foot -------------------------------------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class BaseScreen(Screen[None]):
         last = [action for action in self._actions() if action.id in ("help", "leave")]
         room = width - sum(len(key_text(action.keys[0])) + len(action.brief) + 3 for action in last)
         for action in self._actions():
-            if not action.brief or action in last:
+            if not action.brief or action in last or (action.acts and not self.feed.live):
                 continue
             part: Line = [(key_text(action.keys[0]), "key"), (f" {action.brief}  ", "plain")]
             if width_of([*line, *part]) <= room:
@@ -139,11 +139,11 @@ class BaseScreen(Screen[None]):
         """Show a sentence for a while."""
         self._notice = inert(text)
         self._notice_style = style
-        self._notice_until = self.now_s() + NOTICE_S
+        self._notice_until = self.console_app.now_s() + NOTICE_S
         self.update_bar("notice")
 
     def _draw_notice(self, width: int) -> list[Line]:
-        if self._notice and self.now_s() < self._notice_until:
+        if self._notice and self.console_app.now_s() < self._notice_until:
             return [fitted([(f" {self._notice}", self._notice_style)], width)]
         feed = self.feed
         if feed.live:
@@ -162,7 +162,7 @@ class BaseScreen(Screen[None]):
         return [(f"{self.signs.hollow} {feed.link}", "yellow")]
 
     def clock_spans(self) -> Line:
-        return [*self.link_spans(), (f"  {clock(self.now_s())} ", "dim")]
+        return [*self.link_spans(), (f"  {clock(self.console_app.now_s())} ", "dim")]
 
     # --- life -----------------------------------------------------------------------------------------------------
 

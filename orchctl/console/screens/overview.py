@@ -28,7 +28,7 @@ from orchctl.console.drawing import (
     time_of,
 )
 from orchctl.console.keymap import Place
-from orchctl.console.runlines import outcome_text, row_name
+from orchctl.console.runlines import row_name, why_text
 from orchctl.console.screens.base import BaseScreen, Mover, bindings_for
 from orchctl.console.store import Change, Picture
 from orchctl.console.theme import status_style
@@ -146,7 +146,7 @@ class OverviewScreen(BaseScreen):
             return []
         cells = 16 if width >= 78 else 8
         free = row.memory_available
-        used = row.memory_claimed if free is None else row.memory - free
+        used = row.memory_claimed if free is None else max(0, row.memory - free)
         what = "claimed" if free is None else "used"
         line: Line = [(" cpu ", "dim"), *gauge(row.cpus_claimed, row.cpus, cells, self.signs)]
         line.append((f" {row.cpus_claimed:g}/{row.cpus:g} claimed", "plain"))
@@ -196,7 +196,7 @@ class OverviewScreen(BaseScreen):
         for row, run in found:
             known = self._runs.get(run)
             workflow = known.workflow if known else ""
-            said = ", ".join(part for part in (outcome_text(row), row.why) if part)
+            said = why_text(row)
             tries = f"try {row.attempts}" if row.attempts else ""
             line: Line = [
                 (f" {signs.status(row.status)} ", status_style(row.status)),

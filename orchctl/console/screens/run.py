@@ -14,7 +14,7 @@ from textual.widgets import ContentSwitcher
 from engine.protocol.messages import GetRun
 from engine.protocol.rows import GroupRow, RunRow, TaskRow
 from orchctl.console import actions
-from orchctl.console.drawing import BAD, Line, done_share, duration, ends, percent, rule, seconds_between, word
+from orchctl.console.drawing import Line, done_share, duration, ends, percent, rule, seconds_between, word
 from orchctl.console.feed import Subscription
 from orchctl.console.keymap import Place
 from orchctl.console.messages import LogMoved
@@ -107,7 +107,7 @@ class RunScreen(BaseScreen):
         if row is None:
             top = ends([*crumbs, (f"r{self._run_number}", "strong")], self.clock_spans(), width)
         else:
-            failed = sum(row.tasks.get(status, 0) for status in BAD)
+            failed = row.tasks.get("failed", 0)
             spent = duration(seconds_between(row.started_at, row.finished_at, self.now_s()))
             crumbs += [(row.workflow, "strong"), (f" {signs.crumb} ", "faint"), (f"{row.run}  ", "strong")]
             crumbs += [word(row.status, signs), (f"  {percent(done_share(row.tasks)).strip()}  {spent}  ", "plain")]

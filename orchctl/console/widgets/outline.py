@@ -85,11 +85,6 @@ class Outline(LineView):
     def _view(self, offset: int, limit: int) -> View:
         return ListGroups(run=self._run, text=self._text, offset=offset, limit=limit)
 
-    @property
-    def total(self) -> int:
-        """How many tasks there are."""
-        return self._groups.total if self._groups is not None else 0
-
     def set_filter(self, text: str) -> None:
         """Show tasks whose name has this part."""
         if text != self._text and self._groups is not None:

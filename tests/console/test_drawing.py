@@ -1,0 +1,112 @@
+"""Lines as pure functions: bars that add up, columns that fit, orders that put trouble first."""
+
+import random
+
+import pytest
+
+from engine.protocol.rows import EventRow, GroupRow, RunRow, TaskRow
+from orchctl.console import drawing, runlines
+from orchctl.console.theme import GLYPHS, Signs
+from orchctl.text import cells
+from tests.support.console_world import run
+
+SIGNS = Signs()
+PLAIN = Signs(ascii_only=True)
+
+
+def _text(line: drawing.Line) -> str:
+    return "".join(text for text, _ in line)
+
+
+def test_a_bar_is_always_as_wide_as_asked_and_one_failure_in_a_million_is_seen() -> None:
+    dice = random.Random(5)
+    for _ in range(500):
+        tasks = {status: dice.choice((0, 1, 7, 10**6)) for status in GLYPHS}
+        assert cells(_text(drawing.stacked_bar(tasks, 14, SIGNS))) == 14
+    assert "✗" in _text(drawing.stacked_bar({"succeeded": 10**6, "failed": 1}, 12, SIGNS))
+    assert _text(drawing.stacked_bar({}, 3, PLAIN)) == "..."
+
+
+def test_all_is_said_to_be_done_only_when_it_is() -> None:
+    assert drawing.percent(drawing.done_share({"succeeded": 99_999, "running": 1})) == " 99%"
+    assert drawing.percent(drawing.done_share({"succeeded": 5, "skipped": 5})) == "100%"
+    assert drawing.done_share({}) == 0
+
+
+def test_runs_that_fail_while_they_run_come_first_then_active_then_failed() -> None:
+    rows = [
+        run(5, "e", "succeeded", {}),
+        run(4, "d", "failed", {"failed": 1}),
+        run(3, "c", "paused", {}),
+        run(2, "b", "running", {"failed": 1}),
+        run(1, "a", "queued", {}),
+    ]
+    assert [row.run for row in sorted(rows, key=drawing.attention_key)] == ["r2", "r3", "r1", "r4", "r5"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 79, 80, 120, 200])
+def test_no_line_is_wider_than_its_screen(width: int) -> None:
+    long = "名" * 30
+    tasks = dict.fromkeys(GLYPHS, 123456)
+    group = GroupRow(task=long, status="running", mapped=True, rows=1_000_000, tasks=tasks, why=long)
+    task = TaskRow(task=long, index=999_999, status="upstream_failed", why=long, attempts=12)
+    whole: RunRow = run(123456, long, "cancelling", tasks)
+    event = EventRow(revision=1, at="2026-11-23T08:00:00Z", event="AttemptExited", task=long, details={"why": long})
+    for line in (
+        drawing.run_line(whole, width, SIGNS, 0.0),
+        drawing.runs_heading(width),
+        runlines.root_line(whole, 1, width, SIGNS, 0.0),
+        runlines.group_line(group, opened=True, width=width, signs=SIGNS, now_s=0.0),
+        runlines.task_line(task, width, SIGNS, 0.0),
+        runlines.event_line(event, width),
+        *runlines.group_details(group, width, SIGNS, 0.0),
+        *runlines.run_details(whole, width, SIGNS, 0.0),
+        *runlines.task_details(task, width, SIGNS, 0.0),
+    ):
+        assert cells(_text(line)) <= width, _text(line)
+
+
+def test_every_state_has_a_glyph_of_one_column_in_both_sets() -> None:
+    for status in GLYPHS:
+        assert cells(SIGNS.status(status)) == 1
+        assert PLAIN.status(status).isascii()
+        assert len(PLAIN.status(status)) == 1
+
+
+def test_text_is_folded_at_spaces_for_people_and_anywhere_for_logs() -> None:
+    assert runlines.folded("one two three", 8) == ["one two", "three"]
+    assert runlines.chopped("   one two", 6) == ["   one", " two"]
+    assert "".join(runlines.chopped("名" * 9, 4)) == "名" * 9
+
+
+def test_a_reason_is_a_sentence_with_who_holds_what() -> None:
+    reason = {"kind": "pool", "resource": "db", "asked": 1, "available": 0, "holders": ["a", "b", "c", "d", "e"]}
+    assert runlines.reason_text(reason) == "pool db: asks 1, 0 free; held by a, b, c and 2 more"
+    memory = {"kind": "capacity", "resource": "memory", "asked": 2**30, "available": 2**20}
+    assert runlines.reason_text(memory) == "capacity memory: asks 1.0 GiB, 1.0 MiB free"
+
+
+def test_fields_of_an_event_are_flat_and_say_only_what_is_there() -> None:
+    event = EventRow(
+        revision=1, at="2026-11-23T08:00:00Z", event="AttemptExited", task="a", index=3, attempt=9,
+        details={"at_ns": 5, "outcome": {"kind": "failed", "exit_code": 3, "why": ""}, "result": None},
+    )  # fmt: skip
+    assert _text(runlines.event_line(event, 100)).split()[1:] == [
+        "AttemptExited",
+        "a[3]",
+        "#9",
+        "kind=failed",
+        "exit_code=3",
+    ]
+
+
+def test_how_a_row_ended_is_said_once() -> None:
+    row = TaskRow(task="a", index=None, status="failed", exit_code=1, outcome="failed", why="failed: exit 1")
+    assert runlines.why_text(row) == "failed: exit 1"
+    row = TaskRow(task="a", index=None, status="failed", signal=9, outcome="signalled", why="out of memory")
+    assert runlines.why_text(row) == "signal 9, out of memory"
+
+
+def test_an_instant_that_is_none_has_no_duration() -> None:
+    assert drawing.seconds_between("nonsense", None, 5.0) is None
+    assert drawing.duration(None) == "-"
