@@ -183,9 +183,9 @@ class Machine:
         if run is not None and run.header.status.finished and not run.live:
             del self.state.runs[number]
 
-    def drain(self) -> None:
-        """Order no new attempts from now on."""
-        self.cx.draining = True
+    def drain(self, *, on: bool = True) -> None:
+        """Order no new attempts from now on, or (`on` False) order again."""
+        self.cx.draining = on
 
     def _restore(self, run: RunState) -> None:
         """Put a loaded run's ready rows in the queue and its delays on the clock."""

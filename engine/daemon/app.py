@@ -15,7 +15,7 @@ from typing import Any
 import trio
 
 from engine.core.changes import Changes
-from engine.core.events import Actor, Ask, EngineStarted, External, SpaceChanged, WorkflowAdded
+from engine.core.events import Actor, Ask, ClockAdvanced, EngineStarted, External, SpaceChanged, WorkflowAdded
 from engine.core.machine import Machine
 from engine.daemon.catalogue import Catalogue
 from engine.daemon.clock import EngineClock, boot_id
@@ -78,11 +78,13 @@ class App:
                 await self._commit(writer, environment, encode_batch(state, changes))
 
             loop = Loop(machine, clock, commit, history.read_run)
+            machine.drain()  # nothing is ordered before there is somebody to order it from
             loop.post([EngineStarted(state.meta.epoch, state.capacity, boot_id())])
             await loop.turn()
             executor = self._executor(state.meta.instance, state.meta.epoch, loop)
             try:
-                loop.post(await executor.connect(set(state.attempts)))
+                loop.post([*await executor.connect(set(state.attempts)), ClockAdvanced()])
+                machine.drain(on=False)
                 return await self._serve(environment, writer, loop, executor, history)
             finally:
                 with trio.CancelScope(shield=True):

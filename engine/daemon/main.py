@@ -21,6 +21,8 @@ def run_engine(home: Path) -> int:
         for folder in (home, home / "run", home / "logs", home / "workflows"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = load_config(home / "config.toml")
+        if config.access is not None:  # others pass through to the socket; all else in here stays private
+            home.chmod(home.stat().st_mode & 0o7777 | 0o111)
     except OSError as error:
         return _refuse(f"the folder {home} cannot be used: {error.strerror}", 2)
     except DefinitionError as error:
