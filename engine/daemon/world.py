@@ -119,7 +119,9 @@ class DaemonWorld:
             return
         rss = await self._executor.memory_of(sorted(self._loop.machine.state.attempts)[:100])
         cpus = use["cpu_percent"] / 100 * (os.cpu_count() or 1)
-        self._host = HostUse(cpus, use["memory_available_bytes"], use["load"][0], rss)
+        available = use["memory_available_bytes"]
+        used = use["memory_total_bytes"] - available
+        self._host = HostUse(cpus, available, used, use["load"][0], rss)
 
     def explainer(self) -> Explainer:
         """For the state as it is now."""

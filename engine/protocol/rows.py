@@ -180,6 +180,7 @@ class ResourcesRow(Row, frozen=True, kw_only=True):
     memory: int
     memory_claimed: int
     memory_available: int | None = None
+    memory_used: int | None = None
     load: float | None = None
     pools: dict[str, dict[str, int]] = {}
     running: int = 0

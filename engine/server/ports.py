@@ -45,6 +45,7 @@ class HostUse:
 
     cpus: float | None = None
     memory_available_bytes: int | None = None
+    memory_used_bytes: int | None = None
     load: float | None = None
     rss_bytes: dict[int, int] = field(default_factory=dict[int, int])
 

@@ -37,6 +37,7 @@ def resources_row(look: Look) -> ResourcesRow:
     return ResourcesRow(
         cpus=capacity.cpu_milli / 1000, cpus_claimed=cpu_milli / 1000, cpus_used=use.cpus,
         memory=capacity.memory_bytes, memory_claimed=memory_bytes, memory_available=use.memory_available_bytes,
+        memory_used=use.memory_used_bytes,
         load=use.load,
         pools={name: {"slots": slots, "claimed": claimed[name]} for name, slots in sorted(slots_of.items())},
         running=len(state.attempts), ready=sum(run.header.counts[TaskStatus.READY] for run in state.runs.values()),

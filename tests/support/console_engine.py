@@ -72,8 +72,8 @@ class World:
         self.engine = engine_row()
         self.resources = ResourcesRow(
             cpus=32, cpus_claimed=12, cpus_used=9.5, memory=64 * 2**30, memory_claimed=8 * 2**30,
-            memory_available=48 * 2**30, load=7.2, pools={"warehouse": {"slots": 4, "claimed": 3}}, running=12,
-            ready=40,
+            memory_available=48 * 2**30, memory_used=16 * 2**30, load=7.2,
+            pools={"warehouse": {"slots": 4, "claimed": 3}}, running=12, ready=40,
         )  # fmt: skip
         self.runs: list[RunRow] = []
         self.groups: dict[int, list[GroupRow]] = {}

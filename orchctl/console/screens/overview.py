@@ -145,9 +145,8 @@ class OverviewScreen(BaseScreen):
         if row is None:
             return []
         cells = 16 if width >= 78 else 8
-        free = row.memory_available
-        used = row.memory_claimed if free is None else max(0, row.memory - free)
-        what = "claimed" if free is None else "used"
+        used = row.memory_claimed if row.memory_used is None else row.memory_used
+        what = "claimed" if row.memory_used is None else "used"
         line: Line = [(" cpu ", "dim"), *gauge(row.cpus_claimed, row.cpus, cells, self.signs)]
         line.append((f" {row.cpus_claimed:g}/{row.cpus:g} claimed", "plain"))
         line += [("  mem ", "dim"), *gauge(used, row.memory, cells, self.signs)]

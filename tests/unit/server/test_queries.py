@@ -434,7 +434,7 @@ def test_resources_add_up_what_live_attempts_claim() -> None:
     )
     run = house.begin(flow)
     first = house.live(run)[0]
-    house.use = HostUse(1.5, 2**30, 0.25, {first.attempt: 777})
+    house.use = HostUse(1.5, 2**30, 2**29, 0.25, {first.attempt: 777})
     row = rows(house, GetResources())[0]
     assert (row["cpus"], row["cpus_claimed"], row["cpus_used"], row["memory_claimed"]) == (4.0, 2.0, 1.5, 2**20)
     assert row["pools"] == {"db": {"slots": 3, "claimed": 2}, "w/own": {"slots": 5, "claimed": 1}}
