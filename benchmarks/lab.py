@@ -1,7 +1,7 @@
 """What every benchmark needs: an engine of its own in a fresh home, CPU accounting of all its processes, and records.
 
-A record is one JSON line: the question, the contender, the figure, its unit, and where it was measured. Contenders of one
-question are measured in the same run, interleaved, and compared by ratio of medians: machines are noisy.
+A record is one JSON line: the question, the contender, the figure, its unit, and where it was measured. Contenders of
+one question are measured in the same run, interleaved, and compared by ratio of medians: machines are noisy.
 """
 
 import contextlib

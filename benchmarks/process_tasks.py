@@ -1,4 +1,4 @@
-"""How many no-op processes a second: independent (W1), in a chain (W2), in 50 layers of 50 with two parents each (W3)?"""
+"""How many no-op processes a second: independent (W1), in a chain (W2), in layers with two parents each (W3)?"""
 
 import subprocess
 import tempfile

@@ -1,4 +1,4 @@
-"""How many Python callables a second: no-ops, and callables of 1 and 10 ms, against a plain pool that remembers nothing?"""
+"""How many Python callables a second: no-ops and callables of 1 and 10 ms, against a pool that remembers nothing?"""
 
 import multiprocessing
 import tempfile

@@ -59,9 +59,7 @@ def in_a_fold(fields: list[str], row: dict[str, Any]) -> bool:
 
 def mixed_weekdays(fields: list[str], row: dict[str, Any]) -> bool:
     special = (
-        ["#" in token or token.lower().startswith("l") for token in fields[4].split(",")]
-        if len(fields) > 4
-        else []
+        ["#" in token or token.lower().startswith("l") for token in fields[4].split(",")] if len(fields) > 4 else []
     )
     return any(special) and not all(special)
 
