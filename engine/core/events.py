@@ -165,12 +165,15 @@ class MarkRequested(Event, frozen=True):
 
 
 class AttemptStarted(Event, frozen=True):
-    """A process (or a worker's item) of the attempt is running. `start_ticks` is field 22 of /proc/PID/stat."""
+    """A process (or a worker's item) of the attempt is running. `start_ticks` is field 22 of /proc/PID/stat; `log` says
+    where its output begins, with length 0.
+    """
 
     attempt: int
     at_ns: int
     pid: int
     start_ticks: int = 0
+    log: LogSlice = LogSlice()
 
 
 class AttemptExited(Event, frozen=True):

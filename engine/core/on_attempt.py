@@ -27,6 +27,8 @@ def on_started(cx: Context, event: AttemptStarted) -> None:
         return
     attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, "started")
     attempt.pid, attempt.start_ticks, attempt.started_ns = event.pid, event.start_ticks, event.at_ns
+    if event.log.path:
+        attempt.log = event.log
     cx.changes.attempts[event.attempt] = attempt
     if attempt.stop:
         cx.repeat_stop(attempt)

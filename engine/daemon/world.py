@@ -9,17 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.changes import AuditEntry
-from engine.core.events import External, LogSlice, RunRequested
+from engine.core.events import External, RunRequested
 from engine.core.explain import Explainer
-from engine.core.state import Attempt
 from engine.daemon.catalogue import Catalogue
 from engine.daemon.folders import Folders
 from engine.daemon.loop import Loop
 from engine.execution.executor import Executor
-from engine.execution.places import log_path
 from engine.model.errors import Unavailable
 from engine.model.instants import to_text
-from engine.model.workflow import Python
 from engine.protocol.messages import PROTOCOL
 from engine.protocol.rows import EngineRow
 from engine.server.ports import HostUse, Installed
@@ -126,14 +123,6 @@ class DaemonWorld:
     def explainer(self) -> Explainer:
         """For the state as it is now."""
         return Explainer(self._loop.machine.cx)
-
-    def log_of(self, attempt: Attempt) -> LogSlice:
-        """Where a live attempt writes. A worker's slice is known only when its attempt has ended."""
-        run = self._loop.machine.state.runs[attempt.run]
-        task = run.plan.tasks[attempt.task]
-        if isinstance(task.action, Python) and not task.action.isolate and not attempt.log.path:
-            return LogSlice()
-        return LogSlice(log_path(attempt.run, task.name, attempt.index, attempt.number))
 
     def audit(self, entry: AuditEntry) -> None:
         """Write down something that no event stands for."""

@@ -18,7 +18,7 @@ import msgspec
 import trio
 
 from engine.core.effects import StartAttempt, StopAttempt
-from engine.core.events import AttemptExited, AttemptLost, AttemptNeverStarted, AttemptStarted
+from engine.core.events import AttemptExited, AttemptLost, AttemptNeverStarted, AttemptStarted, LogSlice
 from engine.execution import wire
 from engine.execution.environment import Environments, launcher_order
 from engine.execution.facts import AttemptEvent, exited
@@ -158,9 +158,9 @@ class Executor:
         events: list[AttemptEvent] = []
         foreign: list[list[Any]] = []
         known: set[int] = set(welcome["held"])
-        for number, pid, ticks, at_ns in welcome["running"]:
-            known.add(number)
-            events += self._started(number, at_ns, pid, ticks)
+        for found in welcome["running"]:
+            known.add(found[0])
+            events += self._started(*found)
         foreign = [[number, True] for number in known if number not in self._live]
         stale: list[int] = []
         for found in welcome["exits"]:
@@ -286,7 +286,7 @@ class Executor:
 
     def _fact(self, link: Link, fact: list[Any]) -> list[AttemptEvent]:
         if fact[0] == "started":
-            return self._started(fact[1], fact[2], fact[3], fact[4])
+            return self._started(*fact[1:])
         number = fact[1]["a"]
         if number in self._live:
             return [self._exit(link, fact[1])]
@@ -294,12 +294,12 @@ class Executor:
             link.post(wire.pack(["ack", [number]]))
         return []
 
-    def _started(self, number: int, at_ns: int, pid: int, ticks: int) -> list[AttemptEvent]:
+    def _started(self, number: int, pid: int, ticks: int, at_ns: int, log: list[Any]) -> list[AttemptEvent]:
         live = self._live.get(number)
         if live is None or live.pid == pid:
             return []
         live.pid = pid
-        return [AttemptStarted(number, at_ns, pid, ticks)]
+        return [AttemptStarted(number, at_ns, pid, ticks, LogSlice(log[0], log[1]))]
 
     def _exit(self, link: Link, found: dict[str, Any]) -> AttemptEvent:
         self._remove(found["a"])

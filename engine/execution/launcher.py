@@ -152,8 +152,9 @@ class Launcher:
         ])  # fmt: skip
 
     @staticmethod
-    def _start_of(attempt: Attempt) -> list[int]:
-        return [attempt.order["ticks"], attempt.order["at"]]
+    def _start_of(attempt: Attempt) -> list[Any]:
+        """Start ticks, instant, and where its log begins: [path, offset]."""
+        return [attempt.order["ticks"], attempt.order["at"], attempt.order.get("log", ["", 0])]
 
     def _forget(self, numbers: list[int]) -> None:
         for number in numbers:
@@ -244,6 +245,7 @@ class Launcher:
         attempt.log_fd = open_log(self.places.log(path))
         attempt.log_start = attempt.log_end = os.fstat(attempt.log_fd).st_size
         attempt.slice = [path, attempt.log_start, 0]
+        order["log"] = [path, attempt.log_start]
 
     @staticmethod
     def set_memory_limit(pid: int, memory_bytes: int) -> None:
@@ -257,7 +259,7 @@ class Launcher:
         order = attempt.order
         attempt.tree_pid = pid
         order["ticks"], order["at"] = ticks or proc.start_ticks(pid), time.time_ns()
-        self._facts.append(["started", attempt.number, order["at"], pid, order["ticks"]])
+        self._facts.append(["started", attempt.number, pid, *self._start_of(attempt)])
         if order["wall_ns"]:
             attempt.wall_timer = self.loop.later(order["wall_ns"] / 1e9, lambda: self._wall_is_over(attempt))
         if order["memory"] or order["processes"]:

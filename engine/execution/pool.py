@@ -217,6 +217,7 @@ class Pool:
         if not worker.single:
             with contextlib.suppress(OSError):  # then the worker cannot open it either, and says so
                 self._open_segment(worker, attempt.order["run"])
+                attempt.order["log"] = [worker.segment, os.fstat(worker.segment_fd).st_size]
         self._launcher.begun(attempt, worker.pid, worker.ticks)
 
     # --- what workers say -------------------------------------------------------------------------------------------

@@ -7,11 +7,9 @@ import msgspec
 from engine.model.errors import ValueFault
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB|K|M|G|T)?")
-_FACTOR = {
-    **{"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
-    **{"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40},
-    **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40},
-}
+_DECIMAL = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_BINARY = {f"{letter}{end}": 2 ** (10 * power) for power, letter in enumerate("KMGT", 1) for end in ("", "iB")}
+_FACTOR = _DECIMAL | _BINARY
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True):

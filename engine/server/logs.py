@@ -15,7 +15,7 @@ from engine.model.errors import NotFound, Unavailable, ValueFault
 from engine.protocol.messages import LOG_CHUNK_BYTES, LogChunk, ReadLog
 from engine.server.look import Look
 from engine.server.queries import place_of
-from engine.server.rows_of_tasks import attempts_of_row, log_slice
+from engine.server.rows_of_tasks import attempts_of_row
 
 _READERS = 4
 _OFFSET_MAX = 2**62
@@ -46,7 +46,7 @@ def place_of_log(look: Look, question: ReadLog) -> LogPlace:
         which = f"attempt {question.number}" if question.number else "no attempt yet"
         raise NotFound(f"{run.text(place.task, place.item)} has {'no ' if question.number else ''}{which}")
     newest: Attempt = attempts[-1]
-    return LogPlace(newest.number, log_slice(look, newest), newest.live)
+    return LogPlace(newest.number, newest.log, newest.live)
 
 
 async def read_log(folder: str, place: LogPlace, question: ReadLog, limiter: trio.CapacityLimiter) -> LogChunk:

@@ -5,7 +5,7 @@ memory cannot be loaded there: the question stops with `RunNeeded`, the run is l
 and the question is asked again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from engine.core.changes import Changes
 from engine.core.state import Attempt, EngineState, RunHeader, RunState
@@ -128,7 +128,7 @@ class Look:
     def attempts_of_places(self, run: RunState, places: Iterable[Place]) -> dict[Place, Attempt]:
         """The newest attempt of each place that has one: live ones from the state, ended ones in one read."""
         found: dict[Place, Attempt] = {}
-        missing: dict[tuple[int, int], Place] = {}
+        missing: list[Place] = []
         for place in places:
             if place.row < 0 or not run.tries[place.row]:
                 continue
@@ -138,19 +138,20 @@ class Look:
             if known is not None:
                 found[place] = known
             else:
-                missing[place.task, place.item] = place
+                missing.append(place)
         if missing:
             self._read_attempts(run, missing, found)
         return found
 
-    def _read_attempts(self, run: RunState, missing: dict[tuple[int, int], Place], found: dict[Place, Attempt]) -> None:
+    def _read_attempts(self, run: RunState, missing: Sequence[Place], found: dict[Place, Attempt]) -> None:
         if len(self._ended) > _ATTEMPTS_KEPT:
             self._ended.clear()
-        for key, attempt in self.history.last_attempts(run.run, list(missing)).items():
-            place = missing[key]
-            found[place] = attempt
-            if not attempt.live:
-                self._ended[run.run, attempt.task, attempt.index, attempt.number] = attempt
+        wanted = [(place.task, place.item, run.tries[place.row]) for place in missing]
+        for place, attempt in zip(missing, self.history.attempts_at(run.run, wanted), strict=True):
+            if attempt is not None:
+                found[place] = attempt
+                if not attempt.live:
+                    self._ended[run.run, attempt.task, attempt.index, attempt.number] = attempt
 
     def newest_of(self, workflow: str) -> list[RunHeader]:
         """Its newest runs, the newest first."""

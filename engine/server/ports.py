@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from engine.core.changes import AuditEntry
-from engine.core.events import AnyEvent, External, LogSlice
+from engine.core.events import AnyEvent, External
 from engine.core.state import Attempt, RunHeader, RunState
+from engine.model.ids import NO_INDEX
 from engine.model.resources import Reason
 from engine.model.status import RunStatus
 from engine.model.workflow import Workflow
@@ -17,11 +18,17 @@ from engine.protocol.rows import EngineRow
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """One fact or decision as it was written. `at_ns` is the instant of its batch."""
+    """One fact or decision as it was written. `at_ns` is the instant of its batch.
+
+    `run`, `task`, `index` say which row it is about, also where the event itself names only an attempt (0, -1: none).
+    """
 
     revision: int
     at_ns: int
     event: AnyEvent
+    run: int = 0
+    task: int = -1
+    index: int = NO_INDEX
 
 
 @dataclass(frozen=True)
@@ -73,12 +80,8 @@ class History(Protocol):
         """All attempts of a row, oldest first."""
         ...
 
-    def last_attempts(self, run: int, rows: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Attempt]:
-        """The newest attempt of each (task, index) that has one."""
-        ...
-
-    def attempts(self, numbers: Collection[int]) -> dict[int, Attempt]:
-        """Attempts by their numbers; those that are gone are left out."""
+    def attempts_at(self, run: int, places: Sequence[tuple[int, int, int]]) -> Sequence[Attempt | None]:
+        """The attempt at each (task, index, number), None where there is none."""
         ...
 
     def events_page(self, run: int, cursor: str, limit: int) -> JournalPage:
@@ -133,10 +136,6 @@ class World(Protocol):
 
     def explainer(self) -> Explains:
         """For the state as it is now."""
-        ...
-
-    def log_of(self, attempt: Attempt) -> LogSlice:
-        """Where a live attempt writes (`length` 0: up to the file's end); without a path while that is not known."""
         ...
 
     def audit(self, entry: AuditEntry) -> None:

@@ -246,7 +246,7 @@ def _events(look: Look, question: ListEvents) -> Page:
         raise no_run(number)
     while True:
         page = look.history.events_page(number, question.cursor, limit)
-        names = Names(look, page.entries)
+        names = Names(look)
         rows = pack_all(event_row(entry, names) for entry in page.entries)
         fits = fitting(rows)
         if fits == len(rows) or limit == 1:

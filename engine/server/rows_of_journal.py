@@ -1,13 +1,12 @@
 """The journal and the audit as rows. Numbers by which the machine names tasks become names here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, cast
 
 import msgspec
 
 from engine.core.events import AnyEvent, Ask
-from engine.core.state import Attempt
 from engine.model.ids import NO_INDEX, run_text
 from engine.model.instants import to_text
 from engine.model.status import Outcome
@@ -17,24 +16,15 @@ from engine.server.look import Look
 from engine.server.packing import short_value
 from engine.server.ports import AuditLine, JournalEntry
 
-_OWN_FIELDS = frozenset({"run", "task", "index", "attempt", "ask"})
+_OWN_FIELDS = frozenset({"run", "task", "index", "attempt", "ask", "at_ns"})
 
 
 class Names:
     """Finds the names of tasks for a page of the journal; each run's plan is looked up once."""
 
-    def __init__(self, look: Look, entries: Iterable[JournalEntry]) -> None:
+    def __init__(self, look: Look) -> None:
         self._look = look
         self._names: dict[int, Sequence[str]] = {}
-        numbers = {number for entry in entries if (number := _attempt_only(entry.event))}
-        live = look.state.attempts
-        self._attempts = {number: live[number] for number in numbers if number in live}
-        gone = numbers - self._attempts.keys()
-        if gone:
-            self._attempts |= look.history.attempts(gone)
-
-    def attempt(self, number: int) -> Attempt | None:
-        return self._attempts.get(number)
 
     def task(self, run: int, task: int) -> str:
         """The name of a task; its number where the run is not known any more."""
@@ -57,25 +47,15 @@ class Names:
         return tuple(task.name for task in workflow.tasks) if workflow is not None else ()
 
 
-def _attempt_only(event: AnyEvent) -> int:
-    """The attempt's number in an event that does not name its row itself."""
-    return 0 if hasattr(event, "run") else getattr(event, "attempt", 0)
-
-
 def event_row(entry: JournalEntry, names: Names) -> EventRow:
     """One entry."""
-    event = entry.event
-    run: int = getattr(event, "run", 0)
-    task: int | None = getattr(event, "task", None)
-    index: int = getattr(event, "index", NO_INDEX)
-    number: int = getattr(event, "attempt", 0)
-    attempt = names.attempt(number) if number and not run else None
-    if attempt is not None:
-        run, task, index = attempt.run, attempt.task, attempt.index
+    event, run = entry.event, entry.run
+    at_ns: int = getattr(event, "at_ns", entry.at_ns)
     return EventRow(
-        revision=entry.revision, at=to_text(entry.at_ns), event=type(event).__name__,
-        run=run_text(run) if run else None, task=names.task(run, task) if run and task is not None else None,
-        index=None if index == NO_INDEX else index, attempt=number or None, details=_details(event),
+        revision=entry.revision, at=to_text(at_ns), event=type(event).__name__,
+        run=run_text(run) if run else None, task=names.task(run, entry.task) if run and entry.task >= 0 else None,
+        index=None if entry.index == NO_INDEX else entry.index, attempt=getattr(event, "attempt", 0) or None,
+        details=_details(event),
     )  # fmt: skip
 
 

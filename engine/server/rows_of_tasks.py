@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from engine.core.events import LogSlice
 from engine.core.state import Attempt, RunState
 from engine.model.ids import NO_INDEX
 from engine.model.instants import SECOND, optional_text
@@ -48,7 +47,7 @@ def _mark(look: Look, run: RunState, place: Place) -> object:
     live: object = None
     if number is not None and number in look.state.attempts:
         attempt = look.state.attempts[number]
-        live = (number, attempt.status, attempt.pid, look.world.log_of(attempt))
+        live = (number, attempt.status, attempt.pid, attempt.log)
     why = run.header.whys.get(row) if run.header.whys else None
     known = place.task in run.items
     return run.status[row], run.tries[row], run.started[row], run.finished[row], live, why, known
@@ -82,13 +81,8 @@ def _why(outcome: Outcome | None) -> str:
     return outcome.sentence() if outcome is not None and outcome.exit_code != 0 else ""
 
 
-def log_slice(look: Look, attempt: Attempt) -> LogSlice:
-    """Where the attempt's output is; without a path where that is not known, or there was none."""
-    return look.world.log_of(attempt) if attempt.live else attempt.log
-
-
 def _log(look: Look, attempt: Attempt) -> dict[str, Any] | None:
-    log = log_slice(look, attempt)
+    log = attempt.log
     if not log.path:
         return None
     return {"path": join(look.logs, log.path), "offset": log.offset, "length": log.length}

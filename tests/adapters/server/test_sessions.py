@@ -211,7 +211,7 @@ async def test_a_log_is_read_in_pieces_from_either_end_and_says_when_it_is_whole
         assert (await client.ask(ReadLog(id=6, run=run, task="b"), Refused)).code == "not_found"
         file.parent.mkdir()
         file.write_bytes(b"....0123456789")
-        here.house.logs[attempt.attempt] = LogSlice(f"r{run}/a.1.log", 4, 0)
+        attempt.log = LogSlice(f"r{run}/a.1.log", 4, 0)
         live = await client.ask(ReadLog(id=2, run=run, task="a", offset=2, limit=3), LogChunk)
         assert (live.data, live.offset, live.size, live.final, live.number) == (b"234", 2, 10, False, 1)
         here.house.start(attempt)
@@ -237,7 +237,7 @@ async def test_no_log_leads_out_of_the_log_folder_and_no_pipe_blocks() -> None:
         os.mkfifo(logs / "pipe")
         client = await here.client()
         for path in ("link", "folder/secret", "pipe", "../secret", "/etc/passwd", ".", ""):
-            here.house.logs[attempt.attempt] = LogSlice(path, 0, 0)
+            attempt.log = LogSlice(path, 0, 0)
             await client.send(ReadLog(id=1, run=run, task="a"))
             reply = await client.next()
             assert isinstance(reply, Refused) or (isinstance(reply, LogChunk) and not reply.data), (path, reply)

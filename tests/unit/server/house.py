@@ -67,8 +67,14 @@ class MemoryHistory:
             self.headers[number].counts = list(state.runs[number].header.counts)
         for number, attempt in changes.attempts.items():
             self.ended[number] = msgspec.structs.replace(attempt)
-        self.journal += [JournalEntry(changes.revision, changes.now_ns, event) for event in changes.journal]
+        self.journal += [self._entry(changes, event) for event in changes.journal]
         self.lines += [AuditLine(changes.revision, changes.now_ns, entry) for entry in changes.audit]
+
+    def _entry(self, changes: Changes, event: AnyEvent) -> JournalEntry:
+        attempt = self.ended.get(getattr(event, "attempt", 0))
+        named = event if attempt is None or hasattr(event, "run") else attempt
+        run, task = getattr(named, "run", 0), getattr(named, "task", -1)
+        return JournalEntry(changes.revision, changes.now_ns, event, run, task, getattr(named, "index", NO_INDEX))
 
     def runs_page(self, before: int, limit: int, workflow: str, statuses: Collection[RunStatus]) -> Sequence[RunHeader]:
         self.reads += 1
@@ -89,17 +95,10 @@ class MemoryHistory:
         found = [kept for kept in self.ended.values() if (kept.run, kept.task, kept.index) == (run, task, index)]
         return sorted(found, key=lambda attempt: attempt.number)
 
-    def last_attempts(self, run: int, rows: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Attempt]:
+    def attempts_at(self, run: int, places: Sequence[tuple[int, int, int]]) -> Sequence[Attempt | None]:
         self.reads += 1
-        wanted = set(rows)
-        found: dict[tuple[int, int], Attempt] = {}
-        for attempt in sorted(self.ended.values(), key=lambda kept: kept.number):
-            if attempt.run == run and (attempt.task, attempt.index) in wanted:
-                found[attempt.task, attempt.index] = attempt
-        return found
-
-    def attempts(self, numbers: Collection[int]) -> dict[int, Attempt]:
-        return {number: self.ended[number] for number in numbers if number in self.ended}
+        found = {(kept.task, kept.index, kept.number): kept for kept in self.ended.values() if kept.run == run}
+        return [found.get(place) for place in places]
 
     def events_page(self, run: int, cursor: str, limit: int) -> JournalPage:
         if cursor and not cursor.isdecimal():
@@ -109,14 +108,9 @@ class MemoryHistory:
         while at < len(self.journal) and len(entries) < limit:
             entry = self.journal[at]
             at += 1
-            if not run or self._run_of(entry.event) == run:
+            if not run or entry.run == run:
                 entries.append(entry)
         return JournalPage(entries, str(at) if at < len(self.journal) else "")
-
-    def _run_of(self, event: AnyEvent) -> int:
-        number: int = getattr(event, "attempt", 0)
-        run: int = getattr(event, "run", 0)
-        return run or (self.ended[number].run if number in self.ended else 0)
 
     def audit_page(self, before: int, limit: int) -> Sequence[AuditLine]:
         found = [line for line in reversed(self.lines) if not before or line.revision < before]
@@ -139,7 +133,6 @@ class House:
         self.now_ns = BEGIN_NS
         self.committing = False
         self.faults: dict[str, str] = {}
-        self.logs: dict[int, LogSlice] = {}
         self.use = HostUse()
         self.stops: list[tuple[bool, bool]] = []
         self.audited: list[AuditEntry] = []
@@ -242,9 +235,6 @@ class House:
 
     def explainer(self) -> Explainer:
         return Explainer(self.machine.cx)
-
-    def log_of(self, attempt: Attempt) -> LogSlice:
-        return self.logs.get(attempt.attempt, LogSlice())
 
     def audit(self, entry: AuditEntry) -> None:
         self.audited.append(entry)

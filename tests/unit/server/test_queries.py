@@ -216,7 +216,7 @@ def test_a_live_attempts_log_shows_as_soon_as_it_is_known() -> None:
     run = house.begin(DIAMOND)
     attempt = house.live(run)[0]
     assert rows(house, ListTasks(run=run, task="a"))[0]["log"] is None
-    house.logs[attempt.attempt] = LogSlice("r1/a.1.log")
+    attempt.log = LogSlice("r1/a.1.log")
     assert rows(house, ListTasks(run=run, task="a"))[0]["log"]["path"] == "/logs/r1/a.1.log"
 
 
