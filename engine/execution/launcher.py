@@ -31,6 +31,7 @@ from engine.execution.wire import Message
 _PR_SET_CHILD_SUBREAPER = 36
 _KILL_AGAIN_S = 0.05
 _SPOOL_AGAIN_S = 1.0
+_STARTS_WAIT_S = 0.003
 _LOG_CALM_S = 1.0
 _LOG_BUSY_S = 0.1
 
@@ -57,6 +58,7 @@ class Launcher:
         self._ready: dict[int, Order] = {}
         self._ended: list[Exit] = []
         self._facts: list[list[Any]] = []
+        self._tell_at = 0.0
         self._log_timer = False
         self._spool_timer = False
         self._leaving: Peer | None = None
@@ -452,12 +454,25 @@ class Launcher:
             self._save_ends()
         self.pool.flush()
         if self._facts:
-            if self.engine is not None:
-                self.engine.send(["report", self._facts])
-            self._facts = []
+            self._tell()
         self.pool.report()
         if self._leaving is not None and not self.attempts:
             self._leave(self._leaving)
+
+    def _tell(self) -> None:
+        """Report at once when something has ended. Mere starts wait a moment: most ends of short attempts follow within
+        it, and one report is one commit of the engine instead of two."""
+        now = time.monotonic()
+        if self._facts[-1][0] == "started" and all(fact[0] == "started" for fact in self._facts):
+            if not self._tell_at:
+                self._tell_at = now + _STARTS_WAIT_S
+                self.loop.later(_STARTS_WAIT_S, lambda: None)  # the end of that turn tells
+            if now < self._tell_at:
+                return
+        self._tell_at = 0.0
+        if self.engine is not None:
+            self.engine.send(["report", self._facts])
+        self._facts = []
 
     def _save_ends(self) -> None:
         if not self._ended or self._spool_timer:
