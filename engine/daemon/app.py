@@ -28,7 +28,7 @@ from engine.daemon.tending import Tending
 from engine.daemon.world import DaemonWorld
 from engine.definition.compile_python import read_answer
 from engine.execution.executor import Executor
-from engine.model.errors import EngineError
+from engine.model.errors import EngineError, Unavailable
 from engine.model.resources import parse_size
 from engine.model.workflow import encode
 from engine.server.access import access_of
@@ -141,7 +141,7 @@ class App:
         async with trio.open_nursery() as nursery:
             await nursery.start(executor.run)
             await nursery.start(server.run)
-            nursery.start_soon(loop.run)
+            nursery.start_soon(self._run_loop, loop, server)
             nursery.start_soon(folders.run)
             nursery.start_soon(tending.run)
             nursery.start_soon(self._watch_host, world)
@@ -166,6 +166,14 @@ class App:
         self._kill = self._kill or kill
         self._drain = drain and not self._kill
         self._stop.set()
+
+    async def _run_loop(self, loop: Loop, server: Server) -> None:
+        """The loop ends only by a fault of the store; those who were told of a full disk get to read it."""
+        try:
+            await loop.run()
+        except Unavailable:
+            await server.drain()
+            raise
 
     async def _watch_signals(self) -> None:
         """SIGTERM and SIGINT end the engine, not what it runs."""

@@ -12,11 +12,12 @@ from typing import Protocol
 import trio
 
 from engine.core.changes import AuditEntry, Changes
-from engine.core.effects import AcknowledgeExit, Answer, AnyEffect, StartAttempt, StopAttempt
-from engine.core.events import ClockAdvanced, External
+from engine.core.effects import AcknowledgeExit, Answer, AnyEffect, Refusal, StartAttempt, StopAttempt
+from engine.core.events import Ask, ClockAdvanced, External
 from engine.core.machine import Machine
 from engine.core.state import RunState
 from engine.daemon.clock import EngineClock
+from engine.model.errors import Unavailable
 
 BATCH_EVENTS_MAX = 4_096
 FINISHED_RUNS_KEPT = 32
@@ -96,7 +97,7 @@ class Loop:
             changes.audit += self._audit
             self._audit = []
             if not changes.empty:
-                await self._commit(changes)
+                await self._write(batch, changes)
         self._perform(changes.effects)
         if self.audience is not None:
             self.audience.publish(changes)
@@ -105,6 +106,18 @@ class Loop:
         self._turned = trio.Event()
         for _ in range(2):  # all who waited to look have looked before the next step changes what they see
             await trio.lowlevel.checkpoint()
+
+    async def _write(self, batch: Sequence[External], changes: Changes) -> None:
+        """Commit; where nothing was written for want of room, those who wait for an answer are told before the end."""
+        try:
+            await self._commit(changes)
+        except Unavailable as error:
+            refusal = Refusal(error.code, error.sentence, error.hint)
+            for event in (*batch, *self._waiting):
+                ask = getattr(event, "ask", None)
+                if self.audience is not None and isinstance(ask, Ask) and ask.ticket:
+                    self.audience.answer(Answer(ask.ticket, refusal=refusal))
+            raise
 
     async def attempts_ended(self) -> None:
         """Wait until no attempt is live."""

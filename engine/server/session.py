@@ -164,7 +164,7 @@ class Session:
             caller.role = Role.VIEWER
         self._welcomed = True
         desk = self._desk
-        row = await desk.see(lambda: engine_row(desk.look, desk.clients()))
+        row = engine_row(desk.look, desk.clients())  # not kept waiting: the engine may be busy with a full disk
         self._send(Welcome(id=request.id, protocol=PROTOCOL, engine=row, role=caller.role.text))
 
     # --- answering --------------------------------------------------------------------------------------------------
