@@ -48,7 +48,7 @@ def spawn(
     try:
         os.chdir(folder)
     except (OSError, ValueError) as error:
-        raise SpawnError(f"{_kind(error)} No such folder: {folder}") from error
+        raise SpawnError(_folder_sentence(error, folder)) from error
     try:
         return _spawn_here(argv, env, output, cookie, pass_fds)
     finally:
@@ -94,13 +94,22 @@ def _find(word: str, env: Mapping[str, str]) -> str:
     raise FileNotFoundError(2, "No such file or directory", word)
 
 
-def _kind(error: Exception) -> str:
-    number = getattr(error, "errno", None)
-    return f"[Errno {number}]" if number else f"[{type(error).__name__}]"
+def _folder_sentence(error: Exception, folder: str) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"no such folder: {folder}"
+    return f"{_text(error)}: folder {folder}"
 
 
 def _sentence(error: Exception, word: str) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"{_kind(error)} No such file: {word}"
+    if not isinstance(error, FileNotFoundError):
+        return f"{_text(error)}: {word}"
+    if "/" not in word:
+        return f"no such program in PATH: {word}"
+    if os.path.exists(word):  # the kernel says the same of a script whose first line names what is not there
+        return f"the interpreter of {word} does not exist"
+    return f"no such file: {word}"
+
+
+def _text(error: Exception) -> str:
     text = getattr(error, "strerror", None) or str(error)
-    return f"{_kind(error)} {text}: {word}"
+    return text[:1].lower() + text[1:]

@@ -89,7 +89,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     def sentence(self) -> str:
         """For people: `failed: exit 3`, `signalled: signal 11`, `over_quota.memory: 16.1 of 16.0 GiB`."""
         details: list[str] = []
-        if self.exit_code is not None and self.kind is not OutcomeKind.SUCCEEDED:
+        if self.exit_code:
             details.append(f"exit {self.exit_code}")
         if self.signal is not None:
             details.append(f"signal {self.signal}")

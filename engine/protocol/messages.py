@@ -314,7 +314,10 @@ class Rows(Reply, frozen=True, kw_only=True):
 
 
 class LogChunk(Reply, frozen=True, kw_only=True):
-    """`data` begins at `offset` of the attempt's log, whose length now is `size`. `final`: it will not grow."""
+    """`data` begins at `offset` of the attempt's log, whose length now is `size`. `final`: it will not grow.
+
+    `sentence` says how an attempt that has ended did.
+    """
 
     data: bytes
     offset: int
@@ -322,6 +325,7 @@ class LogChunk(Reply, frozen=True, kw_only=True):
     number: int
     final: bool
     path: str = ""
+    sentence: str = ""
 
 
 class Definition(Reply, frozen=True, kw_only=True):

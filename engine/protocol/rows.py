@@ -78,6 +78,7 @@ class GroupRow(Row, frozen=True, kw_only=True):
     """One task of a run with all its rows: what the outline shows. `depth` is its level from the roots.
 
     `tasks` counts rows by status, without zeros; `running`, `failed` name a few rows (longest running, newest failed).
+    Of a task without `for_each`, `attempts` and `why` tell what its one row does.
     """
 
     task: str
@@ -95,6 +96,7 @@ class GroupRow(Row, frozen=True, kw_only=True):
     description: str = ""
     action: str = ""
     max_parallel: int = 0
+    attempts: int = 0
 
 
 class ReasonRow(Row, frozen=True, kw_only=True):

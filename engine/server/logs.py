@@ -14,6 +14,7 @@ from engine.core.state import Attempt
 from engine.model.errors import NotFound, Unavailable, ValueFault
 from engine.protocol.messages import LOG_CHUNK_BYTES, LogChunk, ReadLog
 from engine.server.look import Look
+from engine.server.packing import short_text
 from engine.server.queries import place_of
 from engine.server.rows_of_tasks import attempts_of_row
 
@@ -30,6 +31,8 @@ class LogPlace:
     number: int
     log: LogSlice
     live: bool
+    sentence: str = ""
+    """How the attempt ended, once it has."""
 
 
 def place_of_log(look: Look, question: ReadLog) -> LogPlace:
@@ -46,13 +49,17 @@ def place_of_log(look: Look, question: ReadLog) -> LogPlace:
         which = f"attempt {question.number}" if question.number else "no attempt yet"
         raise NotFound(f"{run.text(place.task, place.item)} has {'no ' if question.number else ''}{which}")
     newest: Attempt = attempts[-1]
-    return LogPlace(newest.number, newest.log, newest.live)
+    sentence = short_text(newest.outcome.sentence()) if newest.outcome is not None and not newest.live else ""
+    return LogPlace(newest.number, newest.log, newest.live, sentence)
 
 
 async def read_log(folder: str, place: LogPlace, question: ReadLog, limiter: trio.CapacityLimiter) -> LogChunk:
     """The piece. Raises NotFound where an ended attempt's log is gone."""
     if not place.log.path:
-        return LogChunk(id=question.id, data=b"", offset=0, size=0, number=place.number, final=not place.live)
+        return LogChunk(
+            id=question.id, data=b"", offset=0, size=0, number=place.number, final=not place.live,
+            sentence=place.sentence,
+        )  # fmt: skip
     return await trio.to_thread.run_sync(_read, folder, place, question, limiter=limiter)
 
 
@@ -79,8 +86,9 @@ def _read(folder: str, place: LogPlace, question: ReadLog) -> LogChunk:
     finally:
         os.close(file)
     return LogChunk(
-        id=question.id, data=data, offset=offset, size=size, number=place.number, final=not place.live, path=path
-    )
+        id=question.id, data=data, offset=offset, size=size, number=place.number, final=not place.live, path=path,
+        sentence=place.sentence,
+    )  # fmt: skip
 
 
 def open_below(folder: str, path: str) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from engine.core.state import RunHeader, RunState
+from engine.core.state import Attempt, RunHeader, RunState
 from engine.model.ids import NO_INDEX, run_text
 from engine.model.instants import optional_text
 from engine.model.status import TaskStatus
@@ -10,6 +10,7 @@ from engine.model.workflow import Action, Command, Shell
 from engine.protocol.rows import GroupRow, RunRow
 from engine.server.look import Look
 from engine.server.packing import short_map, short_text
+from engine.server.rows_of_tasks import why_of_row
 from engine.server.shape import Place, status_of
 
 _STATUSES = tuple(TaskStatus)
@@ -17,6 +18,7 @@ _NAMED = 3
 _NEEDS_SHOWN = 1_000
 _FAILED_LOOKED_AT = 256
 _ACTION_CHARS = 400
+_ENDED_BADLY = frozenset((TaskStatus.FAILED, TaskStatus.BACKING_OFF, TaskStatus.CANCELLED))
 _TRIED = tuple(status for status in TaskStatus if status is not TaskStatus.WAITING)
 
 
@@ -43,17 +45,32 @@ def group_rows(look: Look, run: RunState, tasks: Sequence[int]) -> list[GroupRow
     """One row for each of the tasks."""
     running = _longest_running(look, run, set(tasks))
     depth = look.plans.of(run.plan).depth
-    return [_group_row(look, run, task, depth[task], running.get(task, ())) for task in tasks]
+    single = {task: Place(task, NO_INDEX, task) for task in tasks if not run.plan.tasks[task].mapped}
+    tried = look.attempts_of_places(run, [place for place in single.values() if _did_not_succeed(run, place)])
+    return [
+        _group_row(
+            look, run, task, depth[task], running.get(task, ()), tried.get(single[task]) if task in single else None
+        )
+        for task in tasks
+    ]
 
 
-def _group_row(look: Look, run: RunState, task: int, depth: int, running: tuple[str, ...]) -> GroupRow:
+def _did_not_succeed(run: RunState, place: Place) -> bool:
+    return run.status[place.row] in _ENDED_BADLY
+
+
+def _group_row(
+    look: Look, run: RunState, task: int, depth: int, running: tuple[str, ...], attempt: Attempt | None
+) -> GroupRow:
+    """`attempt`: the newest of a task without `for_each`, where its outcome explains the status."""
     spec = run.plan.tasks[task]
     counts = run.task_counts(task)
     if run.first_row[task] < 0:
         counts[status_of(run, Place(task, NO_INDEX, -1))] += 1
     status = run.task_status(task)
-    whys = run.header.whys
-    why = whys.get(~task) or ("" if spec.mapped else whys.get(task, ""))
+    why = run.header.whys.get(~task, "")
+    if not spec.mapped:
+        why = why or why_of_row(run, task, status, attempt.outcome if attempt is not None else None)
     return GroupRow(
         task=spec.name, status=status.text, mapped=spec.mapped, rows=run.row_count[task], tasks=_counted(counts),
         depth=depth, needs=tuple(run.plan.names[up] for up in run.plan.ups(task)[:_NEEDS_SHOWN]),
@@ -61,6 +78,7 @@ def _group_row(look: Look, run: RunState, task: int, depth: int, running: tuple[
         finished_at=optional_text(_finished_ns(run, task)) if status.finished else None,
         failed=_newest_failed(run, task, counts), why=short_text(why), description=short_text(spec.description),
         action=action_text(spec.action), max_parallel=spec.max_parallel,
+        attempts=0 if spec.mapped else run.tries[task],
     )  # fmt: skip
 
 

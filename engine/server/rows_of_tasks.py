@@ -9,7 +9,7 @@ import msgspec
 from engine.core.state import Attempt, RunState
 from engine.model.ids import NO_INDEX
 from engine.model.instants import SECOND, optional_text
-from engine.model.status import Outcome, TaskStatus
+from engine.model.status import Outcome, OutcomeKind, TaskStatus
 from engine.protocol.rows import AttemptRow, ReasonRow, TaskRow
 from engine.server.look import Look
 from engine.server.packing import Packed, pack, short_text, short_value
@@ -61,7 +61,7 @@ def task_row(look: Look, run: RunState, place: Place, attempt: Attempt | None) -
         return TaskRow(task=name, index=index, status=status.text, why=short_text(run.header.whys.get(~place.task, "")))
     row = place.row
     outcome = attempt.outcome if attempt is not None and status is not TaskStatus.WAITING else None
-    why = run.header.whys.get(row) or (_why(outcome) if status.finished or status is TaskStatus.BACKING_OFF else "")
+    why = why_of_row(run, row, status, outcome)
     items = run.items.get(place.task) if index is not None else None
     item = items[index] if items is not None and index is not None and index < len(items) else None
     ended = attempt is not None and not attempt.live
@@ -77,8 +77,12 @@ def task_row(look: Look, run: RunState, place: Place, attempt: Attempt | None) -
     )  # fmt: skip
 
 
-def _why(outcome: Outcome | None) -> str:
-    return outcome.sentence() if outcome is not None and outcome.exit_code != 0 else ""
+def why_of_row(run: RunState, row: int, status: TaskStatus, outcome: Outcome | None) -> str:
+    """Why a row is where it is: what was decided about it, else how its newest attempt ended if it did not succeed."""
+    known = run.header.whys.get(row, "")
+    if known or outcome is None or outcome.kind is OutcomeKind.SUCCEEDED:
+        return known
+    return outcome.sentence() if status.finished or status is TaskStatus.BACKING_OFF else ""
 
 
 def _log(look: Look, attempt: Attempt) -> dict[str, Any] | None:

@@ -3,8 +3,8 @@
 from typing import Any, cast
 
 from engine.model.ids import NO_INDEX, parse_row
-from engine.protocol.messages import ExplainRun
-from engine.protocol.rows import ReasonRow
+from engine.protocol.messages import ExplainRun, ListTasks
+from engine.protocol.rows import ReasonRow, TaskRow
 from orchctl.client.session import typed
 from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, Words, run_argument, run_number, whole
 from orchctl.commands.runs import row_name
@@ -27,13 +27,25 @@ def explain(words: Words, place: Place) -> int:
         reply = session.rows(
             ExplainRun(run=number, task=task, index=None if index == NO_INDEX else index, limit=words.limit)
         )
+        ended = (
+            []
+            if reply.rows or not task
+            else typed(
+                session.rows(
+                    ListTasks(run=number, task=task, index=None if index == NO_INDEX else index, limit=1)
+                ).rows,
+                TaskRow,
+            )
+        )
     if out.json:
         for row in reply.rows:
             out.row(row)
         return SUCCEEDED
     rows = typed(reply.rows, ReasonRow)
     if not rows:
-        out.line("nothing waits")
+        out.line(
+            "nothing waits" + "".join(f": {row_name(row.task, row.index)} is {inert(row.status)}" for row in ended)
+        )
     for row in rows:
         rank = f", rank {row.rank} in the queue" if row.rank is not None else ""
         due = f", expected to start at {instant_text(row.predicted_start)}" if row.predicted_start else ""

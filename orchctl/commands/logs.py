@@ -58,16 +58,30 @@ def logs(words: Words, place: Place) -> int:
         request = ReadLog(run=run_number(session, words.run), task=task, index=index, number=words.attempt)
         printer = RawPrinter() if words.raw else JsonPrinter(out) if out.json else TextPrinter(out)
         if not words.follow:
-            _copy(pieces(session, start_of(session, request, words.tail)), printer)
+            begin = start_of(session, request, words.tail)
+            if not _copy(pieces(session, begin), printer) and words.tail != 0:
+                _say_why_nothing(session, request, out)
             return SUCCEEDED
         _follow(session, request, words.tail, printer, out)
     return SUCCEEDED
 
 
-def _copy(chunks: Iterator[LogChunk], printer: "Printer") -> None:
+def _copy(chunks: Iterator[LogChunk], printer: "Printer") -> int:
+    """Print the pieces; the number of bytes that they had."""
+    count = 0
     for chunk in chunks:
         printer.feed(chunk)
+        count += len(chunk.data)
     printer.end()
+    return count
+
+
+def _say_why_nothing(session: Session, request: ReadLog, out: Output) -> None:
+    """An empty log with no word about it looks like a fault of ours."""
+    chunk = session.ask(request, LogChunk)
+    name = row_text(request.task, request.index)
+    said = f"wrote nothing: {inert(chunk.sentence)}" if chunk.final else "has written nothing yet"
+    out.remark(f"attempt {chunk.number} of {name} {said}")
 
 
 def pieces(session: Session, request: ReadLog, *, follow: bool = False) -> Iterator[LogChunk]:

@@ -46,7 +46,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("pane.log", ("5",), ("run",), "pane('log')", "the log of a row"),
     Action("pane.events", ("6",), ("run",), "pane('events')", "the journal of the run"),
     Action(
-        "mark", ("space",), ("run",), "mark", "mark or unmark the row, to act on many", "mark", acts=True,
+        "mark", ("space",), ("run",), "mark", "mark or unmark, to act on many", "mark", acts=True,
         panes=("outline", "tasks"),
     ),
     Action(
@@ -66,7 +66,7 @@ ACTIONS: tuple[Action, ...] = (
            panes=("log",)),
     Action("pause", ("p",), ("overview", "run"), "act('pause')", "pause or resume the run", "pause", acts=True),
     Action("cancel", ("c",), ("overview", "run"), "act('cancel')", "cancel, politely", "cancel", acts=True),
-    Action("retry", ("r",), ("overview", "run"), "act('retry')", "run what failed again", "retry", acts=True),
+    Action("retry", ("r",), ("overview", "run"), "act('retry')", "run again what failed", "retry", acts=True),
     Action("kill", ("K",), ("overview", "run"), "act('kill')", "kill, at once", "", acts=True),
     Action("explain", ("x",), ("overview", "run"), "explain", "why it waits", "why"),
     Action("sort", ("s",), ("overview", "run"), "sort", "sort by attention, or in the natural order",

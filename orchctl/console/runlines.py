@@ -61,8 +61,10 @@ def group_line(row: GroupRow, opened: bool, width: int, signs: Signs, now_s: flo
     state = word(row.status, signs, with_glyph=False)
     if not row.mapped:
         shown: Line = [*head, state]
+        if row.attempts > 1:
+            shown.append((f"  try {row.attempts}", "dim"))
         if row.why:
-            shown.append((f"  {row.why}", "dim"))
+            shown.append((f"  {row.why.removeprefix(f'{row.status}: ')}", "red" if row.status == "failed" else "dim"))
         return ends(shown, [spent] if row.started_at else [], width)
     head.append((column(f"{signs.times}{row.rows:,}", 8), "plain"))
     if width >= 60:
@@ -240,6 +242,7 @@ def group_details(row: GroupRow, width: int, signs: Signs, now_s: float) -> list
     lines += field("does", row.action, width)
     lines += field("about", row.description, width)
     lines += field("needs", ", ".join(row.needs), width)
+    lines += field("attempts", str(row.attempts or ""), width)
     lines += field("parallel", str(row.max_parallel or ""), width)
     lines += field("why", row.why, width)
     lines += field("failed", ", ".join(row.failed), width)

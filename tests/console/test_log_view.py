@@ -151,6 +151,18 @@ async def test_a_log_that_has_ended_is_not_asked_for_any_more(tmp_path: Path) ->
         await until(lambda: console.console.screen.log_view._reading.done())
 
 
+@pytest.mark.asyncio
+async def test_an_attempt_that_could_not_begin_says_so_where_its_log_would_be(tmp_path: Path) -> None:
+    world = ingest()
+    world.logs["fetch"] = b""
+    world.final_logs.add("fetch")
+    world.sentences["fetch"] = "not_started: no such file: ./fetch.sh"
+    async with console_on(tmp_path, world, run=12) as console:
+        await console.shows("publish")
+        await console.press("j", "L")
+        await console.shows("fetch try 1  not_started: no such file: ./fetch.sh", "nothing was written")
+
+
 class _Vast(ConsoleEngine):
     """Ten gigabytes of log that exist only where they are read."""
 

@@ -6,7 +6,10 @@ import msgspec
 import pytest
 
 from engine.protocol.messages import ListTasks
-from orchctl.console.keymap import ACTIONS, actions_of
+from orchctl.console.drawing import width_of
+from orchctl.console.keymap import ACTIONS, Place, actions_of
+from orchctl.console.screens.help import help_lines
+from orchctl.console.theme import Signs
 from tests.support.console_engine import World, engine_row
 from tests.support.console_pilot import console_on, until
 from tests.support.console_world import ingest, run
@@ -166,6 +169,30 @@ async def test_states_change_in_place_while_the_operator_looks(tmp_path: Path) -
         await console.lacks("waits for parse")
         assert "▶ publish" in console.line("publish")
         assert "20.0s" in console.line("publish")
+
+
+@pytest.mark.asyncio
+async def test_the_outline_says_why_a_task_failed_and_how_often_it_was_tried(tmp_path: Path) -> None:
+    world = ingest()
+    failed = msgspec.structs.replace(world.groups[12][0], status="failed", attempts=3, why="failed: exit 2")
+    world.groups[12][0] = failed
+    async with console_on(tmp_path, world, run=12) as console:
+        await console.shows("✗ fetch                   failed  try 3  exit 2")
+
+
+@pytest.mark.asyncio
+async def test_beside_a_scrollbar_the_end_of_a_line_is_still_there(tmp_path: Path) -> None:
+    async with console_on(tmp_path, ingest(), run=12, size=(80, 9)) as console:
+        await console.shows("publish", "2h33m")
+        await console.press("j", "j", "enter", "g")
+        await console.shows("▾ ▶ parse", "2h33m")
+        assert console.line("ingest-daily r12  ██").rstrip("▁▂▃▄▅▆▇█ ").endswith("2h33m")
+
+
+@pytest.mark.parametrize("place", ["overview", "run"])
+def test_no_line_of_the_help_is_cut_at_80_columns(place: Place) -> None:
+    for line in help_lines(place, Signs(), may_act=True):
+        assert width_of(line) <= 80 - 2, line  # beside the cursor's column and a scrollbar
 
 
 @pytest.mark.asyncio

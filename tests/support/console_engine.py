@@ -83,6 +83,7 @@ class World:
         self.events: list[EventRow] = []
         self.logs: dict[str, bytes] = {}
         self.final_logs: set[str] = set()
+        self.sentences: dict[str, str] = {}
         self.role = "admin"
 
 
@@ -191,8 +192,9 @@ class ConsoleEngine:
         start = max(0, len(data) + request.offset) if request.offset < 0 else request.offset
         piece = data[start : start + request.limit]
         return LogChunk(
-            data=piece, offset=start, size=len(data), number=request.number or 1, final=key in self.world.final_logs
-        )
+            data=piece, offset=start, size=len(data), number=request.number or 1, final=key in self.world.final_logs,
+            sentence=self.world.sentences.get(key, ""),
+        )  # fmt: skip
 
     # --- views ----------------------------------------------------------------------------------------------------
 

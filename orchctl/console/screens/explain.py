@@ -67,5 +67,5 @@ class ExplainScreen(BaseScreen):
         view = self._text
         width = max(20, view.size.width - 2)
         lines = [line for row in rows for line in reason_lines(row, width, self.signs)]
-        view.set_lines(lines or [[("  nothing waits", "dim")]])
+        view.set_lines(lines or [[("  nothing waits: all of it runs or has ended", "dim")]])
         self.update_bar("head")

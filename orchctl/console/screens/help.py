@@ -23,7 +23,7 @@ def help_lines(place: Place, signs: Signs, *, may_act: bool) -> list[Line]:
     for action in sorted(actions.values(), key=lambda action: (bool(action.panes), list(actions).index(action.id))):
         where = f"  ({', '.join(action.panes)})" if action.panes and place == "run" else ""
         keys = " ".join(key_text(key) for key in action.keys)
-        lines.append([(f"  {column(keys, 24)}", "key"), (action.help, "plain"), (where, "dim")])
+        lines.append([(f"  {column(keys, 21)}", "key"), (action.help, "plain"), (where, "dim")])
     lines += [[], [("  Signs", "heading")]]
     for status in GLYPHS:
         if status != "exited":

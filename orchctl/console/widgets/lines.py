@@ -145,7 +145,7 @@ class LineView(ScrollView, can_focus=False):
 
     def touch(self) -> None:
         """Something may have changed: send the visible rows that look different."""
-        width = self.size.width
+        width = self.scrollable_size.width
         if not self._count and self._said != self.empty_text():
             self.refresh()
         for row in self.visible_rows():
@@ -162,7 +162,7 @@ class LineView(ScrollView, can_focus=False):
         return [(self.signs.cursor, "cyan") if pointed else self.sign_of(row), *self.draw_row(row, width - 1)]
 
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
+        width = self.scrollable_size.width
         row = self.scroll_offset.y + y
         base = self.rich_style
         if y == 0:

@@ -51,6 +51,8 @@ class LogView(Widget, can_focus=False):
         self._match = -1
         self._said = ""
         self._trouble = ""
+        self._ended = ""
+        self._instead = ""
         self.following = True
         self.wrapping = True
         self.greyed = False
@@ -72,7 +74,7 @@ class LogView(Widget, can_focus=False):
         self._buffer = LogBuffer()
         self._top = self._sub = self._left = 0
         self._match = -1
-        self._said = ""
+        self._said = self._ended = ""
         self.following = True
         self.resume()
         self._redraw()
@@ -93,7 +95,7 @@ class LogView(Widget, can_focus=False):
         self.stop()
 
     def status(self) -> str:
-        """What is shown: row, attempt, follow and wrap, and where in the log."""
+        """What is shown: row, attempt, how it ended or whether it is followed, wrap, and where in the log."""
         if self._target is None:
             return "no log chosen: L on a row shows its log"
         task, index, _ = self._target
@@ -102,15 +104,14 @@ class LogView(Widget, can_focus=False):
         size = self._buffer.size
         where = self._buffer.offset_of(self._bottom_line())
         share = f"{100 * where // size} %" if size else "0 %"
-        follow = "on" if self.following else "off"
+        life = self._ended or "ended" if self._buffer.final else f"follow {'on' if self.following else 'off'}"
         behind = self._buffer.size - self._buffer.end
         new = f"  {size_text(behind)} more" if behind > 0 and not self.following else ""
-        end = "  ended" if self._buffer.final else ""
         if self._said:
             return f"{name}  {self._said}"
         said = f"  {self._trouble}" if self._trouble else ""
         wrap = "on" if self.wrapping else "off"
-        return f"{name}{attempt}  follow {follow}  wrap {wrap}  {share} of {size_text(size)}{new}{end}{said}"
+        return f"{name}{attempt}  {life}  wrap {wrap}  {share} of {size_text(size)}{new}{said}"
 
     # --- reading --------------------------------------------------------------------------------------------------
 
@@ -124,6 +125,7 @@ class LogView(Widget, can_focus=False):
         self._number = chunk.number
         self._buffer.size = max(chunk.size, chunk.offset + len(chunk.data))
         self._buffer.final = chunk.final
+        self._ended = chunk.sentence
         return chunk
 
     async def _read_on(self) -> None:
@@ -421,9 +423,10 @@ class LogView(Widget, can_focus=False):
 
     def _redraw(self) -> None:
         if self.is_attached and self.size.height:
-            before = self._rows
+            before = self._rows, self._instead
             self._rows = self._layout()
-            if before != self._rows or self._pattern is not None:
+            self._instead = self._trouble or ("" if self._buffer.size else self._empty_text())
+            if before != (self._rows, self._instead) or self._pattern is not None:
                 self.refresh()
             self.post_message(LogMoved())
 
@@ -441,15 +444,16 @@ class LogView(Widget, can_focus=False):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         if y >= len(self._rows):
-            said = self._trouble or ("" if self._buffer.size else "nothing written yet")
-            if y > 0 or self._target is None:
-                said = ""
+            said = "" if y > 0 or self._target is None else self._instead
             return strip_of([(f" {said}", "dim")], width, self.rich_style)
         line, text = self._rows[y]
         if not self.wrapping and self._left:
             text = text[self._left :]
         shown = self._marked(cut(text, width), line)
         return strip_of(shown, width, self.rich_style, greyed=self.greyed)
+
+    def _empty_text(self) -> str:
+        return "nothing was written" if self._buffer.final else "nothing written yet"
 
     def _marked(self, text: str, line: int) -> Line:
         if self._pattern is None:

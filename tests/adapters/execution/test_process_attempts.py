@@ -51,15 +51,20 @@ async def test_a_start_is_reported_once_and_before_the_end(world: Any) -> None:
 async def test_what_cannot_be_executed_was_not_started_and_says_why(world: Any) -> None:
     gone = await world.end(world.start(["./extract.sh"]))
     assert gone.outcome.kind is OutcomeKind.NOT_STARTED
-    assert gone.outcome.why == "[Errno 2] No such file: ./extract.sh"
+    assert gone.outcome.why == "no such file: ./extract.sh"
     unknown = await world.end(world.start(["no-such-program-here"]))
-    assert unknown.outcome.why == "[Errno 2] No such file: no-such-program-here"
+    assert unknown.outcome.why == "no such program in PATH: no-such-program-here"
     world.file("plain.sh").write_text("echo hello")
     denied = await world.end(world.start(["./plain.sh"]))
-    assert denied.outcome.why == "[Errno 13] Permission denied: ./plain.sh"
+    assert denied.outcome.why == "permission denied: ./plain.sh"
     nowhere = await world.end(world.start(["true"], dir="/no/such/folder"))
     assert nowhere.outcome.kind is OutcomeKind.NOT_STARTED
-    assert nowhere.outcome.why == "[Errno 2] No such folder: /no/such/folder"
+    assert nowhere.outcome.why == "no such folder: /no/such/folder"
+    script = world.file("script.sh")
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    alone = await world.end(world.start(["./script.sh"]))
+    assert alone.outcome.why == "the interpreter of ./script.sh does not exist"
     nul = await world.end(world.start(["echo", "a\0b"]))
     assert nul.outcome.kind is OutcomeKind.NOT_STARTED
 

@@ -18,17 +18,22 @@ INERT = "plain\n\\x1b]52;c;eA==\\x07\\x1b[6n\\x9b31m\ntab\there \\u{202e}evil\\x
 class Log:
     """A log that a fake engine serves as the real one does: by offset, in pieces of at most `piece` bytes."""
 
-    def __init__(self, data: bytes, *, piece: int = 1 << 18, final: bool = True, number: int = 1) -> None:
+    def __init__(
+        self, data: bytes, *, piece: int = 1 << 18, final: bool = True, number: int = 1, sentence: str = ""
+    ) -> None:
         self.data = data
         self.piece = piece
         self.final = final
         self.number = number
+        self.sentence = sentence
 
     def __call__(self, request: ReadLog) -> LogChunk:
         size = len(self.data)
         offset = max(0, size + request.offset) if request.offset < 0 else min(request.offset, size)
         data = self.data[offset : offset + min(self.piece, request.limit)]
-        return LogChunk(data=data, offset=offset, size=size, number=self.number, final=self.final)
+        return LogChunk(
+            data=data, offset=offset, size=size, number=self.number, final=self.final, sentence=self.sentence
+        )
 
 
 @pytest.fixture
@@ -45,6 +50,16 @@ def test_a_log_is_printed_inert_however_it_is_cut(engine: FakeEngine, piece: int
     asked = engine.last(ReadLog)
     assert (asked.run, asked.task, asked.index) == (12, "clean", 3)
     assert next(request for request in engine.asked if isinstance(request, ReadLog)).number == 2
+
+
+def test_an_attempt_that_wrote_nothing_says_how_it_ended_beside_the_output(engine: FakeEngine) -> None:
+    engine.answers[ReadLog] = Log(b"", number=2, sentence="not_started: no such file: \x1b[6n")
+    result = orchctl(engine.home, "logs", "r12", "clean[3]")
+    assert (result.code, result.out) == (0, "")
+    assert result.err == "attempt 2 of clean[3] wrote nothing: not_started: no such file: \\x1b[6n\n"
+    engine.answers[ReadLog] = Log(b"", final=False)
+    assert orchctl(engine.home, "logs", "r12", "clean").err == "attempt 1 of clean has written nothing yet\n"
+    assert orchctl(engine.home, "logs", "r12", "clean", "--json").err == ""
 
 
 def test_on_a_terminal_no_byte_of_a_log_is_alive(engine: FakeEngine) -> None:

@@ -195,6 +195,8 @@ def test_explain_says_why_in_a_sentence(engine: FakeEngine) -> None:
 def test_nothing_that_waits_is_said_so(engine: FakeEngine) -> None:
     engine.answers[ExplainRun] = rows_of()
     assert orchctl(engine.home, "explain", "r12").out == "nothing waits\n"
+    engine.answers[ListTasks] = rows_of(TaskRow(task="load", index=None, status="upstream_failed"))
+    assert orchctl(engine.home, "explain", "r12", "load").out == "nothing waits: load is upstream_failed\n"
 
 
 def test_resources_show_capacity_claims_and_holders(engine: FakeEngine) -> None:

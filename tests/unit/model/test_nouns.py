@@ -125,6 +125,7 @@ def test_final_statuses_say_so():
 def test_an_outcome_is_a_sentence():
     assert SUCCESS.sentence() == "succeeded"
     assert Outcome(OutcomeKind.FAILED, exit_code=3, why="no").sentence() == "failed: exit 3, no"
+    assert Outcome(OutcomeKind.FAILED, exit_code=0, why="result is not JSON").sentence() == "failed: result is not JSON"
     assert Outcome(OutcomeKind.OVER_QUOTA, which="memory", used=3, limit=2).text == "over_quota.memory"
 
 

@@ -143,6 +143,29 @@ def test_groups_show_depth_needs_counts_and_a_few_names() -> None:
     assert last["tasks"] == {"waiting": 1}
 
 
+def test_a_task_without_rows_says_how_often_it_was_tried_and_why_it_failed() -> None:
+    house = House()
+    run = house.begin(
+        Workflow("w", tasks_of(("a", ""), ("b", ""), ("c", "a")), policies=(Policy(retry=Retry(limit=1)),))
+    )
+    for _ in range(2):
+        house.start(house.attempt_of(run, "a"))
+        house.end(house.attempt_of(run, "a"), FAILED)
+    found = {row["task"]: (row["status"], row["attempts"], row["why"]) for row in rows(house, ListGroups(run=run))}
+    assert found == {
+        "a": ("failed", 2, "failed: exit 3"), "b": ("running", 1, ""), "c": ("upstream_failed", 0, ""),
+    }  # fmt: skip
+
+
+def test_a_result_that_could_not_be_read_is_said_though_the_exit_code_was_zero() -> None:
+    house = House()
+    run = house.begin(Workflow("w", tasks_of(("a", ""), ("b", ""))))
+    house.start(house.attempt_of(run, "a"))
+    house.end(house.attempt_of(run, "a"), Outcome(OutcomeKind.FAILED, exit_code=0, why="result is not JSON"))
+    assert rows(house, ListTasks(run=run, task="a"))[0]["why"] == "failed: result is not JSON"
+    assert rows(house, ListGroups(run=run))[0]["why"] == "failed: result is not JSON"
+
+
 def test_a_group_forgets_its_first_start_when_that_row_goes_again() -> None:
     house = House()
     run = house.begin(Workflow("w", tasks_of(("each", "", [1, 2]))))
