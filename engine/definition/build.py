@@ -10,9 +10,10 @@ from typing import Any, cast
 import msgspec
 
 from engine.definition.commands import command_of
-from engine.definition.complaints import Complaints, did_you_mean, shown
+from engine.definition.complaints import Complaints, shown
 from engine.definition.fields import HEAD, POLICY, TASK, TASKS_MAX, as_text
 from engine.definition.kinds import NAME_HINT, unwritten
+from engine.expressions.faults import did_you_mean
 from engine.expressions.params import param_value
 from engine.model.errors import ValueFault
 from engine.model.ids import is_name

@@ -7,10 +7,11 @@ Linear in tasks and edges: a hundred thousand tasks take about a second.
 from typing import Any, cast
 
 from engine.definition import bounds
-from engine.definition.complaints import Complaints, did_you_mean, shown
+from engine.definition.complaints import Complaints, shown
 from engine.definition.graph import cycle_text, cycles
 from engine.definition.references import References
 from engine.expressions import ExpressionFault, compile_template
+from engine.expressions.faults import did_you_mean
 from engine.model.errors import Fault, ValueFault
 from engine.model.workflow import Schedule, Task, Workflow
 from engine.scheduling.local_time import zone

@@ -3,14 +3,12 @@
 Lines are looked up once, at the end, and only for documents that have faults.
 """
 
-from collections.abc import Callable, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable
 from typing import NamedTuple
 
 from engine.model.errors import Fault
 
 COMPLAINTS_MAX = 1_000
-_CLOSE_AMONG = 5_000
 
 Path = tuple[str | int, ...]
 Locate = Callable[[Path], tuple[int, int]]
@@ -69,9 +67,3 @@ def shown(text: str) -> str:
 def inert(text: str) -> str:
     """The text with everything escaped that a terminal could act on, or an encoding refuse."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def did_you_mean(word: str, known: Sequence[str], otherwise: str = "") -> str:
-    """`did you mean x?`, or the other hint when nothing is close."""
-    close = get_close_matches(word[:200], known[:_CLOSE_AMONG], n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else otherwise

@@ -6,7 +6,7 @@ The parser, its suggestions, the Python way of writing workflows and the JSON Sc
 import signal
 from typing import Any, get_args
 
-from engine.definition.complaints import Complaints, Path, did_you_mean
+from engine.definition.complaints import Complaints, Path
 from engine.definition.kinds import (
     INVALID,
     Choice,
@@ -25,6 +25,7 @@ from engine.definition.kinds import (
     as_written,
 )
 from engine.definition.yaml_reader import WrittenFloat, WrittenInt
+from engine.expressions.faults import did_you_mean
 from engine.model.errors import ValueFault
 from engine.model.instants import DAY, from_text, parse_duration
 from engine.model.resources import parse_cpu, parse_size

@@ -7,8 +7,9 @@ it complains and gives `INVALID`, so that one reading finds all faults.
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from engine.definition.complaints import Complaints, Path, did_you_mean, shown
+from engine.definition.complaints import Complaints, Path, shown
 from engine.definition.yaml_reader import WrittenFloat, WrittenInt
+from engine.expressions.faults import did_you_mean
 from engine.expressions.values import json_fault, kind_of
 from engine.model.errors import ValueFault
 from engine.model.ids import NAME_PATTERN, is_name

@@ -41,11 +41,6 @@ def _parse(text: str, file: str, folder: str) -> Workflow:
     return workflow
 
 
-def load_text(text: str, file: str, folder: str) -> Workflow:
-    """As `parse_yaml`: text that is not in a file is YAML."""
-    return parse_yaml(text, file, folder)
-
-
 def load_file(path: str | Path) -> Workflow:
     """The workflow of a .yaml, .yml or .py file; a Python file is run in a process of its own.
 
@@ -58,7 +53,7 @@ def load_file(path: str | Path) -> Workflow:
         return compile_file(path)
     if path.suffix not in YAML_SUFFIXES:
         raise DefinitionError([Fault("a workflow is written in a .yaml, .yml or .py file", shown(str(path)))])
-    return load_text(read_text(path), str(path), str(path.parent))
+    return parse_yaml(read_text(path), str(path), str(path.parent))
 
 
 def read_text(path: Path) -> str:

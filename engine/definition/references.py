@@ -7,7 +7,7 @@ is looked at before there are rows, so it knows no item. Parameters' defaults kn
 from collections.abc import Iterable
 from typing import Any, cast
 
-from engine.definition.complaints import Complaints, Path, did_you_mean
+from engine.definition.complaints import Complaints, Path
 from engine.expressions import (
     Expression,
     ExpressionFault,
@@ -16,6 +16,7 @@ from engine.expressions import (
     compile_shell,
     compile_template,
 )
+from engine.expressions.faults import did_you_mean
 from engine.expressions.parser import Path as Reference
 from engine.model.workflow import ROWS_MAX, Command, Need, Policy, Python, Shell, Task, Workflow
 

@@ -86,8 +86,6 @@ class Launcher:
             peer.close()
         elif kind == "env":
             self.envs[message[1]] = message[2]
-        elif kind == "drop_env":
-            self.envs.pop(message[1], None)
         elif kind == "start":
             self._take_orders(message[1])
         elif kind == "stop":

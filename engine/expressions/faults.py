@@ -1,11 +1,13 @@
 """The one error of expressions: a sentence, and where in the text it went wrong."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from engine.model.errors import EngineError
 
 NOWHERE = -1
 _CLIP_CHARS = 80
+_CLOSE_AMONG = 5_000
 
 
 class ExpressionFault(EngineError):
@@ -33,7 +35,7 @@ class ExpressionFault(EngineError):
         return self
 
 
-def suggestion(word: str, known: "list[str] | tuple[str, ...]") -> str:
-    """`did you mean x?`, or nothing when no known word is close."""
-    close = get_close_matches(word[:200], known[:5_000], n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else ""
+def did_you_mean(word: str, known: Sequence[str], otherwise: str = "") -> str:
+    """`did you mean x?`, or the other hint when no known word is close."""
+    close = get_close_matches(word[:200], known[:_CLOSE_AMONG], n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else otherwise

@@ -5,7 +5,7 @@ number.
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from engine.expressions.faults import ExpressionFault, suggestion
+from engine.expressions.faults import ExpressionFault, did_you_mean
 from engine.expressions.values import LISTS, Budget, checked, is_number, kind_of
 
 Binary = Callable[[Budget, Any, Any], Any]
@@ -124,7 +124,7 @@ def get_member(value: Any, name: str) -> Any:
         try:
             return members[name]
         except KeyError:
-            raise ExpressionFault(f"there is no {name!r} here", hint=suggestion(name, list(members))) from None
+            raise ExpressionFault(f"there is no {name!r} here", hint=did_you_mean(name, list(members))) from None
     raise ExpressionFault(f"{kind_of(value)} has no members, so no {name!r}")
 
 

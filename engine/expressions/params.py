@@ -10,7 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from engine.expressions.dates import moment_text, parse_moment
-from engine.expressions.faults import ExpressionFault, suggestion
+from engine.expressions.faults import ExpressionFault, did_you_mean
 from engine.expressions.templates import compile_template
 from engine.expressions.values import is_number, json_fault, kind_of, size_of
 from engine.model.errors import DefinitionError, Fault, ValueFault
@@ -30,7 +30,7 @@ def bind_params(workflow: Workflow, given: Mapping[str, Any], partition: str = "
     known = [param.name for param in workflow.params]
     for name in given:
         if name not in known:
-            hint = suggestion(name, known) or (f"known: {', '.join(known)}" if known else "it has no parameters")
+            hint = did_you_mean(name, known) or (f"known: {', '.join(known)}" if known else "it has no parameters")
             faults.append(Fault(f"{workflow.name} has no parameter {name[:80]!r}", field="params", hint=hint))
     values: dict[str, Any] = {}
     for param in workflow.params:
@@ -59,7 +59,7 @@ def _bind(param: Param, given: Mapping[str, Any], partition: str) -> Any:
 
 def _choice_hint(value: Any, choices: tuple[Any, ...]) -> str:
     texts = [choice for choice in choices if isinstance(choice, str)]
-    return suggestion(value, texts) if isinstance(value, str) else ""
+    return did_you_mean(value, texts) if isinstance(value, str) else ""
 
 
 def default_value(param: Param, partition: str) -> Any:

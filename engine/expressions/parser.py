@@ -12,7 +12,7 @@ What nests is counted and bounded, so neither parsing nor evaluating can exhaust
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from engine.expressions.faults import ExpressionFault, suggestion
+from engine.expressions.faults import ExpressionFault, did_you_mean
 from engine.expressions.functions import FUNCTIONS, Function
 from engine.expressions.lexer import Token
 from engine.expressions.operators import BINARY, Binary, get_index, get_member, negate
@@ -225,7 +225,7 @@ class Parser:
     def _call(self, name: str, offset: int) -> Code:
         function = FUNCTIONS.get(name)
         if function is None:
-            raise ExpressionFault(f"there is no function {name[:40]}()", offset, suggestion(name, list(FUNCTIONS)))
+            raise ExpressionFault(f"there is no function {name[:40]}()", offset, did_you_mean(name, list(FUNCTIONS)))
         arguments = self._items(")")
         if not function.least <= len(arguments) <= function.most:
             expected = (
@@ -277,7 +277,7 @@ def _lookup(name: str, offset: int) -> Code:
         try:
             return scope[name]
         except KeyError:
-            raise ExpressionFault(f"{name[:40]} is not known here", offset, suggestion(name, list(scope))) from None
+            raise ExpressionFault(f"{name[:40]} is not known here", offset, did_you_mean(name, list(scope))) from None
 
     return look
 

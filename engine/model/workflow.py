@@ -10,14 +10,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from engine.model.instants import HOUR, MINUTE, SECOND
+from engine.model.instants import DAY, HOUR, SECOND
 from engine.model.resources import Claim
 
 ROWS_MAX = 1_000_000
 DEFINITION_BYTES_MAX = 64 * 2**20
 RESULT_BYTES_MAX = 2**20
+SCHEDULE_INTERVAL_MIN_NS = SECOND
+RETRY_DELAY_MAX_NS = 30 * DAY
 
-type_names = ("string", "integer", "number", "boolean", "date", "datetime", "duration", "list", "map")
 ParamType = Literal["string", "integer", "number", "boolean", "date", "datetime", "duration", "list", "map"]
 TriggerRule = Literal[
     "all_success", "all_failed", "all_done", "all_done_min_one_success", "all_done_setup_success", "one_success",
@@ -216,8 +217,3 @@ def version_of(workflow: Workflow) -> str:
     """16 hexadecimal digits that only a real change of the definition changes; its folder is part of it."""
     folder_only = msgspec.structs.replace(workflow, source=Source(folder=workflow.source.folder))
     return blake2b(_encoder.encode(folder_only), digest_size=8).hexdigest()
-
-
-DEFAULT_STOP = Stop()
-SCHEDULE_INTERVAL_MIN_NS = SECOND
-RETRY_DELAY_MAX_NS = 30 * 24 * 60 * MINUTE

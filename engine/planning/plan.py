@@ -45,7 +45,7 @@ class Plan:
         return len(self.tasks)
 
     def policy(self, task: int) -> Policy:
-        return self.workflow.policies[self.tasks[task].policy]
+        return self.workflow.policy_of(self.tasks[task])
 
     def ups(self, task: int) -> array[int]:
         """The tasks that `task` needs."""

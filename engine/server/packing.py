@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 
 from engine.model.errors import Unavailable
+from engine.protocol.framing import frame
 from engine.protocol.messages import FRAME_BYTES_MAX, Delta, Rows, Snapshot, key_of
 from engine.protocol.rows import Row
 
@@ -21,7 +22,6 @@ MAP_BYTES_MAX = 64 * 2**10
 _CUT_CHARS = 60
 
 _encoder = msgspec.msgpack.Encoder()
-_HEADER = 4
 
 
 class Packed(NamedTuple):
@@ -99,11 +99,11 @@ def rows_frame(number: int, revision: int, page: Page) -> bytes:
     cursor = page.cursors[count - 1] if page.cursors and count and (cut or page.more) else ""
     rows = _listed(row.data for row in page.rows[:count])
     reply = Rows(id=number, revision=revision, rows=rows, total=page.total, cursor=cursor)
-    return _framed(reply)
+    return frame(reply)
 
 
 def snapshot_frame(number: int, revision: int, rows: msgspec.Raw, total: int) -> bytes:
-    return _framed(Snapshot(id=number, revision=revision, rows=cast("list[dict[str, Any]]", rows), total=total))
+    return frame(Snapshot(id=number, revision=revision, rows=cast("list[dict[str, Any]]", rows), total=total))
 
 
 def delta_frame(
@@ -113,7 +113,7 @@ def delta_frame(
         id=number, since=since, revision=revision, rows=cast("list[dict[str, Any]]", rows),
         order=cast("list[str] | None", order), total=total,
     )  # fmt: skip
-    return _framed(reply)
+    return frame(reply)
 
 
 def raw_rows(rows: Iterable[Packed]) -> msgspec.Raw:
@@ -136,8 +136,3 @@ def _listed(parts: Iterable[bytes]) -> list[dict[str, Any]]:
     else:
         head = b"\xdd" + count.to_bytes(4, "big")
     return cast("list[dict[str, Any]]", msgspec.Raw(head + b"".join(data)))
-
-
-def _framed(reply: msgspec.Struct) -> bytes:
-    body = _encoder.encode(reply)
-    return len(body).to_bytes(_HEADER, "big") + body

@@ -19,7 +19,7 @@ from engine.core.events import Actor
 from engine.core.state import EngineState
 from engine.model.errors import EngineError, Forbidden, Unavailable
 from engine.protocol.framing import frame
-from engine.server.access import Access, Peer, Role, login_name, peer_of
+from engine.server.access import Access, Peer, login_name, peer_of
 from engine.server.acting import Acts, Caller
 from engine.server.desk import Desk
 from engine.server.gate import Gate
@@ -104,11 +104,6 @@ class Server:
         """How many are connected."""
         return len(self._sessions)
 
-    @property
-    def feeding_s(self) -> float:
-        """Seconds of a core spent so far on keeping subscriptions current."""
-        return self._hub.cost_s
-
     async def drain(self) -> None:
         """Take no new connection, let the last answers be read for a moment, then end."""
         self._accepting.cancel()
@@ -191,6 +186,3 @@ def _turn_away(connected: trio.socket.SocketType, error: EngineError) -> None:
         pass
     finally:
         plain.close()
-
-
-__all__ = ["Access", "Limits", "Role", "Server"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from engine.core.context import REQUESTS_KEPT
 from engine.core.derive import derive
 from engine.core.state import Attempt, EngineState, Meta, RunHeader, RunState, WorkflowEntry
 from engine.model.ids import run_text
@@ -51,7 +52,6 @@ from engine.store.tables import (
 )
 from engine.store.transaction import Edit, View
 
-REQUESTS_LOADED = 10_000
 TASK_RUNNING = int(TaskStatus.RUNNING)
 UNFINISHED = tuple(status for status in RunStatus if not status.finished)
 INDEXES = (Table.RUN_STATUS, Table.BY_STATUS, Table.BY_WORKFLOW, Table.FINISHED, Table.BY_VERSION)
@@ -253,7 +253,7 @@ class _Loader:
                 self._note(error)
                 continue
             newest.append((record.request_id, record.answer))
-            if len(newest) == REQUESTS_LOADED:
+            if len(newest) == REQUESTS_KEPT:
                 break
         self.state.requests.update(reversed(newest))
 
