@@ -29,7 +29,7 @@ class Attempt:
     """The order, and what became of it so far. `outcome` is that of the root, once it is done."""
 
     __slots__ = (
-        "cpu_ns", "ended_by", "grace_timer", "killing", "log_cut", "log_end", "log_fd", "log_start", "number", "order",
+        "cpu_ns", "ended_by", "grace_timer", "killing", "log_end", "log_fd", "log_start", "number", "order",
         "outcome", "result", "rss_bytes", "slice", "strays", "tree_pid", "wall_timer", "worker",
     )  # fmt: skip
 
@@ -47,7 +47,6 @@ class Attempt:
         self.log_fd = -1
         self.log_start = 0
         self.log_end = 0
-        self.log_cut = False
         self.slice: list[Any] | None = None
         self.result: dict[str, Any] = {}
         self.cpu_ns = 0

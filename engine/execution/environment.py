@@ -5,8 +5,6 @@ the few variables that belong to one attempt.
 """
 
 import json
-import os
-import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from hashlib import blake2b
@@ -17,13 +15,6 @@ from engine.model.workflow import Command, Python, Shell
 
 _BASE = ("PATH", "HOME", "USER", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR")
 _OWN_PREFIXES = ("PARAM_", "ORCHCTL_")
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,-][A-Za-z0-9_./:=@%+, -]*")
-_BUILTIN = frozenset({
-    ".", ":", "alias", "bg", "break", "case", "cd", "command", "continue", "do", "done", "echo", "elif", "else",
-    "esac", "eval", "exec", "exit", "export", "fc", "fg", "fi", "for", "getopts", "hash", "if", "in", "jobs",
-    "kill", "let", "local", "printf", "pwd", "read", "readonly", "return", "set", "shift", "source", "test",
-    "then", "time", "times", "trap", "type", "ulimit", "umask", "unalias", "unset", "until", "wait", "while",
-})  # fmt: skip
 _CACHE_MAX = 1024
 
 Table = tuple[str, dict[str, str]]
@@ -86,23 +77,12 @@ def launcher_order(order: StartAttempt, table: Table) -> dict[str, Any]:
             "script": order.action.target.endswith(".py"),
         }
     else:
-        wire["argv"] = words_of(order.action, order.dir, table[1].get("PATH", os.defpath))
+        wire["argv"] = words_of(order.action)
     return wire
 
 
-def words_of(action: Command | Shell, folder: str, path: str) -> list[str]:
-    """The words to execute. A script of plain words only, whose first is an executable, needs no shell."""
+def words_of(action: Command | Shell) -> list[str]:
+    """The words to execute. That a text needs no shell was seen when the definition was read: it is a Command then."""
     if isinstance(action, Command):
         return list(action.argv)
-    if action.bash:
-        return ["bash", "-e", "-o", "pipefail", "-c", action.script]
-    if _PLAIN.fullmatch(action.script):
-        words = action.script.split()
-        if words[0] not in _BUILTIN and "=" not in words[0] and _is_executable(words[0], folder, path):
-            return words
-    return ["sh", "-e", "-c", action.script]
-
-
-def _is_executable(word: str, folder: str, path: str) -> bool:
-    candidates = [os.path.join(folder, word)] if "/" in word else [f"{one}/{word}" for one in path.split(":") if one]
-    return any(os.access(one, os.X_OK) and os.path.isfile(one) for one in candidates)
+    return ["bash", "-e", "-o", "pipefail", "-c", action.script] if action.bash else ["sh", "-e", "-c", action.script]

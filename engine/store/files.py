@@ -55,17 +55,6 @@ def _pid_in(fd: int) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def locked_by(folder: Path) -> int | None:
-    """The pid (0: unknown) of the engine that holds the folder's lock, None when nobody does."""
-    if not (folder / LOCK_NAME).exists():
-        return None
-    try:
-        FolderLock(folder).release()
-    except StoreLocked as error:
-        return error.pid
-    return None
-
-
 def free_bytes(folder: Path) -> int:
     """What is left of the disk for this user."""
     found = os.statvfs(folder)

@@ -13,7 +13,7 @@ from engine.core.changes import AuditEntry
 from engine.core.state import Attempt, RunHeader
 from engine.model.status import RunStatus
 from engine.model.workflow import Workflow
-from engine.store.codec import decode_attempt, decode_audit, decode_header, unseal
+from engine.store.codec import decode_attempt, decode_audit, unseal
 from engine.store.environment import Environment
 from engine.store.errors import StoreDamage
 from engine.store.load import read_header, read_version
@@ -89,30 +89,6 @@ def _descending(view: View, table: Table, prefix: bytes, before: int) -> Iterato
         yield last_number_of(key)
 
 
-def newest_run(environment: Environment) -> int:
-    """The number of the newest run, 0 when there is none."""
-    with environment.read() as view:
-        return next((number_of(key) for key, _ in view.scan_back(Table.RUNS)), 0)
-
-
-def header_of(environment: Environment, run: int) -> RunHeader | None:
-    """One run's header. Raises StoreDamage."""
-    with environment.read() as view:
-        return read_header(view, run)
-
-
-def headers_of(environment: Environment, runs: Sequence[int]) -> dict[int, RunHeader]:
-    """The headers of several runs; those that are gone are missing. Raises StoreDamage."""
-    with environment.read() as view:
-        found: dict[int, RunHeader] = {}
-        for run in runs:
-            key = number_key(run)
-            body = view.get(Table.RUNS, key)
-            if body is not None:
-                found[run] = decode_header(key, body)
-        return found
-
-
 def attempts_of(environment: Environment, run: int, task: int, index: int) -> list[Attempt]:
     """All attempts of a row, in order. Raises StoreDamage."""
     with environment.read() as view:
@@ -132,12 +108,6 @@ def last_attempts(environment: Environment, run: int, rows: Sequence[tuple[int, 
             except StoreDamage:
                 found.append(None)
     return found
-
-
-def result_of(environment: Environment, run: int, task: int, index: int) -> bytes | None:
-    """A row's result as JSON, None where it has none. Raises StoreDamage."""
-    with environment.read() as view:
-        return view.get(Table.RESULTS, row_key(run, task, index))
 
 
 def version(environment: Environment, name: str) -> Workflow | None:

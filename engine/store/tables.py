@@ -62,7 +62,7 @@ class Table(IntEnum):
 
     @property
     def db_name(self) -> bytes:
-        return self.name.lower().encode()
+        return self.title.encode()
 
     @property
     def title(self) -> str:

@@ -156,17 +156,15 @@ class Edit(View):
             self.put(table, entry, b"")
         self.put(Table.RUN_STATUS, key, body)
 
-    def clear_status(self, run: int) -> RunStatusRecord | None:
-        """Take a run out of all indexes. Returns what they held of it."""
+    def clear_status(self, run: int) -> None:
+        """Take a run out of all indexes."""
         key = number_key(run)
         body = self.get(Table.RUN_STATUS, key)
         if body is None:
-            return None
-        status = decode_status(key, body)
-        for table, entry in _index_entries(run, status):
+            return
+        for table, entry in _index_entries(run, decode_status(key, body)):
             self.delete(table, entry)
         self.delete(Table.RUN_STATUS, key)
-        return status
 
     def _chain(self, batch: Batch) -> None:
         before = self.get(Table.META, AUDIT_TIP_KEY) or NO_HASH

@@ -44,9 +44,6 @@ class SpaceLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Space(msgspec.Struct, frozen=True):
     """What room there is. `why` is a sentence when it is too little, else empty."""
 
-    disk_free_bytes: int
-    map_used_bytes: int
-    map_bytes: int
     why: str = ""
 
     @property
@@ -66,7 +63,7 @@ def space(environment: Environment, limits: SpaceLimits) -> Space:
         why = f"the disk of {environment.folder} has {size_text(free)} left"
     elif used > limits.map_used_max * total:
         why = f"the state fills {used / total:.0%} of its map of {size_text(total)}"
-    return Space(free, used, total, why)
+    return Space(why)
 
 
 class Committer:

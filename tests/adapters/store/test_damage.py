@@ -12,7 +12,7 @@ from engine.store.errors import StoreDamage
 from engine.store.files import DATA_NAME
 from engine.store.journal import events_page
 from engine.store.load import load_run, load_state
-from engine.store.queries import attempts_of, audit_page, header_of, runs_page, verify_audit
+from engine.store.queries import attempts_of, audit_page, runs_page, verify_audit
 from engine.store.tables import STATE_KEY, Table
 from tests.adapters.store.conftest import Play
 from tests.adapters.store.world import LmdbDisk, two_tasks
@@ -60,8 +60,7 @@ def test_a_closed_run_says_in_its_note_which_record_was_damaged(play: Play) -> N
     disk = two_runs(play)
     flip(disk, Table.ROWS)
     load_state(disk.environment, HOST)
-    header = header_of(disk.environment, 1)
-    assert header is not None
+    header = runs_page(disk.environment, before=2).headers[0]
     assert header.status is RunStatus.FAILED
     assert "record r1 chunk 0 of table rows" in header.note
     with pytest.raises(StoreDamage, match="r1 chunk 0"):
@@ -129,7 +128,7 @@ def test_a_record_under_the_key_of_another_is_damage(play: Play) -> None:
         edit.put_raw(Table.RUNS, two, value)
         assert one != two
     with pytest.raises(StoreDamage, match="record r2 of table runs"):
-        header_of(disk.environment, 2)
+        load_run(disk.environment, 2)
 
 
 def test_pages_leave_out_what_is_damaged_and_name_it(play: Play) -> None:

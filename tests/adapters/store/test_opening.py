@@ -13,7 +13,7 @@ from engine.model.resources import Capacity
 from engine.store.codec import seal
 from engine.store.environment import FORMAT, LMDB_FORMAT, about, open_environment
 from engine.store.errors import StoreDamage, StoreLocked, StoreRefused
-from engine.store.files import BALLAST_NAME, DATA_NAME, locked_by
+from engine.store.files import BALLAST_NAME, DATA_NAME
 from engine.store.load import load_state
 from engine.store.tables import FORMAT_KEY, Table, number_key
 from engine.store.transaction import Edit
@@ -70,12 +70,10 @@ def test_a_second_engine_is_refused_and_told_who_has_the_state(play: Play) -> No
     )
     assert found.stdout.startswith(f"{os.getpid()} ")
     assert f"in use by process {os.getpid()}" in found.stdout
-    assert locked_by(disk.folder) == os.getpid()
 
 
 def test_the_lock_ends_with_the_engine(tmp_path: Path) -> None:
     open_environment(tmp_path, SMALL).close()
-    assert locked_by(tmp_path) is None
     open_environment(tmp_path, SMALL).close()
 
 

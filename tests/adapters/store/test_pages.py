@@ -10,11 +10,7 @@ from engine.store.journal import JournalEntry, events_page
 from engine.store.queries import (
     attempts_of,
     audit_page,
-    header_of,
-    headers_of,
     last_attempts,
-    newest_run,
-    result_of,
     runs_page,
     version,
 )
@@ -75,16 +71,6 @@ def test_a_workflow_is_not_found_by_the_beginning_of_its_name(play: Play) -> Non
     player, disk = play(two_tasks("order"), two_tasks("orders"))
     player.submit("orders")
     assert pages(disk, 9, "order") == []
-
-
-def test_headers_are_found_by_number(play: Play) -> None:
-    disk = many_runs(play)
-    assert newest_run(disk.environment) == 9
-    header = header_of(disk.environment, 3)
-    assert header is not None
-    assert header.status is RunStatus.FAILED
-    assert header_of(disk.environment, 99) is None
-    assert sorted(headers_of(disk.environment, [2, 99, 4])) == [2, 4]
 
 
 def told(entries: list[JournalEntry]) -> list[tuple[str, int, int, int, int]]:
@@ -156,12 +142,9 @@ def test_attempts_of_a_row_come_in_order_and_only_its_own(play: Play) -> None:
     assert [attempt and (attempt.index, attempt.number) for attempt in last] == [(1, 2), (3, 1), None, None]
 
 
-def test_results_and_versions_are_found_by_their_names(play: Play) -> None:
+def test_versions_are_found_by_their_names(play: Play) -> None:
     player, disk = play(two_tasks())
     player.submit()
-    player.ok("a", result=b'{"n": 1}')
-    assert result_of(disk.environment, 1, 0, NO_INDEX) == b'{"n": 1}'
-    assert result_of(disk.environment, 1, 1, NO_INDEX) is None
     found = version(disk.environment, player.run(1).plan.version)
     assert found == two_tasks()
     assert version(disk.environment, "0123456789abcdef") is None

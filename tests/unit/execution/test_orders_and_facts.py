@@ -1,6 +1,5 @@
 """Orders in the launcher's words, and a launcher's words as facts."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,26 +29,10 @@ def order(**given: Any) -> StartAttempt:
     return StartAttempt(**{**fields, **given})
 
 
-def test_a_script_of_plain_words_needs_no_shell() -> None:
-    assert words_of(Shell("env -i ls"), "/", os.defpath) == ["env", "-i", "ls"]
-
-
-@pytest.mark.parametrize(
-    "script", ["exit 3", "a=1 env", "ls | wc", "no-such-program-here x", "echo 'a'", "cd /", "ls\nls"]
-)
-def test_any_other_script_is_for_the_shell(script: str) -> None:
-    assert words_of(Shell(script), "/", os.defpath) == ["sh", "-e", "-c", script]
-
-
-def test_bash_adds_pipefail() -> None:
-    assert words_of(Shell("ls", bash=True), "/", "")[:5] == ["bash", "-e", "-o", "pipefail", "-c"]
-
-
-def test_a_relative_program_is_looked_for_in_the_tasks_folder(tmp_path: Path) -> None:
-    (tmp_path / "x.sh").write_text("#!/bin/sh\n")
-    assert words_of(Shell("./x.sh a"), str(tmp_path), "")[0] == "sh"
-    (tmp_path / "x.sh").chmod(0o700)
-    assert words_of(Shell("./x.sh a"), str(tmp_path), "") == ["./x.sh", "a"]
+def test_a_command_is_executed_as_it_is_and_a_script_by_its_shell() -> None:
+    assert words_of(Command(("ls", "-l"))) == ["ls", "-l"]
+    assert words_of(Shell("ls | wc")) == ["sh", "-e", "-c", "ls | wc"]
+    assert words_of(Shell("ls | wc", bash=True)) == ["bash", "-e", "-o", "pipefail", "-c", "ls | wc"]
 
 
 def test_the_shared_environment_leaves_out_what_belongs_to_one_attempt() -> None:
