@@ -78,7 +78,8 @@ def gc(words: Words, place: Place) -> int:
 
 
 def _what(body: dict[str, int]) -> str:
-    return f"{count_text(body.get('runs', 0), 'run')}, {size_text(body.get('bytes', 0))}"
+    runs, records = count_text(body.get("runs", 0), "run"), body.get("records", 0)
+    return f"{runs}, {count_text(records, 'record')}" if records else runs
 
 
 COMMANDS = {

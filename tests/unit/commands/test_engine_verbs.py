@@ -200,10 +200,10 @@ def test_backup_takes_an_absolute_folder(engine: FakeEngine, monkeypatch: pytest
 
 
 def test_garbage_is_counted_or_collected(engine: FakeEngine) -> None:
-    engine.answers[CollectGarbage] = Done(body={"runs": 3, "bytes": 1024})
-    assert orchctl(engine.home, "gc", "--dry-run").out == "would delete 3 runs, 1.0 KiB\n"
+    engine.answers[CollectGarbage] = Done(body={"runs": 3, "records": 1204})
+    assert orchctl(engine.home, "gc", "--dry-run").out == "would delete 3 runs, 1,204 records\n"
     assert engine.last(CollectGarbage).dry_run is True
-    assert orchctl(engine.home, "gc", "--json").rows == [{"runs": 3, "bytes": 1024}]
+    assert orchctl(engine.home, "gc", "--json").rows == [{"runs": 3, "records": 1204}]
     assert engine.last(CollectGarbage).dry_run is False
 
 
