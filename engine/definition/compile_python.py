@@ -25,7 +25,7 @@ from engine.model.errors import DefinitionError, Fault
 from engine.model.workflow import DEFINITION_BYTES_MAX, Workflow, decode, encode
 
 COMPILE_SECONDS_MAX = 30.0
-_GRACE_SECONDS = 5.0
+GRACE_SECONDS = 5.0
 _OUTPUT_BYTES_MAX = 16_384
 _TAIL_CHARS = 300
 TIMED_OUT, SIGNALLED, STARTED = 124, 125, b"S"
@@ -34,9 +34,12 @@ _faults_decoder = msgspec.msgpack.Decoder(list[Fault])
 
 
 def compile_file(
-    path: str | Path, interpreter: str = sys.executable, limit_seconds: float = COMPILE_SECONDS_MAX
+    path: str | Path,
+    interpreter: str = sys.executable,
+    limit_seconds: float = COMPILE_SECONDS_MAX,
+    grace_seconds: float = GRACE_SECONDS,
 ) -> Workflow:
-    """The workflow that a Python file defines. Blocks for at most the limit and a grace of 5 s.
+    """The workflow that a Python file defines. Blocks for at most the limit and the grace.
 
     Raises DefinitionError: with the line in the user's file where the code raised, or saying that it ended without a
     result, took too long, used too much memory, or defined none or several workflows.
@@ -51,7 +54,7 @@ def compile_file(
     finally:
         os.close(inner)
     try:
-        result, output = _collect(process, outer, time.monotonic() + limit_seconds + _GRACE_SECONDS)
+        result, output = _collect(process, outer, time.monotonic() + limit_seconds + grace_seconds)
     finally:
         os.close(outer)
         _end(process)

@@ -20,9 +20,9 @@ def written(folder: Path, code: str) -> Path:
     return path
 
 
-def fault_of(folder: Path, code: str, limit_seconds: float = 20) -> Fault:
+def fault_of(folder: Path, code: str, limit_seconds: float = 20, grace_seconds: float = 5) -> Fault:
     with pytest.raises(DefinitionError) as caught:
-        compile_file(written(folder, code), limit_seconds=limit_seconds)
+        compile_file(written(folder, code), limit_seconds=limit_seconds, grace_seconds=grace_seconds)
     assert len(caught.value.faults) == 1
     fault = caught.value.faults[0]
     assert fault.file == str(folder / "flow.py")
@@ -87,7 +87,7 @@ def test_code_that_never_ends_is_stopped_at_the_limit(tmp_path: Path) -> None:
 
 def test_code_that_stops_its_warden_is_ended_from_outside(tmp_path: Path) -> None:
     code = "import os, signal, time\nos.kill(os.getppid(), signal.SIGSTOP)\ntime.sleep(1000)\n"
-    assert "did not come to an end" in fault_of(tmp_path, code, 0.5).message
+    assert "did not come to an end" in fault_of(tmp_path, code, 0.5, grace_seconds=0.2).message
 
 
 def test_what_the_code_prints_is_bounded_and_never_mistaken_for_the_result(tmp_path: Path) -> None:
