@@ -98,8 +98,7 @@ class DaemonWorld:
         return self._disk_free
 
     def _problems(self) -> list[str]:
-        faults = [f"{file}: {fault.splitlines()[0]}" for file, fault in self._folders.faults.items()]
-        return [*self.problems, *faults][:20]
+        return [*self.problems, *(_first_line(*found) for found in self._folders.faults.items())][:20]
 
     def host_use(self) -> HostUse:
         """The newest sample; asking keeps samples coming."""
@@ -140,3 +139,9 @@ class DaemonWorld:
         """Begin to stop the engine."""
         self.stopping = True
         self._on_stop(kill, drain)
+
+
+def _first_line(file: str, fault: str) -> str:
+    """The first fault of a file; most name the file themselves."""
+    line = (fault.splitlines() or [""])[0]
+    return line if line.startswith(file) else f"{file}: {line}"

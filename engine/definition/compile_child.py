@@ -90,9 +90,9 @@ def _run(path: Path, result: int) -> None:
     code = 1
     try:
         os.write(result, STARTED)
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (_FILES_BYTES_MAX, _FILES_BYTES_MAX))
+        _limit(resource.RLIMIT_AS, MEMORY_BYTES_MAX)
+        _limit(resource.RLIMIT_CORE, 0)
+        _limit(resource.RLIMIT_FSIZE, _FILES_BYTES_MAX)
         owner = os.getpid()
         answer = _answer(path)
         if os.getpid() == owner:
@@ -103,6 +103,13 @@ def _run(path: Path, result: int) -> None:
     finally:
         # A copy of the runner that the code forked ends here too, without a result of its own.
         os._exit(code)
+
+
+def _limit(which: int, most: int) -> None:
+    """At most so much; a lower limit that holds already (a shell's, or the keeper's) is left, for it cannot be raised."""
+    hard = resource.getrlimit(which)[1]
+    limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(which, (limit, limit))
 
 
 def _write(result: int, data: bytes) -> None:

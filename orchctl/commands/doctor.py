@@ -144,7 +144,7 @@ def _cgroup(home: Home) -> Iterator[Finding]:
 
 def _engine(home: Home) -> Iterator[Finding]:
     try:
-        with Session(home, read_only=True) as session:
+        with Session(home) as session:  # a read-only one is a viewer, whoever asks
             row, _ = session.one(GetEngine(), EngineRow)
             role = session.welcome().role
     except NoEngine:

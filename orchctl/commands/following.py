@@ -45,7 +45,8 @@ def follow(session: Session, run: int, out: Output) -> int:
     except KeyboardInterrupt:
         view.close()
         name = run_text(run)
-        out.remark(f"\nleft {name}, which goes on; `orchctl show {name} -f` comes back to it")
+        out.end_echo()
+        out.remark(f"left {name}, which goes on; `orchctl show {name} -f` comes back to it")
         return INTERRUPTED
     except BaseException:
         view.close()

@@ -64,6 +64,11 @@ class Output:
             self.remarks.write(inert(sentence) + "\n")
             self.remarks.flush()
 
+    def end_echo(self) -> None:
+        """End the line on which a terminal shows the `^C` that was typed."""
+        if self.remarks.isatty():
+            self.remarks.write("\n")
+
     def flush(self) -> None:
         self.stream.flush()
 

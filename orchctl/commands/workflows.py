@@ -137,7 +137,7 @@ def _details(row: WorkflowRow, out: Output) -> list[str]:
         ("next", "paused" if row.paused else instant_text(row.next_at)),
         ("last run", " ".join(inert(part) for part in (row.last_run, row.last_status) if part)),
         ("added", instant_text(row.added_at)),
-        ("fault", inert(row.fault)),
+        *(("fault", inert(line)) for line in row.fault.splitlines()),
     ]
     lines = [out.paint(inert(row.workflow), "bold")]
     lines += [f"  {name:<12} {value}" for name, value in facts if value]

@@ -170,6 +170,29 @@ def test_workflows_that_were_added_are_triggered_paused_and_removed(place: Home)
     assert place.rows("workflows") == []
 
 
+def test_the_doctor_names_the_role_that_the_operator_has(place: Home) -> None:
+    place.start()
+    assert "you are admin" in place.call("doctor").stdout
+
+
+def test_files_in_the_folder_of_workflows_are_added_by_themselves_and_a_broken_one_says_why(place: Home) -> None:
+    place.start()
+    code = "from orchctl import task, workflow\nwith workflow('made'):\n    task('a', run='echo hello')\n"
+    place.file("workflows/made.py", code)
+    place.file("workflows/broken.yaml", "name: broken\ntasks: {a: {rum: echo}}\n")
+    wait_for(lambda: place.rows("workflows"), "the file to be added")
+    assert [row["workflow"] for row in place.rows("workflows")] == ["made"]
+    assert place.ok("trigger", "made") == "r1\n"
+    assert place.call("show", "r1", "-f").returncode == 0
+    wait_for(lambda: place.status()["problems"], "the fault to be shown")
+    (problem,) = place.status()["problems"]
+    assert problem.startswith(f"{place.root}/workflows/broken.yaml:2: tasks.a: ")
+    place.file("workflows/made.py", code.replace("run=", "rum="))
+    wait_for(lambda: place.rows("workflows")[0]["fault"], "the new fault to be shown")
+    assert "unexpected keyword argument" not in place.ok("workflows", "made")
+    assert place.rows("workflows")[0]["last_run"] == "r1"
+
+
 def test_a_backup_is_restored_after_the_engine_has_stopped(place: Home) -> None:
     place.file("orders.yaml", ORDERS)
     place.ok("run", "orders.yaml")

@@ -103,6 +103,8 @@ def test_ctrl_c_leaves_the_run_and_says_how_to_come_back(engine: FakeEngine) -> 
         terminal.read_until(lambda seen: b"12/64" in seen)
         os.kill(terminal.process.pid, signal.SIGINT)
         assert terminal.end() == 130
+    assert b"x0a" not in terminal.seen
+    assert b"\nleft r12, which goes on" in terminal.seen.replace(b"\r", b"")
     assert b"`orchctl show r12 -f` comes back to it" in terminal.seen
     assert terminal.seen.count(b"\x1b[?7h") >= terminal.seen.count(b"\x1b[?7l")
     assert terminal.seen.rindex(b"\x1b[?25h") > terminal.seen.rindex(b"\x1b[?25l")

@@ -252,10 +252,14 @@ def workflow(name: str = "orders", **changes: object) -> WorkflowRow:
 
 def test_workflows_are_listed_and_one_is_shown_in_full(engine: FakeEngine) -> None:
     params = [{"name": "day", "type": "date", "default": "{{ partition }}"}]
-    engine.answers[ListWorkflows] = rows_of(workflow(params=params), workflow("stock", paused=True, fault="line 3: no"))
+    engine.answers[ListWorkflows] = rows_of(
+        workflow(params=params), workflow("stock", paused=True, fault="line 3: no\nline 4: no")
+    )
     listed = orchctl(engine.home, "workflows").out.splitlines()
     assert listed[1].split() == ["orders", "3"]
     assert listed[2].split() == ["stock", "3", "paused", "faulty", "file"]
+    faulty = orchctl(engine.home, "workflows", "stock").out
+    assert "  fault        line 3: no\n  fault        line 4: no\n" in faulty
     shown = orchctl(engine.home, "workflows", "orders").out
     assert f"description  {SHOWN}" in shown
     assert "param        day: date = {{ partition }}" in shown
