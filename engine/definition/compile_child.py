@@ -106,7 +106,7 @@ def _run(path: Path, result: int) -> None:
 
 
 def _limit(which: int, most: int) -> None:
-    """At most so much; a lower limit that holds already (a shell's, or the keeper's) is left, for it cannot be raised."""
+    """At most so much; a lower limit that holds already (a shell's, the keeper's) stays: it cannot be raised."""
     hard = resource.getrlimit(which)[1]
     limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(which, (limit, limit))
