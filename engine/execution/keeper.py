@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine.execution import proc, spool, trees
-from engine.execution.launcher import become_subreaper, take_lock
-from engine.execution.loop import Loop, Peer, serve
+from engine.execution.loop import Loop, Peer
 from engine.execution.places import Places
+from engine.execution.resident import begin, holder_of, serve_until_stopped
 from engine.execution.spawn import SpawnError, spawn
 from engine.execution.wire import Message, connect
 
@@ -136,7 +136,7 @@ class Keeper:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return False
         except BlockingIOError:
-            pid, ticks = _holder(fd)
+            pid, ticks = holder_of(os.pread(fd, 64, 0))
         finally:
             os.close(fd)
         return self._follow(charge, pid, ticks)
@@ -309,24 +309,13 @@ def _limit(pid: int) -> None:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (_OUTPUT_BYTES, _OUTPUT_BYTES))
 
 
-def _holder(fd: int) -> tuple[int, int]:
-    """The pid and start that the holder of a lock wrote; (0, 0) when it has not yet."""
-    words = os.pread(fd, 64, 0).split()
-    return (int(words[0]), int(words[1])) if len(words) == 2 else (0, 0)
-
-
 def main(words: list[str]) -> NoReturn:
     """`keeper HOME RUN_DIR LOGS INSTANCE LAUNCHERS`: serve until told to end; exit 3 when another keeper lives."""
     places = Places(Path(words[0]), Path(words[1]), Path(words[2]))
     places.prepare()
     os.chdir("/")
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    lock = take_lock(places.lock("keeper"))
-    become_subreaper()
+    begin(places.lock("keeper"))
     loop = Loop()
     keeper = Keeper(loop, places, int(words[3]), int(words[4]))
-    close = serve(loop, places.socket("keeper"), keeper.on_message, keeper.on_close)
-    loop.run()
-    close()
-    os.close(lock)
-    sys.exit(0)
+    serve_until_stopped(loop, places.socket("keeper"), keeper.on_message, keeper.on_close)

@@ -8,27 +8,24 @@ stops and chains of orders are kept here.
 """
 
 import contextlib
-import ctypes
-import fcntl
 import os
 import resource
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any, NoReturn
 
 from engine.execution import proc, trees
 from engine.execution.attempt import DRAIN_S, Attempt, Order, outcome_of, take_result
-from engine.execution.loop import Loop, Peer, serve
+from engine.execution.loop import Loop, Peer
 from engine.execution.metering import Metering
 from engine.execution.places import Places, log_path, open_log
 from engine.execution.pool import Pool, Worker
+from engine.execution.resident import begin, serve_until_stopped
 from engine.execution.spawn import SpawnError, raise_file_limit, spawn
 from engine.execution.spool import Exit, Spool, SpoolFull
 from engine.execution.wire import Message
 
-_PR_SET_CHILD_SUBREAPER = 36
 _KILL_AGAIN_S = 0.05
 _SPOOL_AGAIN_S = 1.0
 _STARTS_WAIT_S = 0.003
@@ -561,33 +558,8 @@ def main(words: list[str]) -> NoReturn:
     """`launcher HOME RUN_DIR LOGS SLOT INSTANCE`: serve until told to end; exit 3 when the slot is taken."""
     places = Places(Path(words[0]), Path(words[1]), Path(words[2]))
     slot, instance = int(words[3]), int(words[4])
-    lock = take_lock(places.lock(f"launcher-{slot}"))
-    become_subreaper()
+    begin(places.lock(f"launcher-{slot}"))
     raise_file_limit()
     loop = Loop()
     launcher = Launcher(loop, places, slot, instance)
-    close = serve(loop, places.socket(f"launcher-{slot}"), launcher.on_message, launcher.on_close)
-    loop.run()
-    close()
-    os.close(lock)
-    sys.exit(0)
-
-
-def become_subreaper() -> None:
-    """Children of dead descendants become ours (prctl(2)); a terminal's hangup or interrupt does nothing."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
-
-
-def take_lock(path: Path) -> int:
-    """Hold the lock for this process's life and write who holds it. Exits with 3 when another does."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        sys.exit(3)
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()} {proc.start_ticks(os.getpid())}\n".encode(), 0)
-    return fd
+    serve_until_stopped(loop, places.socket(f"launcher-{slot}"), launcher.on_message, launcher.on_close)

@@ -8,16 +8,15 @@ limit the proportional size decides.
 """
 
 import os
-import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 import psutil
 
 from engine.execution import proc
-from engine.execution.launcher import become_subreaper, take_lock
-from engine.execution.loop import Loop, Peer, serve
+from engine.execution.loop import Loop, Peer
 from engine.execution.places import Places
+from engine.execution.resident import begin, serve_until_stopped
 from engine.execution.wire import Message
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -119,12 +118,7 @@ def host_use() -> dict[str, Any]:
 def main(words: list[str]) -> NoReturn:
     """`meter HOME RUN_DIR LOGS`: serve until told to end; exit 3 when another meter lives."""
     places = Places(Path(words[0]), Path(words[1]), Path(words[2]))
-    lock = take_lock(places.lock("meter"))
-    become_subreaper()
+    begin(places.lock("meter"))
     loop = Loop()
     meter = Meter(loop)
-    close = serve(loop, places.socket("meter"), meter.on_message, meter.on_close)
-    loop.run()
-    close()
-    os.close(lock)
-    sys.exit(0)
+    serve_until_stopped(loop, places.socket("meter"), meter.on_message, meter.on_close)

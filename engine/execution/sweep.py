@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.execution import proc, spool, trees, wire
 from engine.execution.places import Places
+from engine.execution.resident import holder_of
 
 _ANSWER_S = 30.0
 _GONE_S = 5.0
@@ -40,11 +41,9 @@ def _names(places: Places) -> dict[str, tuple[int, int]]:
     """Who lives: name -> (pid, start). What a lock file says counts only while that very process is there."""
     found: dict[str, tuple[int, int]] = {}
     for path in places.state.glob("*.lock"):
-        words = path.read_text().split()
-        if len(words) == 2 and words[0].isdecimal() and words[1].isdecimal():
-            pid, ticks = int(words[0]), int(words[1])
-            if proc.lives(pid, ticks):
-                found[path.stem] = (pid, ticks)
+        pid, ticks = holder_of(path.read_bytes())
+        if pid and proc.lives(pid, ticks):
+            found[path.stem] = (pid, ticks)
     return found
 
 
