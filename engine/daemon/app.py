@@ -120,7 +120,7 @@ class App:
     async def _serve(
         self, environment: Environment, writer: Writer, loop: Loop, executor: Executor, history: StoredHistory
     ) -> int:
-        catalogue = Catalogue(loop.machine, history.workflow)
+        catalogue = Catalogue(loop.machine)
         folders = Folders(self._workflow_folders(), lambda path: self._add_file(path, executor, catalogue, loop))
         tending = Tending(self._home, environment, writer, self._config, loop, loop.clock.now_ns)
         world = DaemonWorld(

@@ -1,22 +1,19 @@
 """Definitions on their way into the machine: decoded, checked and planned away from the loop, then installed."""
 
-from collections.abc import Callable
-
 import trio
 
 from engine.core.machine import Machine
 from engine.definition.check import check
-from engine.model.errors import DefinitionError, NotFound, ValueFault
-from engine.model.workflow import DEFINITION_BYTES_MAX, Workflow, decode
+from engine.model.errors import DefinitionError, ValueFault
+from engine.model.workflow import DEFINITION_BYTES_MAX, decode
 from engine.planning.plan import Plan, make_plan
 
 
 class Catalogue:
-    """Makes versions known to the machine. `read_version` finds the definition of a stored version, or None."""
+    """Makes versions known to the machine."""
 
-    def __init__(self, machine: Machine, read_version: Callable[[str], Workflow | None]) -> None:
+    def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._read_version = read_version
 
     async def install(self, data: bytes) -> Plan:
         """Take an encoded definition. Raises DefinitionError with all of its faults, ValueFault for other bytes."""
@@ -29,24 +26,6 @@ class Catalogue:
         if known is not None:
             return known
         self._machine.install_plan(plan)
-        return plan
-
-    async def of_workflow(self, name: str) -> Plan:
-        """The current version of a workflow that was added. Raises NotFound."""
-        entry = self._machine.state.workflows.get(name)
-        if entry is None:
-            raise NotFound(f"there is no workflow {name!r}", "`orchctl workflows` lists them")
-        return self.plan_of(entry.version)
-
-    def plan_of(self, version: str) -> Plan:
-        """The plan of a version that is known or stored. Raises NotFound."""
-        plan = self._machine.state.plans.get(version)
-        if plan is None:
-            workflow = self._read_version(version)
-            if workflow is None:
-                raise NotFound(f"version {version} is not known")
-            plan = make_plan(workflow)
-            self._machine.install_plan(plan)
         return plan
 
 

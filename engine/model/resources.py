@@ -31,8 +31,8 @@ class Capacity(msgspec.Struct, frozen=True, array_like=True):
 class Reason(msgspec.Struct, frozen=True):
     """Why a ready task may not start now. `asked` and `available` are in the resource's own unit.
 
-    kinds: capacity, pool, max_parallel, run_paused, workflow_paused, read_only, behind (others are ahead in the
-    queue), upstream (waits for tasks), backing_off, if_running (an earlier run of the workflow goes on).
+    kinds: capacity, pool, max_parallel, run_paused, read_only, stopping (the engine is), behind (others are ahead in
+    the queue), upstream (waits for tasks), backing_off, if_running (an earlier run of the workflow goes on).
     """
 
     kind: str

@@ -10,19 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from engine.protocol.rows import (
-    AttemptRow,
-    AuditRow,
-    EngineRow,
-    EventRow,
-    GroupRow,
-    ReasonRow,
-    ResourcesRow,
-    RunRow,
-    ScheduleRow,
-    TaskRow,
-    WorkflowRow,
-)  # fmt: skip
+from engine.protocol.rows import EngineRow
 
 PROTOCOL = 1
 FRAME_BYTES_MAX = 2**20
@@ -255,11 +243,7 @@ Question = View | ReadLog | ListEvents | ListAudit | GetWorkflow
 ActRequest = (
     Submit | AddWorkflow | RemoveWorkflow | PauseWorkflow | Act | Backup | CollectGarbage | StopEngine | Upload
 )  # fmt: skip
-AnyRequest = (
-    Hello | Subscribe | Unsubscribe | GetEngine | ListRuns | GetRun | ListGroups | ListTasks | ListAttempts | ExplainRun
-    | ReadLog | ListEvents | ListAudit | ListSchedules | ListWorkflows | GetWorkflow | GetResources | Upload | Submit
-    | AddWorkflow | RemoveWorkflow | PauseWorkflow | Act | Backup | CollectGarbage | StopEngine
-)  # fmt: skip
+AnyRequest = Hello | Subscribe | Unsubscribe | Question | ActRequest
 
 
 # --- answers --------------------------------------------------------------------------------------------------------
@@ -290,15 +274,9 @@ class Refused(Reply, frozen=True, kw_only=True):
 
 class Done(Reply, frozen=True, kw_only=True):
     """An act is on disk. `body` by verb: submit {"run"}, add {"workflow", "version", "changed"}, act {"changed",
-    "refused": [{"row", "why"}]}, backup {"folder", "revision", "bytes"}, gc {"runs", "bytes"}."""
+    "refused": [{"row", "why"}]}, backup {"folder", "revision", "bytes"}, gc {"runs", "records"}."""
 
     body: dict[str, Any] = {}
-
-
-AnyRow = (
-    RunRow | TaskRow | AttemptRow | GroupRow | ReasonRow | EventRow | AuditRow | ScheduleRow | WorkflowRow
-    | ResourcesRow | EngineRow
-)  # fmt: skip
 
 
 class Rows(Reply, frozen=True, kw_only=True):
@@ -329,8 +307,7 @@ class LogChunk(Reply, frozen=True, kw_only=True):
 
 
 class Definition(Reply, frozen=True, kw_only=True):
-    """A workflow version: its text as written, and its encoding (engine.model.workflow.decode); both may be cut off
-    (`truncated`) where they do not fit a frame."""
+    """A workflow version: its text as written, cut off (`truncated`) where it does not fit a frame."""
 
     workflow: str
     version: str
