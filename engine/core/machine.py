@@ -160,7 +160,7 @@ class Machine:
             handler(cx, event)
         except EngineError as error:
             del cx.changes.journal[mark:]
-            cx.refuse(ask, verb, _target_of(event), error)
+            cx.refuse(ask, _verb_of(event, verb), _target_of(event), error)
 
     def next_due(self) -> tuple[int, int]:
         """When the clock has to be looked at again: (engine time of a delay, wall clock of a schedule), 0 for never."""
@@ -213,6 +213,13 @@ def _ready_ranges(run: RunState, task: int) -> Iterable[range]:
             start = row + 1
     if start < rows.stop:
         yield range(start, rows.stop)
+
+
+def _verb_of(event: External, verb: str) -> str:
+    """The verb as the operator said it, where one event serves two."""
+    if isinstance(event, CancelRequested) and event.kill:
+        return "kill"
+    return "resume" if isinstance(event, WorkflowPauseRequested) and not event.paused else verb
 
 
 def _target_of(event: External) -> str:

@@ -45,14 +45,6 @@ ACTIONS: tuple[Action, ...] = (
     Action("pane.tasks", ("2",), ("run",), "pane('tasks')", "all rows of the run or of one task"),
     Action("pane.log", ("5",), ("run",), "pane('log')", "the log of a row"),
     Action("pane.events", ("6",), ("run",), "pane('events')", "the journal of the run"),
-    Action(
-        "mark", ("space",), ("run",), "mark", "mark or unmark, to act on many", "mark", acts=True,
-        panes=("outline", "tasks"),
-    ),
-    Action(
-        "unmark", ("ctrl+backslash",), ("run",), "unmark", "take all marks away", acts=True,
-        panes=("outline", "tasks"),
-    ),
     Action("log", ("L",), ("run",), "log", "the log of the row under the cursor", "log", panes=("outline", "tasks")),
     Action("follow", ("f",), ("run",), "follow", "follow the log as it grows", "follow", panes=("log",)),
     Action("wrap", ("w",), ("run",), "wrap", "wrap long lines, or not", "wrap", panes=("log",)),
@@ -69,6 +61,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("retry", ("r",), ("overview", "run"), "act('retry')", "run again what failed", "retry", acts=True),
     Action("kill", ("K",), ("overview", "run"), "act('kill')", "kill, at once", "", acts=True),
     Action("explain", ("x",), ("overview", "run"), "explain", "why it waits", "why"),
+    Action(
+        "mark", ("space",), ("run",), "mark", "mark or unmark, to act on many", "mark", acts=True,
+        panes=("outline", "tasks"),
+    ),
+    Action(
+        "unmark", ("ctrl+backslash",), ("run",), "unmark", "take all marks away", acts=True,
+        panes=("outline", "tasks"),
+    ),
     Action("sort", ("s",), ("overview", "run"), "sort", "sort by attention, or in the natural order",
            panes=("tasks",)),
     Action("faults", ("F",), ("run",), "faults", "failures only, or all", "", panes=("tasks",)),

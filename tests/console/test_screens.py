@@ -286,7 +286,9 @@ async def test_help_names_every_key_of_the_screen(tmp_path: Path, place: str) ->
 async def test_the_foot_names_only_keys_that_do_something_here(tmp_path: Path) -> None:
     async with console_on(tmp_path, ingest(), run=12) as console:
         await console.shows("publish")
-        assert "L log" in console.text().splitlines()[-1]
+        foot = console.text().splitlines()[-1]
+        assert "L log" in foot
+        assert "r retry" in foot
         await console.press("5")
         await console.shows("f follow")
         foot = console.text().splitlines()[-1]

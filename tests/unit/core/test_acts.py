@@ -2,7 +2,16 @@
 
 import pytest
 
-from engine.core.events import Ask, AttemptExited, AttemptStarted, RetryRequested, RowRef, RunResumeRequested
+from engine.core.events import (
+    Ask,
+    AttemptExited,
+    AttemptStarted,
+    CancelRequested,
+    RetryRequested,
+    RowRef,
+    RunResumeRequested,
+    WorkflowPauseRequested,
+)
 from engine.model.status import Outcome, OutcomeKind, RunStatus, TaskStatus
 from engine.model.workflow import Retry
 from tests.support.builders import flow, task
@@ -552,3 +561,10 @@ def test_a_refused_request_is_in_the_audit_and_changes_nothing_else():
     changes = player.step(RunResumeRequested(Ask(9), run=1))
     assert [(entry.verb, entry.target, entry.result) for entry in changes.audit] == [("resume", "r1", "conflict")]
     assert (changes.journal, changes.runs, changes.chunks) == ([], set(), set())
+
+
+def test_the_audit_names_a_refused_kill_and_resume_as_the_operator_said_them():
+    player = started(task("a"))
+    kill = CancelRequested(Ask(9), run=1, kill=True, seen=RunStatus.PAUSED)
+    resume = WorkflowPauseRequested(Ask(9), "nothing", paused=False)
+    assert [entry.verb for entry in player.step(kill, resume).audit] == ["kill", "resume"]
