@@ -87,9 +87,7 @@ def find_home(option: str | None = None) -> Home:
 
 @contextmanager
 def socket_address(path: "str | os.PathLike[str]") -> Generator[str]:
-    """An address for the socket at `path`, valid within the `with`. Raises OSError when its folder is not
-    there.
-    """
+    """An address for the socket at `path`, valid within the `with`. Raises OSError when its folder is not there."""
     name = os.fspath(path)
     if len(os.fsencode(name)) <= ADDRESS_BYTES_MAX:
         yield name

@@ -45,9 +45,7 @@ def _visible(character: str) -> str:
 
 
 class LogText:
-    """Bytes of a log in pieces -> text, whole characters only; `\\r\\n` is one line end, bad bytes are
-    surrogates.
-    """
+    """Bytes of a log in pieces -> text, whole characters only; `\\r\\n` is one line end, bad bytes are surrogates."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")

@@ -1,5 +1,4 @@
-"""From a document's plain values to a Workflow. Everything that can be read is read, so that all faults are
-found.
+"""From a document's plain values to a Workflow. Everything that can be read is read, so that all faults are found.
 
 Policies that are equal are one object: a hundred thousand tasks with the same claim refer to it by its index.
 """

@@ -73,9 +73,7 @@ def text_fault(text: str, *, lines: bool) -> str:
 
 
 class Text(Kind):
-    """A text. `command` allows any character but NUL; `scalars` takes numbers and true/false as they were
-    written.
-    """
+    """A text. `command` allows any character but NUL; `scalars` takes numbers and true/false as they were written."""
 
     def __init__(self, expected: str = "a text", *, command: bool = False, scalars: bool = False, empty: bool = True):
         self.expected = expected
@@ -168,9 +166,7 @@ class Choice(Kind):
 
 
 class Measure(Kind):
-    """A text or number that a parser of the model turns into an integer of the base unit (ns, bytes,
-    milli-CPUs).
-    """
+    """A text or number that a parser of the model turns into an integer of the base unit (ns, bytes, milli-CPUs)."""
 
     def __init__(self, expected: str, parse: Callable[[Any], int], least: int, most: int, pattern: str) -> None:
         self.expected = expected
@@ -267,9 +263,7 @@ class Json(Kind):
 
 
 def unwritten(value: Any) -> Any:
-    """The value without the memory of how its numbers were written; deeper than the document may be, as it
-    is.
-    """
+    """The value without the memory of how its numbers were written; deeper than the document may be, as it is."""
     return _unwritten(value, 0)
 
 
@@ -310,8 +304,7 @@ class Field:
 
 
 class Record(Kind):
-    """A map with known keys, read into a dict from the model's attribute names to the values that were
-    written.
+    """A map with known keys, read into a dict from the model's attribute names to the values that were written.
 
     `short` reads what is no map: it gives the value of the attribute `short_for`.
     """

@@ -73,9 +73,7 @@ class YamlRefusedError(Exception):
 
 
 def read_yaml(text: str, file: str) -> tuple[Any, list[Fault]]:
-    """The document's value and the faults of its form; with faults the value is good for finding more, not
-    for use.
-    """
+    """The document's value and the faults of its form; with faults the value is good for finding more, not for use."""
     faults = _control_faults(text, file)
     if faults:
         return None, faults
@@ -128,9 +126,7 @@ def _line(text: str, number: int) -> str:
 
 
 def resolve(raw: str) -> Any:
-    """The value of a plain scalar by the core schema. Raises ValueError with a sentence for what has no
-    place here.
-    """
+    """The value of a plain scalar by the core schema. Raises ValueError with a sentence for what has no place here."""
     if raw in _WORDS:
         return _WORDS[raw]
     if raw[0] not in _NUMERIC:

@@ -1,6 +1,4 @@
-"""Dates and durations as the functions of expressions see them: texts in, texts or numbers out, no clock,
-no zone.
-"""
+"""Dates and durations as the functions of expressions see them: texts in, texts or numbers out, no clock, no zone."""
 
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -88,9 +86,7 @@ def duration_seconds(value: Any) -> int | float:
 
 
 def date_format(day: Any, pattern: Any) -> str:
-    """The date written by a pattern of %Y %y %m %d %j %H %M %S %u %V %G %a %A %b %B %F %T %%, always in
-    English.
-    """
+    """The date written by a pattern of %Y %y %m %d %j %H %M %S %u %V %G %a %A %b %B %F %T %%, always in English."""
     moment = parse_moment(day)
     if not isinstance(pattern, str) or len(pattern) > _FORMAT_CHARS_MAX:
         raise ExpressionFault(f"a date's pattern is a text of at most {_FORMAT_CHARS_MAX} characters such as '%Y%m%d'")

@@ -24,9 +24,7 @@ _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 
 
 class Token(NamedTuple):
-    """kind: number, string, name, op or end. `value` of numbers and strings is the value that they stand
-    for.
-    """
+    """kind: number, string, name, op or end. `value` of numbers and strings is the value that they stand for."""
 
     kind: str
     value: str | int | float

@@ -1,6 +1,4 @@
-"""What the operators do to values. Types are not converted silently: `1 + "1"` is a fault, `true` is no
-number.
-"""
+"""What the operators do to values. Types are not converted silently: `1 + "1"` is a fault, `true` is no number."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -13,9 +11,7 @@ _POWER_BITS_MAX = 64
 
 
 def equal(budget: Budget, left: Any, right: Any) -> bool:
-    """Equality of JSON values: 1 and 1.0 are equal, 1 and true are not; a range equals the list that it
-    stands for.
-    """
+    """Equality of JSON values: 1 and 1.0 are equal, 1 and true are not; a range equals the list that it stands for."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, str) and isinstance(right, str):

@@ -46,9 +46,7 @@ def quote(text: str) -> str:
 
 
 def compile_shell(script: str) -> ShellTemplate:
-    """The template of a script. Raises ExpressionFault, also for an expression where quoting would not
-    hold.
-    """
+    """The template of a script. Raises ExpressionFault, also for an expression where quoting would not hold."""
     if "{{" not in script:
         return ShellTemplate(script, (script,))
     return _compile_shell(script)
@@ -74,9 +72,7 @@ def _compile_shell(script: str) -> ShellTemplate:
 
 
 class _Reader:
-    """Where in the shell's quoting the script has come to. The stack holds what is open: `"`, `$(`, `${`,
-    `((`.
-    """
+    """Where in the shell's quoting the script has come to. The stack holds what is open: `"`, `$(`, `${`, `((`."""
 
     def __init__(self) -> None:
         self._stack: list[str] = []

@@ -19,9 +19,7 @@ _TEMPLATE_EXPRESSIONS_MAX = 10_000
 
 
 class Expression:
-    """One compiled expression. `references` are the paths that it reads, such as ("needs", "extract",
-    "result").
-    """
+    """One compiled expression. `references` are the paths that it reads, such as ("needs", "extract", "result")."""
 
     __slots__ = ("_code", "_is_path", "references", "text")
 

@@ -25,9 +25,7 @@ LISTS = (list, tuple, range)
 
 
 class Budget:
-    """What one evaluation may still spend. Expressions have no loops, so only work that grows with data is
-    counted.
-    """
+    """What one evaluation may still spend. Expressions have no loops, so only work that grows with data is counted."""
 
     __slots__ = ("bytes_left", "steps_left")
 
@@ -90,9 +88,7 @@ def checked(value: int | float) -> int | float:
 
 
 def size_of(value: Any, limit: int) -> int:
-    """About how many bytes the value takes as JSON; anything over `limit` once that is passed. Never
-    recurses.
-    """
+    """About how many bytes the value takes as JSON; anything over `limit` once that is passed. Never recurses."""
     total, stack = 0, [value]
     while stack and total <= limit:
         part = stack.pop()

@@ -1,5 +1,4 @@
-"""When a schedule is due: exact instants from a cron expression or an interval, a zone and a clock-change
-policy.
+"""When a schedule is due: exact instants from a cron expression or an interval, a zone and a clock-change policy.
 
 The expression speaks of local times (`engine.scheduling.cron_expression`), the zone maps them to real time
 (`engine.scheduling.local_time`), and the schedule says what a clock change does. Debian's cron is the

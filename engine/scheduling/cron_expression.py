@@ -1,5 +1,4 @@
-"""A cron expression as sets of values, and the questions of the naive local calendar: which local time is
-next?
+"""A cron expression as sets of values, and the questions of the naive local calendar: which local time is next?
 
 The parser is croniter's; what its releases have changed, or read otherwise than Debian's cron, is decided
 here, before it sees the text:

@@ -1,5 +1,4 @@
-"""The stretches of real time in which a zone keeps one offset, and what a clock change leaves out or
-repeats.
+"""The stretches of real time in which a zone keeps one offset, and what a clock change leaves out or repeats.
 
 zoneinfo answers only "which offset now", so the changes of a year are found by looking every six hours and
 halving the interval to the second. A change is forward (a gap: local times that never come) or back (a

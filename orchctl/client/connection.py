@@ -136,9 +136,7 @@ class Connection:
 
 
 def open_connection(home: Home, *, read_only: bool = False, timeout_s: float = CONNECT_TIMEOUT_S) -> Connection:
-    """Connect and shake hands. Raises NoEngine, EngineGone, RefusalError, or Unavailable for another
-    protocol.
-    """
+    """Connect and shake hands. Raises NoEngine, EngineGone, RefusalError, or Unavailable for another protocol."""
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     connection = Connection(connected)
     try:

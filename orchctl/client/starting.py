@@ -24,9 +24,7 @@ _TAIL_BYTES = 4096
 
 
 def engine_command(home: Home, *words: str) -> list[str]:
-    """The words that run the engine's program. `-P` keeps a folder named engine where we stand from being
-    taken.
-    """
+    """The words that run the engine's program. `-P` keeps a folder named engine where we stand from being taken."""
     return [sys.executable, "-P", "-m", "engine", *words, "--home", home.folder]
 
 
@@ -41,9 +39,7 @@ def engine_environment() -> dict[str, str]:
 
 
 def answers(home: Home) -> Welcome | None:
-    """What the engine of this home says of itself; None when none runs. Raises EngineError for one that
-    refuses.
-    """
+    """What the engine of this home says of itself; None when none runs. Raises EngineError for one that refuses."""
     try:
         connection = open_connection(home)
     except NoEngine:
@@ -108,9 +104,7 @@ def _tail(home: Home, began: int) -> str:
 
 
 def log_tail(path: Path, lines: int, began: int = 0) -> list[str]:
-    """The last lines of a text file, inert, not reaching back before the byte `began`; none if it is not
-    there.
-    """
+    """The last lines of a text file, inert, not reaching back before the byte `began`; none if it is not there."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -1,6 +1,4 @@
-"""demo: the first thing to try. A pipeline over the sources of Python's standard library, which every machine
-has.
-"""
+"""demo: the first thing to try. A pipeline over the sources of Python's standard library, which every machine has."""
 
 import sys
 import time

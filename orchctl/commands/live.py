@@ -1,5 +1,4 @@
-"""The picture of a run that `orchctl run` and `show -f` draw while they follow it. Pure: rows and a size in,
-lines out.
+"""The picture of a run that `orchctl run` and `show -f` draw while they follow it. Pure: rows and a size in, lines out.
 
 A run may have thousands of tasks and a terminal twenty lines, so the picture prefers what a person looks for:
 what failed, what runs, then what is next; the rest is counted in a last line.
@@ -22,9 +21,7 @@ def finished(counts: dict[str, int]) -> int:
 
 
 def bar(counts: dict[str, int], rows: int, palette: Palette, *, unicode: bool) -> str:
-    """A bar of 16 cells: finished rows, running ones, the rest. Failed rows have at least a cell of their
-    own.
-    """
+    """A bar of 16 cells: finished rows, running ones, the rest. Failed rows have at least a cell of their own."""
     full, moving, empty = _BLOCKS[unicode]
     failed = counts.get("failed", 0) + counts.get("upstream_failed", 0)
     parts = (

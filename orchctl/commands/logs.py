@@ -110,9 +110,7 @@ def pieces(session: Session, request: ReadLog, *, follow: bool = False) -> Itera
 
 
 def start_of(session: Session, request: ReadLog, tail: int | None) -> ReadLog:
-    """The request that begins `tail` lines before the log's end; from its first byte without. Looks back 16
-    MiB.
-    """
+    """The request that begins `tail` lines before the log's end; from its first byte without. Looks back 16 MiB."""
     from msgspec.structs import replace
 
     if tail is None:

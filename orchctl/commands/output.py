@@ -73,9 +73,7 @@ class Output:
         self.stream.flush()
 
     def confirm(self, question: str, *, yes: bool) -> bool:
-        """Whether to go on with something that destroys: asks only where a person is there, and No is the
-        default.
-        """
+        """Whether to go on with something that destroys: asks only where a person is there, and No is the default."""
         if yes or not self.asks:
             return True
         self.flush()

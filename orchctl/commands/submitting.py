@@ -24,9 +24,7 @@ def definition_of(what: str) -> bytes | None:
 
 
 def submit_run(session: "Session", what: str, definition: bytes | None, params: dict[str, str], note: str = "") -> int:
-    """Make a run of a definition that is sent along, else of the workflow `what`; its number. Raises
-    EngineError.
-    """
+    """Make a run of a definition that is sent along, else of the workflow `what`; its number. Raises EngineError."""
     from orchctl.client.session import new_request_id
 
     request = Submit(request_id=new_request_id(), params=dict(params), note=note)

@@ -1,5 +1,4 @@
-"""A WfCommons instance (WfFormat 1.5: the trace of one execution) as a workflow that takes the recorded
-time again.
+"""A WfCommons instance (WfFormat 1.5: the trace of one execution) as a workflow that takes the recorded time again.
 
 An instance has the tasks twice: `workflow.specification.tasks` with the edges, `workflow.execution.tasks`
 with what was measured. Each becomes one task that sleeps or burns CPU for the recorded time times a factor,
