@@ -3,8 +3,8 @@
     python -m tests.campaigns.kill_loop [--tasks 2000] [--kills 100] [--seed 1] [--fast]
 
 Each task appends one line to a file of its own; some exit with codes, some die by signals, and their outcomes are known
-beforehand. Afterwards every line must be there once, every outcome right, no slot held, no process left. With --fast the
-tasks take no time, so that orders go ahead of time.
+beforehand. Afterwards every line must be there once, every outcome right, no slot held, no process left. With --fast
+the tasks take no time, so that orders go ahead of time.
 """
 
 import argparse
