@@ -38,6 +38,17 @@ class Ledger:
             return False
         return all(self.pools.get(name, 0) + slots <= self.slots.get(name, 0) for name, slots in claim.pools)
 
+    def fits_after(self, claim: Claim, freed: Claim) -> bool:
+        """Whether the claim could be taken if one that is held now were given back."""
+        room = dict(freed.pools)
+        if self.cpu_milli - freed.cpu_milli + claim.cpu_milli > self.capacity.cpu_milli and claim.cpu_milli:
+            return False
+        memory = self.memory_bytes - freed.memory_bytes + claim.memory_bytes
+        if memory > self.capacity.memory_bytes and claim.memory_bytes:
+            return False
+        held = ((name, slots + self.pools.get(name, 0) - room.get(name, 0)) for name, slots in claim.pools)
+        return all(slots <= self.slots.get(name, 0) for name, slots in held)
+
     def take(self, claim: Claim) -> None:
         self.cpu_milli += claim.cpu_milli
         self.memory_bytes += claim.memory_bytes

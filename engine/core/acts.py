@@ -6,6 +6,7 @@ answer; the others are acted on. An act that would change nothing at all is refu
 
 from collections.abc import Callable, Iterable
 
+from engine.core.ahead import recall
 from engine.core.context import Context
 from engine.core.dispatch import unpark_run
 from engine.core.events import (
@@ -49,6 +50,7 @@ def on_run_pause(cx: Context, event: RunPauseRequested) -> None:
         raise Conflict(f"{run_text(run.run)} is {run.header.status.text}: only a queued or running run can be paused")
     run.header.paused_from = run.header.status
     cx.move_run(run, "paused")
+    recall(cx, [number for number in run.live.values() if not cx.lanes.holds(number)])
     cx.accept(event.ask, "pause", run_text(run.run), {"changed": 1}, event.note)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from heapq import heappop, heappush
 from posixpath import join
 
+from engine.admission.lanes import Lanes
 from engine.admission.ledger import Ledger
 from engine.core import transitions
 from engine.core.changes import AuditEntry, Changes
@@ -36,6 +37,11 @@ class Context:
         self.state = state
         self.queue = ReadyQueue()
         self.ledger = Ledger(state.capacity)
+        self.lanes = Lanes()
+        self.lanes_due_ns = 0
+        """When the lanes are to be looked at for holders that are overdue; 0: nobody waits in one."""
+        self.durations: dict[tuple[str, int, str], int] = {}
+        """What attempts of a version's task, or of its program, take (ns); see `ahead`."""
         self.timers: list[tuple[int, int, int]] = []
         """Heap of (due_ns, run, row) of rows that back off."""
         self.unsettled: list[tuple[RunState, int]] = []

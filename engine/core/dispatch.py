@@ -1,5 +1,7 @@
 """From ready to ordered: take the best entry whose claim fits, render its texts, order an attempt."""
 
+from engine.admission.lanes import HORIZON_NS
+from engine.core.ahead import expected_ns, next_ahead, watch
 from engine.core.context import Context
 from engine.core.effects import StartAttempt
 from engine.core.events import AttemptOrdered
@@ -19,19 +21,21 @@ def dispatch(cx: Context) -> None:
     if cx.draining or cx.state.meta.read_only:
         return
     while (entry := cx.queue.best(cx.ledger.fits)) is not None:
-        run = cx.state.runs.get(entry.run)
-        if run is None or run.header.status.finished:
-            cx.queue.take(entry)
-            continue
-        if run.header.status is RunStatus.PAUSED:
-            cx.queue.take(entry)
-            run.parked.append(entry)
-            continue
-        _order_next(cx, run, entry)
+        _order_next(cx, entry, 0)
+    while (choice := next_ahead(cx)) is not None:
+        _order_next(cx, *choice)
 
 
-def _order_next(cx: Context, run: RunState, entry: Entry) -> None:
-    """Order the entry's first row that is still ready."""
+def _order_next(cx: Context, entry: Entry, claim_from: int) -> None:
+    """Order the entry's first row that is still ready, with a claim of its own or to take over one that is in use."""
+    run = cx.state.runs.get(entry.run)
+    if run is None or run.header.status.finished:
+        cx.queue.take(entry)
+        return
+    if run.header.status is RunStatus.PAUSED:
+        cx.queue.take(entry)
+        run.parked.append(entry)
+        return
     task, row = entry.task, entry.low
     if run.status[row] != TaskStatus.READY or row in run.live:
         _advance(cx, entry)
@@ -49,7 +53,7 @@ def _order_next(cx: Context, run: RunState, entry: Entry) -> None:
     try:
         if run.tries[row] >= TRIES_MAX:
             raise Unavailable(f"it was ordered {TRIES_MAX} times: run it anew in another run")
-        effect = _render(cx, run, task, index, row)
+        effect = _render(cx, run, task, index, row, claim_from)
     except EngineError as error:
         finish_row(cx, run, task, index, "failed", error.sentence)
         settle(cx)
@@ -63,7 +67,7 @@ def _advance(cx: Context, entry: Entry) -> None:
         cx.queue.take(entry)
 
 
-def _render(cx: Context, run: RunState, task: int, index: int, row: int) -> StartAttempt:
+def _render(cx: Context, run: RunState, task: int, index: int, row: int, claim_from: int) -> StartAttempt:
     spec = run.plan.tasks[task]
     policy = run.plan.policy(task)
     scope = scope_of(run, task, index)
@@ -86,6 +90,7 @@ def _render(cx: Context, run: RunState, task: int, index: int, row: int) -> Star
         quota=quota,
         stop=policy.stop,
         folder=run.plan.workflow.source.folder,
+        claim_from=claim_from,
     )
 
 
@@ -95,17 +100,23 @@ def _order(cx: Context, run: RunState, row: int, effect: StartAttempt) -> None:
     meta.next_attempt += 1
     attempt = Attempt(
         attempt=effect.attempt, run=run.run, task=task, index=effect.index, number=effect.number, claim=effect.claim,
-        ordered_ns=cx.now_ns,
+        ordered_ns=cx.now_ns, claim_from=effect.claim_from,
     )  # fmt: skip
     cx.move_row(run, row, task, "ordered")
     run.tries[row] = effect.number
     run.live[row] = effect.attempt
     run.live_of_task[task] = run.live_of_task.get(task, 0) + 1
     cx.state.attempts[effect.attempt] = attempt
-    cx.ledger.take(effect.claim)
+    expected = expected_ns(cx, run, task)
+    if effect.claim_from:
+        cx.lanes.follow(effect.attempt, effect.claim_from, expected or 0)
+        watch(cx)
+    else:
+        cx.lanes.open(effect.attempt, effect.claim, HORIZON_NS if expected is None else expected)
+        cx.ledger.take(effect.claim)
     cx.changes.attempts[effect.attempt] = attempt
     cx.changes.effects.append(effect)
-    cx.note(AttemptOrdered(effect.attempt, run.run, task, effect.index, effect.number))
+    cx.note(AttemptOrdered(effect.attempt, run.run, task, effect.index, effect.number, effect.claim_from))
 
 
 def unpark_siblings(cx: Context, run: RunState, task: int) -> None:

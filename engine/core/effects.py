@@ -48,6 +48,12 @@ class StopAttempt(Effect, frozen=True):
     kill: bool = False
 
 
+class RecallAttempt(Effect, frozen=True):
+    """Take an order back if nothing of it has begun: it is reported as never started. What runs goes on."""
+
+    attempt: int
+
+
 class AcknowledgeExit(Effect, frozen=True):
     """The end of the attempt is on disk: the launcher may forget it."""
 
@@ -70,4 +76,4 @@ class Refusal(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-AnyEffect = StartAttempt | StopAttempt | AcknowledgeExit | Answer
+AnyEffect = StartAttempt | StopAttempt | RecallAttempt | AcknowledgeExit | Answer

@@ -91,7 +91,7 @@ class Explainer:
 
     def _holders(self) -> list[tuple[str, Claim]]:
         rows: list[tuple[str, Claim]] = []
-        for attempt in self._state.attempts.values():
+        for attempt in self._state.holding():
             run = self._state.runs[attempt.run]
             rows.append((f"{run_text(run.run)} {run.text(attempt.task, attempt.index)}", attempt.claim))
         return rows

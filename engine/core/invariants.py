@@ -43,9 +43,13 @@ def _ready(run: RunState, queued: set[tuple[int, int]]) -> list[str]:
 def _ledger(machine: Machine) -> list[str]:
     ledger = machine.cx.ledger
     fresh = Ledger(ledger.capacity)
-    for attempt in machine.state.attempts.values():
+    for attempt in machine.state.holding():
         fresh.take(attempt.claim)
-    found: list[str] = []
+    found = [
+        f"attempt {attempt.attempt} takes over from {attempt.claim_from}, but its lane does not say so"
+        for attempt in machine.state.attempts.values()
+        if machine.cx.lanes.holds(attempt.attempt) != (attempt.claim_from not in machine.state.attempts)
+    ]
     if (fresh.cpu_milli, fresh.memory_bytes) != (ledger.cpu_milli, ledger.memory_bytes):
         found.append("the ledger's sums differ from the claims of the live attempts")
     held = {name: count for name, count in ledger.pools.items() if count}
@@ -58,7 +62,7 @@ def _overdrawn(machine: Machine, held: dict[str, int]) -> list[str]:
     """What attempts that were ordered just now claim must be there; a host that has shrunk may hold older ones."""
     ledger, changes = machine.cx.ledger, machine.cx.changes
     numbers = [event.attempt for event in changes.journal if isinstance(event, AttemptOrdered)]
-    newest = [changes.attempts[number].claim for number in numbers]
+    newest = [changes.attempts[number].claim for number in numbers if not changes.attempts[number].claim_from]
     found: list[str] = []
     if ledger.cpu_milli > ledger.capacity.cpu_milli and any(claim.cpu_milli for claim in newest):
         found.append("more CPU is claimed than the host has")

@@ -9,7 +9,9 @@ it changes anything.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
+from engine.admission.lanes import HORIZON_NS
 from engine.core.acts import on_cancel, on_mark, on_rerun, on_retry, on_run_pause, on_run_resume
+from engine.core.ahead import recall_overdue, watch
 from engine.core.changes import Changes
 from engine.core.context import Context
 from engine.core.dispatch import dispatch
@@ -81,6 +83,8 @@ def _on_clock(cx: Context, event: ClockAdvanced) -> None:
         cx.move_row(run, row, task, "delay_over")
         run.finished[row] = 0
         cx.enqueue(run, task, range(row, row + 1))
+    if cx.lanes_due_ns and cx.lanes_due_ns <= cx.now_ns:
+        recall_overdue(cx)
     fire_schedules(cx)
 
 
@@ -118,8 +122,13 @@ class Machine:
             self._restore(run)
         for workflow in {run.header.workflow for run in state.runs.values()} | set(state.workflows):
             self.cx.refresh_pools(workflow)
-        for attempt in state.attempts.values():
-            self.cx.ledger.take(attempt.claim)
+        for number, attempt in sorted(state.attempts.items()):
+            if attempt.claim_from in state.attempts:
+                self.cx.lanes.follow(number, attempt.claim_from, 0)
+                watch(self.cx)
+            else:
+                self.cx.lanes.open(number, attempt.claim, HORIZON_NS)
+                self.cx.ledger.take(attempt.claim)
 
     def step(self, events: Sequence[External], now_ns: int, wall_ns: int) -> Changes:
         """Take a batch of facts at an instant of engine time (never goes back) and of the wall clock."""
@@ -164,8 +173,9 @@ class Machine:
 
     def next_due(self) -> tuple[int, int]:
         """When the clock has to be looked at again: (engine time of a delay, wall clock of a schedule), 0 for never."""
-        timers = self.cx.timers
-        return (timers[0][0] if timers else 0), next_wall_due(self.cx)
+        timers, lanes_due_ns = self.cx.timers, self.cx.lanes_due_ns
+        delays = [due for due in (timers[0][0] if timers else 0, lanes_due_ns) if due]
+        return min(delays, default=0), next_wall_due(self.cx)
 
     def install_plan(self, plan: Plan) -> None:
         """Make a version known, before an event refers to it."""

@@ -3,6 +3,7 @@
 import msgspec
 
 from engine.core import transitions
+from engine.core.ahead import learn
 from engine.core.context import Context
 from engine.core.dispatch import unpark_siblings
 from engine.core.effects import AcknowledgeExit
@@ -107,8 +108,15 @@ def _end(cx: Context, number: int, cause: str, at_ns: int) -> tuple[RunState, At
     attempt.finished_ns = at_ns
     del cx.state.attempts[number]
     cx.changes.attempts[number] = attempt
-    cx.ledger.release(attempt.claim)
+    free, moved = cx.lanes.end(number)
+    if free:
+        cx.ledger.release(attempt.claim)
+    if moved is not None:
+        follower, before = moved
+        cx.changes.attempts[follower] = cx.state.attempts[follower]
+        cx.state.attempts[follower].claim_from = before
     run = cx.state.runs[attempt.run]
+    learn(cx, run, attempt)
     del run.live[run.row(attempt.task, attempt.index)]
     run.live_of_task[attempt.task] -= 1
     cx.changes.runs.add(run.run)

@@ -280,5 +280,6 @@ class EngineState:
         self.requests: dict[str, dict[str, Any]] = {}
         """Answers to the newest requests by their ids, oldest first: a repeat gets the same answer."""
 
-    def live_attempts(self) -> Iterator[Attempt]:
-        return iter(self.attempts.values())
+    def holding(self) -> Iterator[Attempt]:
+        """Live attempts that use their claim; the others wait to take one over."""
+        return (attempt for attempt in self.attempts.values() if attempt.claim_from not in self.attempts)

@@ -12,7 +12,7 @@ from typing import Protocol
 import trio
 
 from engine.core.changes import AuditEntry, Changes
-from engine.core.effects import AcknowledgeExit, Answer, AnyEffect, Refusal, StartAttempt, StopAttempt
+from engine.core.effects import AcknowledgeExit, Answer, AnyEffect, RecallAttempt, Refusal, StartAttempt, StopAttempt
 from engine.core.events import Ask, ClockAdvanced, External
 from engine.core.machine import Machine
 from engine.core.state import RunState
@@ -29,6 +29,7 @@ class World(Protocol):
 
     def start(self, orders: Sequence[StartAttempt]) -> None: ...
     def stop(self, orders: Sequence[StopAttempt]) -> None: ...
+    def recall(self, attempts: Sequence[int]) -> None: ...
     def acknowledge(self, attempts: Sequence[int]) -> None: ...
 
 
@@ -163,6 +164,7 @@ class Loop:
         starts: list[StartAttempt] = []
         stops: list[StopAttempt] = []
         ends: list[int] = []
+        recalls: list[int] = []
         for effect in effects:
             if isinstance(effect, StartAttempt):
                 starts.append(effect)
@@ -170,6 +172,8 @@ class Loop:
                 ends.append(effect.attempt)
             elif isinstance(effect, StopAttempt):
                 stops.append(effect)
+            elif isinstance(effect, RecallAttempt):
+                recalls.append(effect.attempt)
             elif self.audience is not None:
                 self.audience.answer(effect)
         if self.world is not None:
@@ -179,6 +183,8 @@ class Loop:
                 self.world.start(starts)
             if stops:
                 self.world.stop(stops)
+            if recalls:
+                self.world.recall(recalls)
 
     def _let_go(self, changes: Changes) -> None:
         """Keep the newest finished runs in memory, within bounds, for those who look at them right after."""

@@ -241,6 +241,16 @@ class Executor:
         for slot, entries in by_slot.items():
             self._links[slot].post(wire.pack(["stop", entries]))
 
+    def recall(self, attempts: Sequence[int]) -> None:
+        """Ask for orders back of which nothing has begun; each that comes back is reported as never started."""
+        by_slot: dict[int, list[int]] = {}
+        for number in attempts:
+            live = self._live.get(number)
+            if live is not None:
+                by_slot.setdefault(live.link.slot, []).append(number)
+        for slot, numbers in by_slot.items():
+            self._links[slot].post(wire.pack(["recall", numbers]))
+
     def acknowledge(self, attempts: Sequence[int]) -> None:
         """The ends are on disk: their launchers may forget them."""
         by_slot: dict[int, list[int]] = {}
@@ -287,12 +297,20 @@ class Executor:
     def _fact(self, link: Link, fact: list[Any]) -> list[AttemptEvent]:
         if fact[0] == "started":
             return self._started(*fact[1:])
+        if fact[0] == "recalled":
+            return self._recalled(fact[1])
         number = fact[1]["a"]
         if number in self._live:
             return [self._exit(link, fact[1])]
         if number not in self._ended:
             link.post(wire.pack(["ack", [number]]))
         return []
+
+    def _recalled(self, number: int) -> list[AttemptEvent]:
+        if number not in self._live:
+            return []
+        self._remove(number)
+        return [AttemptNeverStarted(number, "recalled: the attempt before it takes long")]
 
     def _started(self, number: int, pid: int, ticks: int, at_ns: int, log: list[Any]) -> list[AttemptEvent]:
         live = self._live.get(number)

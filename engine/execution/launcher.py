@@ -85,6 +85,8 @@ class Launcher:
             self.envs[message[1]] = message[2]
         elif kind == "start":
             self._take_orders(message[1])
+        elif kind == "recall":
+            self._recall(message[1])
         elif kind == "stop":
             for number, at_once in message[1]:
                 self.stop(number, at_once)
@@ -282,6 +284,14 @@ class Launcher:
             self._end_unspooled(number, {"kind": "cancelled", "why": "recalled before it started"})
         elif number in self.attempts:
             self.end_early(self.attempts[number], {"kind": "cancelled"}, at_once=at_once)
+
+    def _recall(self, numbers: list[int]) -> None:
+        """Give orders back of which nothing has begun; what runs goes on."""
+        for number in numbers:
+            order = self.held.pop(number, None)
+            if order is not None:
+                self._close_gap(order)
+                self._facts.append(["recalled", number])
 
     def _close_gap(self, recalled: Order) -> None:
         """Those that waited for a recalled order wait for the one that it waited for: the claim is still in use."""

@@ -55,6 +55,10 @@ class ReadyQueue:
                 best = heap[0]
         return best
 
+    def heads(self) -> list[Entry]:
+        """The first entry of each claim, left where it is."""
+        return [heap[0] for heap in self._heaps.values()]
+
     def take(self, entry: Entry) -> None:
         """Remove an entry that `best` gave."""
         heap = self._heaps[entry.claim]

@@ -27,7 +27,7 @@ def resources_row(look: Look) -> ResourcesRow:
     state, use = look.state, look.world.host_use()
     claimed: Counter[str] = Counter()
     cpu_milli = memory_bytes = 0
-    for attempt in state.attempts.values():
+    for attempt in state.holding():
         cpu_milli += attempt.claim.cpu_milli
         memory_bytes += attempt.claim.memory_bytes
         for name, slots in attempt.claim.pools:
@@ -59,7 +59,7 @@ def _holders(look: Look, rss_bytes: dict[int, int]) -> list[dict[str, Any]]:
     """Live attempts, those that hold most first."""
     state = look.state
     live = sorted(
-        state.attempts.values(),
+        state.holding(),
         key=lambda held: (-held.claim.cpu_milli, -held.claim.memory_bytes, held.attempt),
     )
     return [

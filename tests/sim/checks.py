@@ -180,11 +180,9 @@ def _overclaimed(machine: Machine, changes: Changes) -> list[str]:
     if not ordered:
         return []
     state = machine.state
-    cpu = sum(attempt.claim.cpu_milli for attempt in state.attempts.values())
-    memory = sum(attempt.claim.memory_bytes for attempt in state.attempts.values())
-    shared = sum(
-        slots for attempt in state.attempts.values() for name, slots in attempt.claim.pools if name == "shared"
-    )
+    cpu = sum(attempt.claim.cpu_milli for attempt in state.holding())
+    memory = sum(attempt.claim.memory_bytes for attempt in state.holding())
+    shared = sum(slots for attempt in state.holding() for name, slots in attempt.claim.pools if name == "shared")
     newest = ordered[-1].claim
     found: list[str] = []
     if newest.cpu_milli and cpu > state.capacity.cpu_milli:

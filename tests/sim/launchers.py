@@ -34,6 +34,8 @@ class Child:
     started: bool = False
     told_to_stop: bool = False
     end: External | None = None
+    length_ns: int = 0
+    after: int = 0
 
 
 @dataclass
@@ -44,19 +46,51 @@ class Launchers:
     failing: float
     children: dict[int, Child] = field(default_factory=dict[int, Child])
     ever: set[int] = field(default_factory=set[int])
+    recalled: list[External] = field(default_factory=list[External])
+    mean_s: float = 4.0
 
     def start(self, effect: StartAttempt, now_ns: int) -> None:
         """Take the order. Raises AssertionError for an attempt that was sent out before."""
         assert effect.attempt not in self.ever, f"attempt {effect.attempt} is started twice"
         self.ever.add(effect.attempt)
-        length_ns = round(self.rng.expovariate(1 / 4) * SECOND)
+        length_ns = round(self.rng.expovariate(1 / self.mean_s) * SECOND)
         ends_ns = ENDLESS_NS if self.rng.random() < 0.03 else now_ns + length_ns
-        self.children[effect.attempt] = Child(effect, ends_ns)
+        child = self.children[effect.attempt] = Child(effect, ends_ns, length_ns=length_ns, after=effect.claim_from)
+        if self._waits(child):
+            child.ends_ns = ENDLESS_NS
+
+    def _waits(self, child: Child) -> bool:
+        """Whether the claim that it is to take over is still in use."""
+        before = self.children.get(child.after)
+        return not child.started and child.end is None and before is not None and before.end is None
+
+    def _may_begin(self, child: Child) -> bool:
+        """Whether it waited for a claim and its turn has come."""
+        return bool(child.after) and child.end is None and not child.started and not self._waits(child)
+
+    def recall(self, attempt: int) -> None:
+        """An order of which nothing has begun is given back."""
+        child = self.children.get(attempt)
+        if child is not None and self._waits(child):
+            del self.children[attempt]
+            self._close_gap(attempt, child.after)
+            self.recalled.append(AttemptNeverStarted(attempt, "recalled"))
+
+    def _close_gap(self, gone: int, before: int) -> None:
+        for child in self.children.values():
+            if child.after == gone:
+                child.after = before
 
     def stop(self, attempt: int, now_ns: int, *, kill: bool) -> None:
         """It ends soon; politely asked, it may also end well."""
         child = self.children.get(attempt)
-        if child is not None and child.end is None:
+        if child is None or child.end is not None:
+            return
+        if self._waits(child):
+            child.end = AttemptExited(attempt, now_ns, Outcome(OutcomeKind.CANCELLED, why="recalled"))
+            self._close_gap(attempt, child.after)
+            self.recalled.append(child.end)
+        else:
             child.told_to_stop = kill or child.ends_ns == ENDLESS_NS or self.rng.random() < 0.8
             child.ends_ns = now_ns if kill else min(child.ends_ns, now_ns + 10 * SECOND)
 
@@ -65,13 +99,20 @@ class Launchers:
 
     def due_ns(self) -> int | None:
         """When something will happen next."""
+        if any(self._may_begin(child) for child in self.children.values()):
+            return 0
         open_ends = [child.ends_ns for child in self.children.values() if child.end is None]
         return min((ends_ns for ends_ns in open_ends if ends_ns != ENDLESS_NS), default=None)
 
     def reports(self, now_ns: int) -> list[External]:
         """What has happened since, in some order, with repetitions."""
-        found: list[External] = []
+        found, self.recalled = self.recalled, []
         for number, child in self.children.items():
+            if self._waits(child):
+                continue
+            if self._may_begin(child):
+                child.ends_ns = now_ns + child.length_ns
+                child.after = 0
             if child.end is not None:
                 if self.rng.random() < 0.05:
                     found.append(child.end)

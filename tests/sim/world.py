@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from engine.core.changes import Changes
-from engine.core.effects import AcknowledgeExit, Answer, StartAttempt, StopAttempt
+from engine.core.effects import AcknowledgeExit, Answer, RecallAttempt, StartAttempt, StopAttempt
 from engine.core.events import (
     Ask,
     AttemptExited,
@@ -63,7 +63,9 @@ class World:
         self.now_ns = 1_700_000_000 * SECOND
         self.wall_ns = self.now_ns
         self.disk = MemoryDisk()
-        self.launchers = Launchers(self.rng, failing=self.rng.choice((0.0, 0.1, 0.4)))
+        self.launchers = Launchers(
+            self.rng, failing=self.rng.choice((0.0, 0.1, 0.4)), mean_s=self.rng.choice((4.0, 0.004))
+        )
         self.trouble = self.rng.choice((0.02, 0.03, 0.15))
         """How likely an engine's crash or a launcher's death is at each batch."""
         self.history = History()
@@ -223,6 +225,8 @@ class World:
                 case StartAttempt():
                     self.counts["attempts"] += 1
                     self.launchers.start(effect, self.now_ns)
+                case RecallAttempt():
+                    self.launchers.recall(effect.attempt)
                 case StopAttempt():
                     self.launchers.stop(effect.attempt, self.now_ns, kill=effect.kill)
                 case AcknowledgeExit():

@@ -7,7 +7,7 @@ and compared with the state, so each story also tests that a restart would lose 
 from typing import Any
 
 from engine.core.changes import Changes
-from engine.core.effects import Answer, StartAttempt, StopAttempt
+from engine.core.effects import Answer, RecallAttempt, StartAttempt, StopAttempt
 from engine.core.events import (
     Ask,
     AttemptExited,
@@ -65,6 +65,7 @@ class Player:
         self.live: dict[int, StartAttempt] = {}
         self.order: list[str] = []
         self.stops: list[tuple[str, bool]] = []
+        self.recalls: list[str] = []
         self.journal: list[Any] = []
         self.newest = 0
         self._tickets = 0
@@ -97,6 +98,9 @@ class Player:
             elif isinstance(effect, StopAttempt) and effect.attempt in self.live:
                 start = self.live[effect.attempt]
                 self.stops.append((row_text(start.task, start.index), effect.kill))
+            elif isinstance(effect, RecallAttempt) and effect.attempt in self.live:
+                start = self.live[effect.attempt]
+                self.recalls.append(row_text(start.task, start.index))
         return changes
 
     def restart(self) -> None:
@@ -176,12 +180,17 @@ class Player:
         assert len(found) == 1, f"{row} has {len(found)} live attempts; live are {self.running}"
         return found[0]
 
-    def end(self, row: str, outcome: Outcome, result: bytes | None = None, run: int = 0) -> Changes:
-        """The row's attempt starts and exits."""
+    def end(self, row: str, outcome: Outcome, result: bytes | None = None, run: int = 0, took_ns: int = 0) -> Changes:
+        """The row's attempt starts and exits, in no time unless it says how long it took."""
         number = self.attempt(row, run).attempt
         del self.live[number]
         started = AttemptStarted(number, self.now_ns, pid=1000 + number)
-        return self.step(started, AttemptExited(number, self.now_ns, outcome, result=result))
+        return self.step(started, AttemptExited(number, self.now_ns + took_ns, outcome, result=result))
+
+    def begin(self, row: str, run: int = 0) -> Changes:
+        """The row's attempt starts, and goes on."""
+        number = self.attempt(row, run).attempt
+        return self.step(AttemptStarted(number, self.now_ns, pid=1000 + number))
 
     def ok(self, *rows: str, result: bytes | None = None, run: int = 0) -> None:
         for row in rows:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.events import AttemptExited, AttemptStarted
+from engine.core.events import AttemptExited, AttemptNeverStarted, AttemptStarted
 from engine.execution import proc
 from engine.model.status import OutcomeKind
 from engine.model.workflow import Quota, Shell, Stop
@@ -263,5 +263,18 @@ async def test_who_waited_for_a_recalled_order_still_waits_for_the_claim(world: 
     await world.started(first.attempt)
     world.stop(second.attempt)
     await world.end(second.attempt)
+    await world.end(third.attempt)
+    assert world.file("order").read_text() == "first\nthird\n"
+
+
+async def test_an_order_of_which_nothing_has_begun_can_be_recalled_and_what_runs_goes_on(world: Any) -> None:
+    first = world.order("sleep 0.5; echo first >> order")
+    second = world.order("echo second >> order", claim_from=first.attempt)
+    third = world.order("echo third >> order", claim_from=second.attempt)
+    world.executor.start([first, second, third])
+    await world.started(first.attempt)
+    world.executor.recall([first.attempt, second.attempt])
+    back = AttemptNeverStarted(second.attempt, "recalled: the attempt before it takes long")
+    await world.until(lambda: back in world.events, "the order to come back")
     await world.end(third.attempt)
     assert world.file("order").read_text() == "first\nthird\n"

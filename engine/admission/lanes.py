@@ -1,0 +1,92 @@
+"""Orders sent ahead of time, so that a launcher starts the next attempt without asking.
+
+A *lane* is a claim that is in use, and the attempts that use it one after the other: the first holds the claim, the
+others were ordered to take it over when the tree before them is empty. Only what is known to be short is ordered ahead,
+and a lane takes at most `HORIZON_NS` of expected work. Where the holder turns out to be slow, the others are recalled,
+and the lane takes no more until it has ended: nothing waits behind a long attempt while there is room elsewhere.
+Lanes hold nothing of their own: they follow from the live attempts and what each names as the one before it.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+
+from engine.model.instants import MILLISECOND
+from engine.model.resources import Claim
+
+HORIZON_NS = 30 * MILLISECOND
+OVERDUE_NS = 100 * MILLISECOND
+LANE_MAX = 64
+
+
+class Lane:
+    """Attempts that share one claim, the holder first, and what each is expected to take (ns)."""
+
+    __slots__ = ("claim", "closed", "expected", "members")
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.members: deque[int] = deque()
+        self.expected: deque[int] = deque()
+        self.closed = False
+
+    @property
+    def backlog_ns(self) -> int:
+        return sum(self.expected)
+
+
+class Lanes:
+    """All lanes, by claim and by attempt."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, Lane] = {}
+        self._by_claim: dict[Claim, list[Lane]] = {}
+
+    def open(self, attempt: int, claim: Claim, expected_ns: int) -> None:
+        """The attempt holds a claim of its own."""
+        lane = Lane(claim)
+        self._by_claim.setdefault(claim, []).append(lane)
+        self._append(lane, attempt, expected_ns)
+
+    def follow(self, attempt: int, before: int, expected_ns: int) -> None:
+        """The attempt takes over when `before`, the last of its lane, has ended."""
+        self._append(self._of[before], attempt, expected_ns)
+
+    def _append(self, lane: Lane, attempt: int, expected_ns: int) -> None:
+        lane.members.append(attempt)
+        lane.expected.append(expected_ns)
+        self._of[attempt] = lane
+
+    def holds(self, attempt: int) -> bool:
+        """Whether the attempt is the first of its lane: the one that uses the claim."""
+        return self._of[attempt].members[0] == attempt
+
+    def end(self, attempt: int) -> tuple[bool, tuple[int, int] | None]:
+        """The attempt has ended: whether its claim is free now, and who follows whom instead where one in the middle
+        went (follower, the one before it)."""
+        lane = self._of.pop(attempt)
+        place = lane.members.index(attempt)
+        del lane.members[place], lane.expected[place]
+        if place == 0:
+            lane.closed = False
+        if not lane.members:
+            lanes = self._by_claim[lane.claim]
+            lanes.remove(lane)
+            if not lanes:
+                del self._by_claim[lane.claim]
+            return True, None
+        if place in (0, len(lane.members)):
+            return False, None
+        return False, (lane.members[place], lane.members[place - 1])
+
+    def room(self, claim: Claim, expected_ns: int) -> int:
+        """The last attempt of the lane with the least work that may take one more such attempt, 0 if none may."""
+        best, backlog = 0, HORIZON_NS
+        for lane in self._by_claim.get(claim, ()):
+            work = lane.backlog_ns + expected_ns
+            if work < backlog and len(lane.members) < LANE_MAX and not lane.closed:
+                best, backlog = lane.members[-1], work
+        return best
+
+    def waiting(self) -> Iterator[Lane]:
+        """Lanes in which somebody waits behind the holder."""
+        return (lane for lanes in self._by_claim.values() for lane in lanes if len(lane.members) > 1)
