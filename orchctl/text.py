@@ -212,14 +212,15 @@ def count_text(count: int, noun: str) -> str:
 
 def counts_text(counts: dict[str, int]) -> str:
     """`12 succeeded, 2 running`, in the order in which a task lives."""
-    order = {name: at for at, name in enumerate(_ORDER)}
+    order = {name: at for at, name in enumerate(ORDER)}
     names = sorted((name for name in counts if counts[name]), key=lambda name: order.get(name, len(order)))
     return ", ".join(f"{counts[name]:,} {inert(name)}" for name in names)
 
 
-_ORDER = (
+ORDER = (
     "succeeded", "failed", "upstream_failed", "cancelled", "skipped", "running", "backing_off", "ready", "waiting",
 )  # fmt: skip
+"""Statuses of rows in the order in which counts and bars show them."""
 
 
 def instant_text(instant: str | None) -> str:

@@ -18,6 +18,8 @@ from engine.protocol.messages import (
     Backup,
     CollectGarbage,
     Done,
+    ListAudit,
+    ListRuns,
     ListTasks,
     PauseWorkflow,
     RemoveWorkflow,
@@ -36,6 +38,7 @@ from orchctl.paths import Home
 REPEAT_WITHIN_S = 15.0
 _ONCE = (StopEngine, Backup, CollectGarbage, Upload)
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
+_PAGE_ROWS = 1000
 
 R = TypeVar("R", bound=Reply)
 RowT = TypeVar("RowT", bound=Row)
@@ -134,6 +137,17 @@ class Session:
                     return
             if not reply.cursor:  # a page may hold fewer rows than were asked for: what fits a frame
                 return
+
+    def newest(self, request: ListRuns | ListAudit, most: int) -> list[dict[str, Any]]:
+        """The newest rows that match, at most so many, page by page."""
+        found: list[dict[str, Any]] = []
+        while len(found) < most:
+            reply = self.rows(msgspec.structs.replace(request, limit=min(_PAGE_ROWS, most - len(found))))
+            found += reply.rows
+            if not reply.cursor:
+                break
+            request = msgspec.structs.replace(request, before=int(reply.cursor))
+        return found
 
     def failed_rows(self, run: int, most: int) -> list[TaskRow]:
         """The first rows of a run that failed."""

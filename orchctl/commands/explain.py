@@ -38,8 +38,7 @@ def explain(words: Words, place: Place) -> int:
             )
         )
     if out.json:
-        for row in reply.rows:
-            out.row(row)
+        out.rows(reply.rows)
         return SUCCEEDED
     rows = typed(reply.rows, ReasonRow)
     if not rows:

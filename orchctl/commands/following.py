@@ -19,8 +19,8 @@ from orchctl.commands.live import picture, progress_line
 from orchctl.commands.output import Output
 from orchctl.text import count_text, counts_text, inert, seconds_text
 
-FINISHED = ("succeeded", "failed", "cancelled")
 EXIT_CODES = {"succeeded": SUCCEEDED, "failed": RUN_FAILED, "cancelled": CANCELLED}
+"""By the statuses of a run that has finished."""
 AWAY_MAX_S = 600.0
 _GROUPS_MAX = 200
 _FAILED_SHOWN = 8
@@ -64,7 +64,7 @@ def _until_finished(session: Session, run: int, view: View) -> RunRow:
                 watch = _watch(session, run, view)
             watch.next(1.0 / view.rate if view.rate >= 1 else 1.0)
             row = _run_row(watch)
-            if row is not None and row.status in FINISHED:
+            if row is not None and row.status in EXIT_CODES:
                 groups = session.rows(ListGroups(run=run, limit=_GROUPS_MAX)).rows
                 view.show(row, typed(groups, GroupRow))
                 return row
@@ -168,7 +168,7 @@ class Screen:
 
     def show(self, run: RunRow, groups: Sequence[GroupRow]) -> None:
         now = time.monotonic()
-        if now < self._next and run.status not in FINISHED:
+        if now < self._next and run.status not in EXIT_CODES:
             return
         self._next = now + 1.0 / self.rate
         size = self._out.size()

@@ -87,20 +87,10 @@ def _audit_arguments(parser: Parser) -> None:
 
 def audit(words: Words, place: Place) -> int:
     out = place.out
-    maps: list[dict[str, Any]] = []
-    limit: int = words.limit
     with place.session(read_only=True) as session:
-        before = 0
-        while len(maps) < limit:
-            size = min(_PAGE, limit - len(maps))
-            reply = session.rows(ListAudit(before=before, limit=size))
-            maps += reply.rows
-            if not reply.cursor:
-                break
-            before = int(reply.cursor)
+        maps = session.newest(ListAudit(), words.limit)
     if out.json:
-        for row in maps:
-            out.row(row)
+        out.rows(maps)
         return SUCCEEDED
     out.table(
         ("REVISION", "AT", "WHO", "VIA", "VERB", "TARGET", "RESULT", "NOTE"),

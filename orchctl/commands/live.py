@@ -6,18 +6,19 @@ what failed, what runs, then what is next; the rest is counted in a last line.
 
 from collections.abc import Sequence
 
+from engine.model.status import TaskStatus
 from engine.protocol.rows import GroupRow, RunRow
 from orchctl.text import Palette, cells, counts_text, cut, inert, pad, seconds_text
 
 _BAR_CELLS = 16
 _RANK = {"failed": 0, "upstream_failed": 0, "running": 1, "backing_off": 2, "ready": 3, "waiting": 4, "skipped": 6}
-_FINISHED = ("succeeded", "failed", "skipped", "upstream_failed", "cancelled")
+FINISHED = tuple(status.text for status in TaskStatus if status.finished)
 _BLOCKS = {True: ("█", "▒", "░"), False: ("#", "+", ".")}
 
 
 def finished(counts: dict[str, int]) -> int:
     """How many rows need nothing more."""
-    return sum(counts.get(status, 0) for status in _FINISHED)
+    return sum(counts.get(status, 0) for status in FINISHED)
 
 
 def bar(counts: dict[str, int], rows: int, palette: Palette, *, unicode: bool) -> str:

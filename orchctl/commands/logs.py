@@ -27,6 +27,7 @@ from orchctl.commands.kit import (
     run_number,
     whole,
 )  # fmt: skip
+from orchctl.commands.live import FINISHED
 from orchctl.commands.output import Output
 from orchctl.text import LogText, inert, inert_lines
 
@@ -152,14 +153,10 @@ def _follow(session: Session, request: ReadLog, tail: int | None, printer: "Prin
             if single:
                 return
             row = _row(session, request)
-        if row.attempts <= printed and _finished(row):
+        if row.attempts <= printed and row.status in FINISHED:
             return
         if row.attempts <= printed:
             time.sleep(_POLL_S)
-
-
-def _finished(row: TaskRow) -> bool:
-    return row.status in ("succeeded", "failed", "skipped", "upstream_failed", "cancelled")
 
 
 def _row(session: Session, request: ReadLog) -> TaskRow:

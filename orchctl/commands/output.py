@@ -49,6 +49,11 @@ class Output:
 
         self.line(json_inert(msgspec.json.encode(_encodable(row))))
 
+    def rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Print objects, each as one line of JSON."""
+        for row in rows:
+            self.row(row)
+
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, right: str = "") -> None:
         """Print a table; on a terminal its lines never wrap."""
         width = self.size()[0] if self.terminal else 0

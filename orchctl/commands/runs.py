@@ -1,8 +1,9 @@
 """runs, show, tasks: looking at runs."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.model.ids import NO_INDEX, parse_row
+from engine.model.status import RunStatus, TaskStatus
 from engine.protocol.messages import GetRun, ListAttempts, ListGroups, ListRuns, ListTasks
 from engine.protocol.rows import AttemptRow, GroupRow, RunRow, TaskRow
 from orchctl.client.session import Session, typed
@@ -24,10 +25,8 @@ from orchctl.text import count_text, counts_text, inert, instant_text, seconds_t
 if TYPE_CHECKING:
     from orchctl.text import Cell
 
-RUN_STATUSES = ("queued", "running", "paused", "cancelling", "succeeded", "failed", "cancelled")
-TASK_STATUSES = (
-    "waiting", "ready", "running", "backing_off", "succeeded", "failed", "skipped", "upstream_failed", "cancelled",
-)  # fmt: skip
+RUN_STATUSES = tuple(status.text for status in RunStatus)
+TASK_STATUSES = tuple(status.text for status in TaskStatus)
 _PAGE = 1000
 _TERMINAL_ROWS = 500
 
@@ -55,21 +54,10 @@ def _runs_arguments(parser: Parser) -> None:
 
 def runs(words: Words, place: Place) -> int:
     out = place.out
-    maps: list[dict[str, Any]] = []
     with place.session(read_only=True) as session:
-        before = 0
-        limit: int = words.limit
-        while len(maps) < limit:
-            size = min(_PAGE, limit - len(maps))
-            request = ListRuns(workflow=words.workflow, statuses=tuple(words.status), before=before, limit=size)
-            reply = session.rows(request)
-            maps += reply.rows
-            if not reply.cursor:
-                break
-            before = int(reply.cursor)
+        maps = session.newest(ListRuns(workflow=words.workflow, statuses=tuple(words.status)), words.limit)
     if out.json:
-        for row in maps:
-            out.row(row)
+        out.rows(maps)
         return SUCCEEDED
     rows = typed(maps, RunRow)
     if not rows:
@@ -188,8 +176,7 @@ def tasks(words: Words, place: Place) -> int:
         )  # fmt: skip
         rows = session.tasks(request, most)
         if out.json:
-            for row in rows:
-                out.row(row)
+            out.rows(rows)
             return SUCCEEDED
         _print_rows(typed(list(rows), TaskRow), most, out)
     return SUCCEEDED
@@ -229,8 +216,7 @@ def _attempts(session: Session, run: int, task: str, index: int, out: Output) ->
         raise UsageError("--attempts needs a task", "write it like `orchctl tasks r12 clean[3] --attempts`")
     maps = session.rows(ListAttempts(run=run, task=task, index=index)).rows
     if out.json:
-        for row in maps:
-            out.row(row)
+        out.rows(maps)
         return SUCCEEDED
     out.table(
         ("NUMBER", "STATUS", "STARTED", "TOOK", "PID", "CPU", "MEMORY", "OUTCOME"),

@@ -99,8 +99,7 @@ def workflows(words: Words, place: Place) -> int:
 def _list(session: Session, out: Output) -> int:
     maps = session.rows(ListWorkflows()).rows
     if out.json:
-        for row in maps:
-            out.row(row)
+        out.rows(maps)
         return SUCCEEDED
     rows = typed(maps, WorkflowRow)
     if not rows:
@@ -164,8 +163,7 @@ def schedules(words: Words, place: Place) -> int:
     with place.session(read_only=True) as session:
         maps = session.rows(ListSchedules()).rows
     if out.json:
-        for row in maps:
-            out.row(row)
+        out.rows(maps)
         return SUCCEEDED
     rows = typed(maps, ScheduleRow)
     if not rows:

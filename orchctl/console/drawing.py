@@ -7,15 +7,16 @@ from datetime import UTC, datetime
 
 from engine.model.errors import ValueFault
 from engine.model.instants import SECOND, duration_text, from_text
+from engine.model.status import TaskStatus
 from engine.protocol.rows import RunRow
-from orchctl.console.theme import ORDER, Signs, status_style
-from orchctl.text import cells, cut, pad
+from orchctl.console.theme import Signs, status_style
+from orchctl.text import ORDER, cells, cut, pad
 
 Span = tuple[str, str]
 """A piece of text and the name of its style."""
 Line = list[Span]
 
-FINISHED = frozenset(("succeeded", "failed", "skipped", "upstream_failed", "cancelled"))
+FINISHED = frozenset(status.text for status in TaskStatus if status.finished)
 BAD = frozenset(("failed", "upstream_failed"))
 
 

@@ -18,8 +18,8 @@ from orchctl.console.drawing import (
     time_of,
     word,
 )
-from orchctl.console.theme import ORDER, Signs, status_style
-from orchctl.text import cells, inert, size_text
+from orchctl.console.theme import Signs, status_style
+from orchctl.text import ORDER, cells, inert, size_text
 
 NAME_MIN, NAME_MAX = 16, 40
 

@@ -44,10 +44,6 @@ STATUS_STYLES = {
     "skipped": "dim",
     "waiting": "dim",
 }
-ORDER = (
-    "succeeded", "failed", "upstream_failed", "cancelled", "skipped", "running", "backing_off", "ready", "waiting",
-)  # fmt: skip
-"""Statuses of rows in the order in which a bar and counts show them."""
 
 
 class Signs(msgspec.Struct, frozen=True):
