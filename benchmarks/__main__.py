@@ -12,11 +12,11 @@ NAMES = ("process_tasks", "python_tasks", "latency", "idle", "store")
 
 
 def _table(records: list[lab.Record]) -> str:
-    lines = [f"{'question':34} {'contender':22} {'median':>12} {'unit':12} {'x ours':>7}  range"]
+    lines = [f"{'question':46} {'contender':22} {'median':>12} {'unit':22} {'x ours':>7}  range"]
     for record in records:
         ratio = f"{record.ratio:.2f}" if record.ratio is not None else ""
-        span = f"{record.details.get('low', '')} - {record.details.get('high', '')}"
-        row = f"{record.question:34} {record.contender:22} {record.value:>12,.2f} {record.unit:12} {ratio:>7}  {span}"
+        span = f"{record.details['low']} - {record.details['high']}" if "low" in record.details else ""
+        row = f"{record.question:46} {record.contender:22} {record.value:>12,.2f} {record.unit:22} {ratio:>7}  {span}"
         lines.append(row)
     return "\n".join(lines)
 

@@ -1,24 +1,19 @@
 """How many commits a second, how many bytes an attempt, how long a start takes.
 
-`python -m benchmarks.store [--folder DIR] [--quick]` prints one JSON line a question. The disk decides the rates, so a
-line with a rate carries what a bare append and fdatasync of as many bytes reaches on the same disk in the same run.
+The disk decides the rates, so each is compared with what a bare append and fdatasync of as many bytes reaches on the
+same disk in the same run.
 """
 
-import argparse
-import json
 import os
-import platform
-import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import lmdb
 import trio
 
+from benchmarks import lab
 from engine.core.changes import AuditEntry, Changes
 from engine.core.events import (
     Actor,
@@ -142,10 +137,12 @@ class World:
             yield self.finish(run)
 
 
-def emit(question: str, **fields: Any) -> None:
-    machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
-    versions = {"py-lmdb": lmdb.__version__}
-    print(json.dumps({"benchmark": "store", "question": question, **fields, **machine, **versions}), flush=True)
+def sheet(question: str, **figures: float) -> list[lab.Record]:
+    """One record a figure; the figure's name is its unit."""
+    return [
+        lab.Record(question=question, contender="orchctl", value=float(value), unit=name)
+        for name, value in figures.items()
+    ]
 
 
 def sync_rate(folder: Path, size: int, count: int) -> float:
@@ -162,7 +159,7 @@ def sync_rate(folder: Path, size: int, count: int) -> float:
     return count / elapsed
 
 
-def measure_commits(folder: Path, size: int, rows: int) -> None:
+def measure_commits(folder: Path, size: int, rows: int) -> list[lab.Record]:
     world = World(rows)
     environment = open_environment(folder / f"commits{size}")
     committer = Committer(environment, 0)
@@ -180,19 +177,20 @@ def measure_commits(folder: Path, size: int, rows: int) -> None:
         writing += time.perf_counter() - middle
         written += batch.size_bytes
         commits += 1
+    grown_bytes = round((environment.used_bytes() - before) / rows)
     disk = sync_rate(folder, written // commits, min(commits, 300))
-    emit(
-        "commits a second, by attempts in a batch", attempts_a_batch=size, commits_per_s=round(commits / writing),
+    environment.close()
+    return sheet(
+        f"store: {size} attempts a batch", commits_per_s=round(commits / writing),
         append_and_sync_per_s=round(disk), ratio=round(commits / writing / disk, 2),
         attempt_changes_per_s=round(3 * rows / (writing + encoding)),
         encode_us_per_change=round(encoding / rows / 3e-6, 2),
         write_us_per_change=round(writing / rows / 3e-6, 2),
-        bytes_per_attempt=round((environment.used_bytes() - before) / rows),
+        bytes_per_attempt=grown_bytes,
     )  # fmt: skip
-    environment.close()
 
 
-def measure_thread(folder: Path, count: int) -> None:
+def measure_thread(folder: Path, count: int) -> list[lab.Record]:
     """What the thread adds to a commit, seen from the trio program."""
     world = World(count)
     environment = open_environment(folder / "thread")
@@ -214,7 +212,7 @@ def measure_thread(folder: Path, count: int) -> None:
         committer.commit(batch)
     direct = (time.perf_counter() - start) / count
     environment.close()
-    emit("what the writer thread adds", direct_us=round(direct * 1e6), threaded_us=round(threaded * 1e6))
+    return sheet("store: what the writer thread adds", direct_us=round(direct * 1e6), threaded_us=round(threaded * 1e6))
 
 
 def timed_start(folder: Path) -> tuple[float, float, Environment, EngineState]:
@@ -226,7 +224,7 @@ def timed_start(folder: Path) -> tuple[float, float, Environment, EngineState]:
     return middle - start, time.perf_counter() - middle, environment, state
 
 
-def measure_live_start(folder: Path, rows: int, live: int) -> None:
+def measure_live_start(folder: Path, rows: int, live: int) -> list[lab.Record]:
     world = World(rows)
     environment = open_environment(folder / "live")
     committer = Committer(environment, 0)
@@ -238,17 +236,13 @@ def measure_live_start(folder: Path, rows: int, live: int) -> None:
     environment.close()
     opening, loading, environment, state = timed_start(folder / "live")
     assert len(state.attempts) == live
-    emit(
-        "start with one live run",
-        rows=rows,
-        live_attempts=live,
-        open_ms=round(opening * 1e3, 1),
-        load_ms=round(loading * 1e3, 1),
-    )
     environment.close()
+    return sheet(
+        f"store: start with a live run of {rows} rows", open_ms=round(opening * 1e3, 1), load_ms=round(loading * 1e3, 1)
+    )
 
 
-def measure_history_start(folder: Path, runs: int) -> None:
+def measure_history_start(folder: Path, runs: int) -> list[lab.Record]:
     world = World(1)
     environment = open_environment(folder / "history")
     committer = Committer(environment, 0)
@@ -267,16 +261,18 @@ def measure_history_start(folder: Path, runs: int) -> None:
     page = runs_page(environment, runs // 2, 50, "bench", (RunStatus.SUCCEEDED,))
     paging = time.perf_counter() - start
     assert len(page.headers) == 50
-    emit(
-        "start with finished runs", finished_runs=runs, open_ms=round(opening * 1e3, 1),
+    figures = sheet(
+        f"store: start with {runs} finished runs", open_ms=round(opening * 1e3, 1),
         load_ms=round(loading * 1e3, 1), page_of_50_ms=round(paging * 1e3, 2), bytes_per_run=round(size / runs),
     )  # fmt: skip
-    measure_retention(Committer(environment, state.meta.revision), world.now_ns, runs)
+    figures += measure_retention(Committer(environment, state.meta.revision), world.now_ns, runs)
     environment.close()
+    return figures
 
 
-def measure_retention(committer: Committer, now_ns: int, runs: int) -> None:
+def measure_retention(committer: Committer, now_ns: int, runs: int) -> list[lab.Record]:
     """Forget all of it, journal first, in the steps that the engine takes between its batches."""
+    figures: list[lab.Record] = []
     for settings in (RetentionSettings(journal_batches=0), RetentionSettings(runs_count=0)):
         retention = Retention(settings)
         times: list[float] = []
@@ -289,33 +285,23 @@ def measure_retention(committer: Committer, now_ns: int, runs: int) -> None:
             more = step.more or bool(step.logs)
         what = "journal" if settings.journal_batches == 0 else "runs"
         longest, median = max(times) * 1e3, statistics.median(times) * 1e3
-        emit(
-            f"a step of retention, {what}", finished_runs=runs, steps=len(times), longest_ms=round(longest, 1),
+        figures += sheet(
+            f"store: a step of retention of {runs} runs, {what}", steps=len(times), longest_ms=round(longest, 1),
             median_ms=round(median, 1),
         )  # fmt: skip
+    return figures
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", help="where to write; the disk under it is what is measured")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the work, for a look")
-    options = parser.parse_args()
-    scale = 10 if options.quick else 1
-    folder = Path(tempfile.mkdtemp(dir=options.folder))
-    questions: list[Callable[[], None]] = [
-        lambda: measure_commits(folder, 1, 2_000 // scale),
-        lambda: measure_commits(folder, 64, 20_000 // scale),
-        lambda: measure_commits(folder, 1_000, 100_000 // scale),
-        lambda: measure_thread(folder, 2_000 // scale),
-        lambda: measure_live_start(folder, 100_000 // scale, 1_000 // scale),
-        lambda: measure_history_start(folder, 10_000 // scale),
-    ]
-    try:
-        for question in questions:
-            question()
-    finally:
-        shutil.rmtree(folder)
-
-
-if __name__ == "__main__":
-    main()
+def run(*, quick: bool) -> list[lab.Record]:
+    """All questions, in a folder of the temporary file system."""
+    scale = 10 if quick else 1
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        return [
+            *measure_commits(folder, 1, 2_000 // scale),
+            *measure_commits(folder, 64, 20_000 // scale),
+            *measure_commits(folder, 1_000, 100_000 // scale),
+            *measure_thread(folder, 2_000 // scale),
+            *measure_live_start(folder, 100_000 // scale, 1_000 // scale),
+            *measure_history_start(folder, 10_000 // scale),
+        ]
