@@ -295,12 +295,17 @@ def _flush() -> None:
 
 def _join_threads() -> None:
     """A process of its own ends when its threads have ended, as any Python program does."""
+    for thread in _threads():
+        thread.join()
+
+
+def _threads() -> list[Any]:
+    """Threads that the interpreter would wait for before it ends."""
     threading = sys.modules.get("threading")
     if threading is None:
-        return
-    for thread in threading.enumerate():
-        if thread is not threading.main_thread() and not thread.daemon:
-            thread.join()
+        return []
+    main_thread = threading.main_thread()
+    return [thread for thread in threading.enumerate() if thread is not main_thread and not thread.daemon]
 
 
 def _cpu_ns() -> int:
@@ -346,7 +351,18 @@ def main() -> None:
     sys.dont_write_bytecode = True
     for stream in (sys.stdout, sys.stderr):
         cast(Any, stream).reconfigure(line_buffering=True)
-    Worker(folder, manner == "single").serve()
+    code = 1
+    try:
+        Worker(folder, manner == "single").serve()
+        code = 0
+    except Exception:  # an attempt closed our descriptors, or the launcher is gone
+        with contextlib.suppress(Exception):
+            import traceback
+
+            traceback.print_exc()
+    _flush()
+    if code or _threads():  # threads that attempts left behind must not hold up the end
+        os._exit(code)
 
 
 if __name__ == "__main__":

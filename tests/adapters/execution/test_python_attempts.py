@@ -56,6 +56,18 @@ async def test_a_missing_module_or_function_fails_with_its_name(world: Any) -> N
     assert ended.outcome.exception == "AttributeError"
 
 
+async def test_a_worker_whose_descriptors_were_closed_ends_though_a_thread_was_left_behind(world: Any) -> None:
+    source = (
+        "import os, threading, time\n"
+        "def wait():\n    threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "def close():\n    os.closerange(3, 64)\n"
+    )
+    assert (await world.end(world.python("m:wait", source))).outcome.kind is OutcomeKind.SUCCEEDED
+    ended = await world.end(world.python("m:close"))
+    assert (ended.outcome.kind, ended.outcome.exit_code) == (OutcomeKind.FAILED, 1)
+    assert (await world.end(world.python("m:wait"))).outcome.kind is OutcomeKind.SUCCEEDED
+
+
 async def test_system_exit_gives_the_exit_code(world: Any) -> None:
     source = "import sys\ndef f(n):\n    sys.exit(n)\n"
     ended = await world.end(world.python("m:f", source, args={"n": 4}))
