@@ -34,6 +34,8 @@ from engine.model.workflow import (
     ROWS_MAX,
     SCHEDULE_INTERVAL_MIN_NS,
     CatchUp,
+    Fold,
+    Gap,
     IfRunning,
     Jitter,
     OnLost,
@@ -272,8 +274,8 @@ SCHEDULE = Record(
         "dst": Field(
             Record(
                 {
-                    "gap": Field(Choice("skip", "run_after"), "for a local time that a clock change leaves out"),
-                    "fold": Field(Choice("first", "last", "both"), "for a local time that comes twice"),
+                    "gap": Field(_words_of(Gap), "for a local time that a clock change leaves out"),
+                    "fold": Field(_words_of(Fold), "for a local time that comes twice"),
                 }
             ),
             "what happens when the clock changes",

@@ -54,6 +54,8 @@ class Charge:
 
 
 class Keeper:
+    """The charges and what becomes of them. It has a single thread."""
+
     def __init__(self, loop: Loop, places: Places, instance: int, launchers: int) -> None:
         self._loop = loop
         self._places = places

@@ -18,6 +18,8 @@ _AGAIN_S = 0.3
 
 
 class KeeperLine:
+    """`on_slots` is told the slots of the launchers, whenever the keeper names them."""
+
     def __init__(
         self, places: Places, instance: int, launchers: int, on_slots: Callable[[Iterable[int]], None]
     ) -> None:

@@ -25,6 +25,8 @@ _PAUSES = ((0.7, 0.1), (0.4, 0.25), (0.0, 1.0))
 
 
 class Meter:
+    """What each launcher wants watched, and the sweeps over all of it."""
+
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._watched: dict[Peer, dict[int, list[Any]]] = {}

@@ -15,6 +15,8 @@ _AGAIN_S = 0.1
 
 
 class Metering:
+    """`on_over` is told attempt, quota, what is used and the limit."""
+
     def __init__(self, loop: Loop, places: Places, on_over: Callable[[int, str, int, int], None]) -> None:
         self._loop = loop
         self._path = places.socket("meter")

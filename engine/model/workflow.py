@@ -24,6 +24,8 @@ TriggerRule = Literal[
     "all_success", "all_failed", "all_done", "all_done_min_one_success", "all_done_setup_success", "one_success",
     "one_failed", "one_done", "none_failed", "none_skipped", "always", "none_failed_min_one_success", "all_skipped",
 ]  # fmt: skip
+Gap = Literal["skip", "run_after"]
+Fold = Literal["first", "last", "both"]
 Jitter = Literal["none", "full", "equal"]
 OnLost = Literal["rerun", "hold"]
 CatchUp = Literal["none", "last", "all"]
@@ -51,8 +53,8 @@ class Schedule(msgspec.Struct, frozen=True):
     interval_ns: int = 0
     anchor_ns: int = 0
     timezone: str = "UTC"
-    gap: Literal["skip", "run_after"] = "run_after"
-    fold: Literal["first", "last", "both"] = "first"
+    gap: Gap = "run_after"
+    fold: Fold = "first"
 
 
 class Retry(msgspec.Struct, frozen=True, array_like=True):

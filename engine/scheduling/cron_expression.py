@@ -30,12 +30,12 @@ from typing import Any, cast
 from croniter import croniter
 
 from engine.model.errors import ValueFault
+from engine.scheduling.local_time import YEAR_LAST
 
 DAY_SECONDS = 86_400
 LENGTH_MAX = 512
 _BLANKS = str.maketrans("\t\r\n", "   ")
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-_YEAR_MAX = 9_000
 
 _ALIASES = {
     "@hourly": "0 * * * *",
@@ -132,7 +132,7 @@ class Calendar:
             return None
         start = date.fromordinal(ordinal + _EPOCH_ORDINAL)
         year, month, from_day = start.year, start.month, start.day
-        while year <= _YEAR_MAX:
+        while year <= YEAR_LAST:
             if month in self.months:
                 days = self._pattern(monthrange(year, month))
                 place = bisect_left(days, from_day)
@@ -368,7 +368,7 @@ def _listed(values: list[int]) -> str:
 
 
 def _in_range(ordinal: int) -> bool:
-    return 0 < ordinal + _EPOCH_ORDINAL < date(_YEAR_MAX, 1, 1).toordinal()
+    return 0 < ordinal + _EPOCH_ORDINAL < date(YEAR_LAST, 1, 1).toordinal()
 
 
 def _fault(expression: str, message: str) -> ValueFault:

@@ -9,12 +9,11 @@ of the wall clock for local times.
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from engine.model.errors import ValueFault
-
-Fold = Literal["first", "last", "both"]
+from engine.model.workflow import Fold
 
 _PROBE_SECONDS = 6 * 3600
 YEAR_FIRST, YEAR_LAST = 2, 9_000

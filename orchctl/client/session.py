@@ -36,6 +36,8 @@ from orchctl.client.connection import ANSWER_TIMEOUT_S, Connection, EngineGone, 
 from orchctl.paths import Home
 
 REPEAT_WITHIN_S = 15.0
+AWAY_MAX_S = 600.0
+"""How long whoever follows something waits for an engine to come back."""
 _ONCE = (StopEngine, Backup, CollectGarbage, Upload)
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
 _PAGE_ROWS = 1000

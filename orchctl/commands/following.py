@@ -12,7 +12,7 @@ from engine.model.instants import SECOND, from_text
 from engine.protocol.messages import GetRun, ListGroups
 from engine.protocol.rows import GroupRow, RunRow, TaskRow
 from orchctl.client.connection import EngineGone, NoEngine
-from orchctl.client.session import Session, typed
+from orchctl.client.session import AWAY_MAX_S, Session, typed
 from orchctl.client.watch import Watch
 from orchctl.commands.kit import CANCELLED, INTERRUPTED, RUN_FAILED, SUCCEEDED
 from orchctl.commands.live import picture, progress_line
@@ -21,7 +21,6 @@ from orchctl.text import count_text, counts_text, inert, seconds_text
 
 EXIT_CODES = {"succeeded": SUCCEEDED, "failed": RUN_FAILED, "cancelled": CANCELLED}
 """By the statuses of a run that has finished."""
-AWAY_MAX_S = 600.0
 _GROUPS_MAX = 200
 _FAILED_SHOWN = 8
 

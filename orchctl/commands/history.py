@@ -7,7 +7,7 @@ from typing import Any
 from engine.protocol.messages import ListAudit, ListEvents, Rows
 from engine.protocol.rows import AuditRow, EventRow
 from orchctl.client.connection import EngineGone, NoEngine
-from orchctl.client.session import Session, typed
+from orchctl.client.session import AWAY_MAX_S, Session, typed
 from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, Words, run_number, whole
 from orchctl.commands.output import Output
 from orchctl.commands.runs import row_name
@@ -15,7 +15,6 @@ from orchctl.text import inert, instant_text
 
 _POLL_S = 0.5
 _PAGE = 500
-_AWAY_MAX_S = 600.0
 
 
 def _events_arguments(parser: Parser) -> None:
@@ -61,7 +60,7 @@ def _page(session: Session, request: ListEvents, *, follow: bool) -> Rows:
         except (EngineGone, NoEngine):
             if not follow:
                 raise
-            session.reconnect(_AWAY_MAX_S)
+            session.reconnect(AWAY_MAX_S)
 
 
 def _event_line(as_sent: dict[str, Any], out: Output) -> str:

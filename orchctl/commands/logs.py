@@ -15,7 +15,7 @@ from engine.model.ids import parse_row, row_text
 from engine.protocol.messages import LOG_CHUNK_BYTES, ListTasks, LogChunk, ReadLog
 from engine.protocol.rows import TaskRow
 from orchctl.client.connection import EngineGone, NoEngine
-from orchctl.client.session import Session, typed
+from orchctl.client.session import AWAY_MAX_S, Session, typed
 from orchctl.commands.kit import (
     SUCCEEDED,
     Command,
@@ -32,7 +32,6 @@ from orchctl.commands.output import Output
 from orchctl.text import LogText, inert, inert_lines
 
 _POLL_S = 0.25
-_AWAY_MAX_S = 600.0
 _TAIL_BYTES_MAX = 16 * 2**20
 _LINE_MAX = 64 * 2**10
 
@@ -96,7 +95,7 @@ def pieces(session: Session, request: ReadLog, *, follow: bool = False) -> Itera
         except (EngineGone, NoEngine):
             if not follow:
                 raise
-            session.reconnect(_AWAY_MAX_S)
+            session.reconnect(AWAY_MAX_S)
             continue
         number = chunk.number
         offset = chunk.offset + len(chunk.data)
