@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
@@ -16,8 +15,10 @@ from orchctl.console.actions import Intent, told
 from orchctl.console.drawing import Line, clock, duration, fitted, width_of
 from orchctl.console.feed import Feed
 from orchctl.console.keymap import ACTIONS, Action, Place, action_named, actions_of, key_text
+from orchctl.console.screens.confirm import ConfirmScreen
 from orchctl.console.theme import Signs
 from orchctl.console.widgets.lines import Bar, LineView
+from orchctl.console.widgets.prompt import Prompt
 from orchctl.text import inert
 
 if TYPE_CHECKING:
@@ -45,21 +46,6 @@ class Mover(Protocol):
     def top(self) -> None: ...
 
     def bottom(self) -> None: ...
-
-
-class Prompt(Input):
-    """One line of typing at the foot. Esc gives up."""
-
-    DEFAULT_CSS = """
-    Prompt, Prompt:focus { border: none; height: 1; padding: 0; background: $surface; }
-    """
-    BINDINGS = [Binding("escape", "give_up", "give up", show=False)]
-
-    class GivenUp(Message):
-        """The operator wants no prompt any more."""
-
-    def action_give_up(self) -> None:
-        self.post_message(Prompt.GivenUp())
 
 
 class BaseScreen(Screen[None]):
@@ -249,8 +235,6 @@ class BaseScreen(Screen[None]):
 
     def confirm(self, intent: Intent, on_done: Callable[[], None] | None = None) -> None:
         """Ask, then have it done and say what became of it."""
-        from orchctl.console.screens.confirm import ConfirmScreen
-
         if not self.feed.may_act:
             self.say("the engine is away: nothing can be done now", "yellow")
             return

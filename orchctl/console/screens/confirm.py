@@ -11,9 +11,9 @@ from textual.widgets import Input
 from orchctl.console.actions import Intent
 from orchctl.console.drawing import Line, fitted
 from orchctl.console.runlines import folded
-from orchctl.console.screens.base import Prompt
 from orchctl.console.theme import Signs
 from orchctl.console.widgets.lines import Bar
+from orchctl.console.widgets.prompt import Prompt
 
 _NAMES = 6
 
