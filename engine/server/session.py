@@ -9,6 +9,7 @@ import logging
 import time
 
 import trio
+from msgspec.structs import replace
 
 from engine.model.errors import Conflict, DefinitionError, EngineError, Unavailable, ValueFault
 from engine.protocol.framing import FrameBuffer, decode_request, frame
@@ -159,7 +160,7 @@ class Session:
                 )
             )
         caller = self._caller
-        caller.actor = type(caller.actor)(caller.actor.uid, caller.actor.name, request.via)
+        caller.actor = replace(caller.actor, via=request.via)
         if request.read_only:
             caller.role = Role.VIEWER
         self._welcomed = True
