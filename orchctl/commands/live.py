@@ -66,7 +66,12 @@ def _tail(group: GroupRow) -> str:
         ]
     names = [inert(name) for name in (*group.failed, *group.running)] if group.mapped else []
     text = ", ".join(parts) + (": " + " ".join(names) if names else "")
-    return f"{text} {inert(group.why)}".strip() if group.why else text
+    return f"{text} {_why(group)}".strip() if group.why else text
+
+
+def _why(group: GroupRow) -> str:
+    """Its reason; the status stands before it already."""
+    return inert(group.why.removeprefix(f"{group.status}: "))
 
 
 def headline(run: RunRow, elapsed_s: float, palette: Palette) -> str:
@@ -109,7 +114,7 @@ def progress_line(group: GroupRow) -> str:
     """`clean 12/64 running 2`, or `extract succeeded`: the plain line of a task whose rows changed."""
     name = inert(group.task)
     if not group.mapped:
-        return " ".join(part for part in (name, inert(group.status), inert(group.why)) if part)
+        return " ".join(part for part in (name, inert(group.status), _why(group)) if part)
     rows = max(group.rows, sum(group.tasks.values()))
     parts = [f"{status} {count}" for status, count in group.tasks.items() if status not in ("waiting", "succeeded")]
     return " ".join([name, f"{finished(group.tasks)}/{rows}", *parts])

@@ -4,8 +4,10 @@ does not take, so that its loop goes on; and it never stops the engine.
 """
 
 import asyncio
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -27,6 +29,7 @@ from orchctl.paths import Home
 BACKLOG_MAX = 1
 _CATCH_UP_S = 0.1
 _WATCH_S = 1.0
+_END_S = 3.0
 
 
 class Console(App[int]):
@@ -78,7 +81,7 @@ class Console(App[int]):
         if not self.is_headless:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGHUP, signal.SIGTERM):
-                loop.add_signal_handler(number, self.exit, 128 + number)
+                signal.signal(number, lambda number, _frame: self._told_to_end(loop, 128 + number))
             self.set_interval(_WATCH_S, self._watch_terminal)
 
     async def on_unmount(self) -> None:
@@ -96,6 +99,14 @@ class Console(App[int]):
         """Leave when nobody is at the other end: a signal may never come, as under nohup."""
         if sys.__stdin__ is None or hung_up(sys.__stdin__.fileno()):
             self.exit(128 + signal.SIGHUP)
+
+    def _told_to_end(self, loop: asyncio.AbstractEventLoop, code: int) -> None:
+        """Leave the terminal as it was; one that takes nothing any more is not waited for. A handler of the process and
+        not of the loop, for the loop may be waiting for that very terminal."""
+        late = threading.Timer(_END_S, os._exit, (code,))
+        late.daemon = True
+        late.start()
+        loop.call_soon_threadsafe(self.exit, code)
 
     def action_leave(self) -> None:
         self.exit(0)

@@ -101,6 +101,18 @@ async def test_a_signal_ends_the_console_with_the_terminal_as_it_was(tmp_path: P
 
 
 @pytest.mark.asyncio
+async def test_a_signal_ends_the_console_though_its_terminal_takes_nothing(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, ingest()), terminal_on(tmp_path) as terminal:
+        await terminal.shows("ingest-daily")
+        terminal.stall()
+        for _ in range(40):  # each draws a screen anew, until the terminal and the queue before it are full
+            terminal.send(b"?h")
+            await asyncio.sleep(0.02)
+        terminal.process.send_signal(signal.SIGTERM)
+        assert await terminal.ended() == 128 + signal.SIGTERM
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("words", [(), ("ignore-hangup",)])
 async def test_a_terminal_that_is_gone_ends_the_console(tmp_path: Path, words: tuple[str, ...]) -> None:
     async with engine_on(tmp_path, ingest()), terminal_on(tmp_path, *words) as terminal:

@@ -200,4 +200,6 @@ def test_a_group_line_names_what_runs() -> None:
 
 def test_plain_progress_is_in_words() -> None:
     assert progress_line(group_row(tasks={"succeeded": 12, "running": 2, "waiting": 50})) == "clean 12/64 running 2"
-    assert progress_line(group_row(mapped=False, rows=1, status="failed", why="exit 3")) == "clean failed exit 3"
+    assert (
+        progress_line(group_row(mapped=False, rows=1, status="failed", why="failed: exit 3")) == "clean failed exit 3"
+    )
