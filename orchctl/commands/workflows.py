@@ -1,5 +1,6 @@
 """add, remove, workflows, schedules: the workflows that the engine keeps."""
 
+import os
 from typing import Any
 
 from engine.model.errors import NotFound
@@ -64,6 +65,10 @@ def remove(words: Words, place: Place) -> int:
         place.out.row({"workflow": row.workflow, **body})
     else:
         place.out.line(f"removed {inert(row.workflow)}")
+        if os.path.dirname(row.file) == str(place.home.workflows) and os.path.exists(row.file):
+            place.out.remark(
+                f"{row.file} is still there: the engine adds it again when it starts, or when the file changes"
+            )
     return SUCCEEDED
 
 

@@ -191,6 +191,9 @@ def test_files_in_the_folder_of_workflows_are_added_by_themselves_and_a_broken_o
     wait_for(lambda: place.rows("workflows")[0]["fault"], "the new fault to be shown")
     assert "unexpected keyword argument" not in place.ok("workflows", "made")
     assert place.rows("workflows")[0]["last_run"] == "r1"
+    removed = place.call("remove", "made", "--yes")
+    assert (removed.returncode, removed.stdout) == (0, "removed made\n")
+    assert "workflows/made.py is still there: the engine adds it again" in removed.stderr
 
 
 def test_a_backup_is_restored_after_the_engine_has_stopped(place: Home) -> None:
