@@ -53,6 +53,7 @@ class App:
         self._stop = trio.Event()
         self._kill = False
         self._drain = False
+        self._damage: list[str] = []
 
     async def run(self) -> int:
         """Until somebody stops it. Raises EngineError where it cannot start, and what makes it unable to go on."""
@@ -65,6 +66,7 @@ class App:
 
     async def _with_store(self, environment: Environment) -> int:
         loaded = load_state(environment, capacity_of(self._config))
+        self._damage = loaded.damage
         for sentence in loaded.damage:
             say("damage", sentence=sentence)
         state = loaded.state
@@ -126,7 +128,7 @@ class App:
         world = DaemonWorld(
             home=self._home, loop=loop, catalogue=catalogue, executor=executor, folders=folders,
             backup=tending.backup, collect=tending.collect, store_bytes=lambda: environment.file_bytes,
-            on_stop=self._begin_stop,
+            on_stop=self._begin_stop, damage=self._damage,
         )  # fmt: skip
         roles: dict[str, Any] = {}
         if self._config.access is not None:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,14 @@ HOST_FRESH_S = 2.0
 
 
 class DaemonWorld:
-    """Implements `server.ports.World`. `backup` and `collect` are the store's; `on_stop` begins the end."""
+    """Implements `server.ports.World`. `backup` and `collect` are the store's; `on_stop` begins the end;
+    `damage` is what was found when the state was loaded.
+    """
 
     def __init__(
         self, *, home: Path, loop: Loop, catalogue: Catalogue, executor: Executor, folders: Folders,
         backup: Callable[[str], Awaitable[dict[str, Any]]], collect: Callable[..., Awaitable[dict[str, Any]]],
-        store_bytes: Callable[[], int], on_stop: Callable[[bool, bool], None],
+        store_bytes: Callable[[], int], on_stop: Callable[[bool, bool], None], damage: Sequence[str],
     ) -> None:  # fmt: skip
         self._home = home
         self._loop = loop
@@ -47,7 +49,7 @@ class DaemonWorld:
         self._disk_free = 0
         self._disk_seen = 0.0
         self.stopping = False
-        self.problems: list[str] = []
+        self._damage = damage
 
     def settled(self) -> bool:
         """Whether no batch is on its way to disk."""
@@ -98,7 +100,7 @@ class DaemonWorld:
         return self._disk_free
 
     def _problems(self) -> list[str]:
-        return [*self.problems, *(_first_line(*found) for found in self._folders.faults.items())][:20]
+        return [*self._damage, *(_first_line(*found) for found in self._folders.faults.items())][:20]
 
     def host_use(self) -> HostUse:
         """The newest sample; asking keeps samples coming."""

@@ -54,7 +54,7 @@ RETRY_ON = (
     "failed", "timed_out", "signalled", "over_quota", "over_quota.memory", "over_quota.processes", "over_quota.log",
     "not_started",
 )  # fmt: skip
-GROW = ("memory", "cpu", "processes", "log", "wall")
+GROW = ("memory",)
 _DURATION_PATTERN = r"^\s*(\d+(\.\d+)?|(\d+(\.\d+)?\s*(us|ms|s|m|h|d|w))+)\s*$"
 _SIZE_PATTERN = r"^\s*\d+(\.\d+)?\s*(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB|K|M|G|T)?\s*$"
 
@@ -355,7 +355,7 @@ HEAD = Record(
         "schedule": Field(ListOf(SCHEDULE, single=True, most=100), "when a run is due", "schedules"),
         "catch_up": Field(_words_of(CatchUp), "which of the runs that were missed are made up for"),
         "if_running": Field(_words_of(IfRunning), "what happens when a run is due and the one before goes on"),
-        "durability": Field(Choice("strict", "relaxed"), "relaxed lets a task start before its order is on disk"),
+        "durability": Field(Choice("strict", "relaxed"), "relaxed permits starts ahead of the disk; none are made yet"),
         "params": Field(MapOf(PARAM, Name(), ordered=True), "inputs of a run"),
         "pools": Field(MapOf(Number(1, SLOTS_MAX), Name()), "named pools and their slots"),
         "defaults": Field(Record(POLICY), "what holds for every task that does not say otherwise, key by key"),

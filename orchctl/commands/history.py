@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from engine.protocol.messages import ListAudit, ListEvents, Rows
 from engine.protocol.rows import AuditRow, EventRow
@@ -74,10 +74,19 @@ def _event_line(as_sent: dict[str, Any], out: Output) -> str:
         )
         if part
     )
-    details = " ".join(f"{inert(name)}={inert(value)}" for name, value in row.details.items())
+    details = " ".join(f"{inert(name)}={inert(text)}" for name, value in row.details.items() if (text := _plain(value)))
     time_text = inert(row.at.replace("T", " "))
     text = f"{row.revision:>8}  {time_text}  {out.paint(inert(row.event), 'bold')}  {subject}"
     return f"{text}  {out.paint(details, 'dim')}".rstrip() if details else text.rstrip()
+
+
+def _plain(value: Any) -> str:
+    """A detail in a few words: what is empty says nothing, a map only what it holds."""
+    if isinstance(value, dict):
+        known = cast("dict[str, Any]", value)
+        held = [f"{name}:{inner}" for name, inner in known.items() if inner not in (None, "", 0, [], {})]
+        return ",".join(held)
+    return "" if value in (None, "", [], {}) else str(value)
 
 
 def _audit_arguments(parser: Parser) -> None:
