@@ -21,6 +21,7 @@ START_WITHIN_S = 10.0
 _LINGER_S = 2.0
 _KERNEL_MIN = (5, 10)
 _TAIL_BYTES = 4096
+_FAULT = 1  # the exit code of a Python program that an exception ended
 
 
 def engine_command(home: Home, *words: str) -> list[str]:
@@ -36,6 +37,25 @@ def engine_environment() -> dict[str, str]:
         known = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = f"{parent}{os.pathsep}{known}" if known else parent
     return environment
+
+
+def engine_program(home: Home, *words: str) -> str:
+    """Let the engine's program do something that needs no engine, and wait for it: what it printed.
+
+    Raises Unavailable with what it said when it refused, and what to do.
+    """
+    done = subprocess.run(
+        engine_command(home, *words), env=engine_environment(), stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, errors="surrogateescape", check=False,
+    )  # fmt: skip
+    if done.returncode == 0:
+        return done.stdout
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    if not said:
+        raise Unavailable(f"the engine's program ended with exit code {done.returncode}")
+    if done.returncode == _FAULT:  # a traceback ends with what it is about
+        raise Unavailable(said[-1])
+    raise Unavailable(said[0], "\n".join(said[1:]))
 
 
 def answers(home: Home) -> Welcome | None:

@@ -40,10 +40,13 @@ def _stop_arguments(parser: Parser) -> None:
 
 
 def stop(words: Words, place: Place) -> int:
-    """Stop the engine and wait until its process has ended."""
+    """Stop the engine and wait until its process has ended; where none runs, end what one has left behind."""
     out = place.out
     with place.session() as session:
-        row = session.welcome().engine
+        try:
+            row = session.welcome().engine
+        except NoEngine as none:
+            return _sweep(words, place, none)
         if words.kill and row.attempts:
             question = f"stop the engine and kill {count_text(row.attempts, 'live attempt')}?"
             if not out.confirm(question, yes=words.yes):
@@ -56,9 +59,27 @@ def stop(words: Words, place: Place) -> int:
             if not process.ended(None if words.drain else _STOP_WITHIN_S):
                 raise Unavailable(f"the engine, pid {row.pid}, has not ended within {_STOP_WITHIN_S:.0f} s")
     if out.json:
-        out.row({"pid": row.pid, "state": "stopped"})
+        out.row({"pid": row.pid, "state": "stopped", "ended": []})
     else:
         out.line(f"the engine, pid {row.pid}, has stopped")
+    return SUCCEEDED
+
+
+def _sweep(words: Words, place: Place, none: NoEngine) -> int:
+    """End what an engine that was killed has left behind. Raises `none` when nothing is there, or Unavailable."""
+    from orchctl.client.starting import engine_program
+
+    out = place.out
+    question = f"no engine runs in {place.home}; kill what one may have left behind, attempts too?"
+    if words.kill and not out.confirm(question, yes=words.yes):
+        return REFUSED
+    ended = [int(pid) for pid in engine_program(place.home, "sweep", *(["--kill"] if words.kill else [])).split()]
+    if not ended:
+        raise none
+    if out.json:
+        out.row({"pid": None, "state": "stopped", "ended": ended})
+    else:
+        out.line(f"no engine runs; ended what one had left behind: pid {' '.join(map(str, ended))}")
     return SUCCEEDED
 
 
@@ -149,7 +170,8 @@ COMMANDS = {
         stop,
         _stop_arguments,
         ("orchctl engine stop", "orchctl engine stop --drain", "orchctl engine stop --kill --yes"),
-        "Attempts go on without the engine, and the next one adopts them; --drain waits for them, --kill ends them.",
+        "Attempts go on without the engine, and the next one adopts them; --drain waits for them, --kill ends them.\n"
+        "Where no engine runs, what a killed one has left behind is ended; exit code 3 when there is nothing.",
     ),
     "engine status": Command(
         status,

@@ -1,7 +1,6 @@
 """backup, restore, gc: keeping the state."""
 
 import os
-import subprocess
 
 from engine.model.errors import Unavailable
 from engine.protocol.messages import Backup, CollectGarbage, Done
@@ -34,7 +33,7 @@ def _restore_arguments(parser: Parser) -> None:
 
 def restore(words: Words, place: Place) -> int:
     """Make a backup the state. The engine's own program does it, under the lock that keeps engines apart."""
-    from orchctl.client.starting import answers, engine_command, engine_environment
+    from orchctl.client.starting import answers, engine_program
 
     home, out = place.home, place.out
     folder = os.path.abspath(words.folder)
@@ -43,13 +42,7 @@ def restore(words: Words, place: Place) -> int:
     question = f"replace the state in {home} by {folder}?"
     if home.state.exists() and not out.confirm(question, yes=words.yes):
         return REFUSED
-    done = subprocess.run(
-        engine_command(home, "restore", folder), env=engine_environment(), stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, errors="surrogateescape", check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-        raise Unavailable(said[-1] if said else f"the engine's program ended with exit code {done.returncode}")
+    engine_program(home, "restore", folder)
     if out.json:
         out.row({"folder": folder, "home": home.folder})
     else:

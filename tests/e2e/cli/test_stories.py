@@ -6,10 +6,11 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from engine.protocol.rows import EventRow, RunRow, TaskRow
-from tests.support.home import Home, home, kill_pid, wait_for
+from tests.support.home import Home, alive, home, kill_pid, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -225,6 +226,50 @@ def test_the_engine_in_the_foreground_serves_and_stops(place: Home) -> None:
         if engine.poll() is None:
             engine.kill()
             engine.wait(10)
+
+
+def test_what_a_killed_engine_left_behind_is_ended_by_engine_stop(place: Home) -> None:
+    place.file("waits.yaml", WAITS)
+    place.ok("submit", "waits.yaml")
+    wait_for(lambda: place.rows("tasks", "r1")[0]["status"] == "running", "the task to run")
+    launchers = place.status()["launchers"]
+    wait_for(lambda: sleepers(launchers), "the sleep to run")
+    ((launcher, sleeper),) = sleepers(launchers)
+    keeper = place.status()["keeper"]
+    place.kill_engine()
+    refused = place.call("engine", "stop")
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert f"no engine runs in {place.root}, but attempts still do" in refused.stderr
+    assert "orchctl engine stop --kill" in refused.stderr
+    assert all(alive(pid) for pid in (keeper, launcher, sleeper))
+    (row,) = place.rows("engine", "stop", "--kill", "--yes")
+    assert {keeper, launcher} <= set(row["ended"])
+    assert not alive(sleeper)
+    assert processes_of(place) == []
+    again = place.call("engine", "stop", "--kill", "--yes")
+    assert again.returncode == 3
+    assert f"no engine runs in {place.root}" in again.stderr
+
+
+def test_idle_processes_of_a_killed_engine_are_ended_without_kill(place: Home) -> None:
+    found = place.start()
+    place.kill_engine()
+    assert processes_of(place) != []
+    assert str(found["keeper"]) in place.ok("engine", "stop").split()
+    assert processes_of(place) == []
+
+
+def sleepers(launchers: list[int]) -> list[tuple[int, int]]:
+    """The `sleep` processes below launchers: (launcher, sleep)."""
+    below = [(pid, child) for pid in launchers for child in psutil.Process(pid).children(recursive=True)]
+    return [(pid, child.pid) for pid, child in below if child.name() == "sleep"]
+
+
+def processes_of(place: Home) -> list[str]:
+    """The commands of live processes that name the home: keeper, launchers and meter do."""
+    living = (process for process in psutil.process_iter(["cmdline", "pid"]) if alive(process.pid))
+    commands = (" ".join(process.info["cmdline"] or ()) for process in living)
+    return [command for command in commands if str(place.root) in command]
 
 
 def test_a_home_deeper_than_a_socket_address_works(place: Home) -> None:

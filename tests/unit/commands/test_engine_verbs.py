@@ -191,6 +191,62 @@ def test_stop_start_and_run_say_what_there_is(engine: FakeEngine, tmp_path: Path
     assert "an engine runs in" in result.err
 
 
+LEFT_BEHIND = "import sys; assert sys.argv[2] == 'sweep'; print(71); print(82)"
+ATTEMPTS_RUN = """
+    import sys
+    if "--kill" not in sys.argv:
+        sys.stderr.write("attempts \\x1b[2J still run\\nend them with --kill\\n")
+        raise SystemExit(3)
+    print(71)
+"""
+
+
+def test_stop_without_an_engine_ends_what_one_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instead(monkeypatch, LEFT_BEHIND)
+    result = orchctl(tmp_path, "engine", "stop")
+    assert result == (0, "no engine runs; ended what one had left behind: pid 71 82\n", "")
+    rows = orchctl(tmp_path, "engine", "stop", "--json").rows
+    assert rows == [{"pid": None, "state": "stopped", "ended": [71, 82]}]
+
+
+def test_stop_without_an_engine_says_that_nothing_runs(tmp_path: Path) -> None:
+    (tmp_path / "execution").mkdir()
+    result = orchctl(tmp_path, "engine", "stop", "--kill", "--yes")
+    assert (result.code, result.out) == (3, "")
+    assert f"no engine runs in {tmp_path}" in result.err
+
+
+def test_attempts_without_an_engine_are_ended_only_when_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instead(monkeypatch, ATTEMPTS_RUN)
+    refused = orchctl(tmp_path, "engine", "stop")
+    assert refused == (3, "", "orchctl: attempts \\x1b[2J still run\nend them with --kill\n")
+    assert orchctl(tmp_path, "engine", "stop", "--kill").out.endswith("pid 71\n")
+
+
+def test_killing_what_an_engine_left_behind_is_asked_about_on_a_terminal(tmp_path: Path) -> None:
+    with on_terminal(tmp_path, "engine", "stop", "--kill") as terminal:
+        terminal.read_until(lambda seen: b"attempts too? [y/N]" in seen)
+        terminal.type("n\n")
+        assert terminal.end() == 3
+    assert b"nothing was done" in terminal.seen
+
+
+def test_nothing_is_swept_while_an_engine_holds_the_state(tmp_path: Path) -> None:
+    from engine.store.files import FolderLock
+
+    (tmp_path / "execution").mkdir()
+    lock = FolderLock(tmp_path / "state")  # as an engine that begins and has no socket yet
+    try:
+        result = orchctl(tmp_path, "engine", "stop", "--kill", "--yes")
+    finally:
+        lock.release()
+    assert result.code == 3
+    assert str(os.getpid()) in result.err
+    assert "Traceback" not in result.err
+
+
 def test_backup_takes_an_absolute_folder(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(engine.home)
     engine.answers[Backup] = Done(body={"folder": "/b\x1b[2J", "revision": 9, "bytes": 2048})
