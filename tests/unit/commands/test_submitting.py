@@ -1,6 +1,7 @@
 """run, submit, trigger, add, demo: definitions on their way to the engine."""
 
 from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ from tests.support.rows import finished_run, group_row
 
 GOOD = "name: orders\ntasks:\n  extract:\n    run: echo hello\n"
 FAULTY = "name: orders\ntasks:\n  a:\n    run: echo\n    needs: [b]\n  c:\n    rum: echo\n"
+
+MONTHLY = """
+name: monthly
+schedule:
+  - {cron: 0 7 31 * *, timezone: Asia/Kolkata}
+  - {cron: 15 2 * * *}
+tasks:
+  a: {run: "true"}
+"""
 
 
 @pytest.fixture
@@ -115,6 +125,34 @@ def test_validate_checks_every_file_and_needs_no_engine(tmp_path: Path, good: st
     assert [(row["valid"], row["workflow"], row["tasks"]) for row in rows] == [(True, "orders", 1), (False, None, None)]
     assert {fault["line"] for fault in rows[1]["faults"]} >= {5, 7}
     assert orchctl(tmp_path / "home", "validate", good).code == 0
+
+
+def test_validate_warns_of_a_schedule_that_may_surprise_and_says_when_it_is_due(tmp_path: Path) -> None:
+    path = tmp_path / "monthly.yaml"
+    path.write_text(MONTHLY)
+    result = orchctl(tmp_path / "home", "validate", str(path))
+    assert result.code == 0
+    assert f"{path}: warning: schedule 0 7 31 * *: months that have no day 31 are left out" in result.out
+    assert "due next (Asia/Kolkata): 20" in result.out
+    assert f"{path}: valid: monthly, 1 task" in result.out
+    assert "15 2 * * *" not in result.out
+    ((warning,),) = (row["warnings"] for row in orchctl(tmp_path / "home", "validate", str(path), "--json").rows)
+    assert (warning["schedule"], warning["timezone"]) == ("0 7 31 * *", "Asia/Kolkata")
+    assert len(warning["messages"]) == 1
+    times = [datetime.fromisoformat(text) for text in warning["next"]]
+    assert [(time.day, time.hour, time.minute, time.utcoffset()) for time in times] == [
+        (31, 7, 0, timedelta(hours=5, minutes=30))
+    ] * 5
+    assert times == sorted(set(times))
+    assert datetime.now(UTC) < times[0] < datetime.now(UTC) + timedelta(days=63)
+
+
+def test_validate_has_no_warnings_for_what_is_plain_or_faulty(tmp_path: Path, good: str) -> None:
+    faulty = tmp_path / "faulty.yaml"
+    faulty.write_text(FAULTY)
+    rows = orchctl(tmp_path / "home", "validate", good, str(faulty), "--json").rows
+    assert [row["warnings"] for row in rows] == [[], []]
+    assert set(rows[0]) == set(rows[1])
 
 
 def test_hostile_bytes_of_a_file_reach_no_terminal(tmp_path: Path) -> None:
