@@ -65,7 +65,7 @@ def on_run_resume(cx: Context, event: RunResumeRequested) -> None:
     unpark_run(cx, run)
     if waiting:
         start_waiting(cx, run.header.workflow)
-    cx.accept(event.ask, "resume", run_text(run.run), {"changed": 1})
+    cx.accept(event.ask, "resume", run_text(run.run), {"changed": 1}, event.note)
 
 
 def on_cancel(cx: Context, event: CancelRequested) -> None:
@@ -140,7 +140,7 @@ def on_retry(cx: Context, event: RetryRequested) -> None:
     if not unborn:
         _require(rows, refused, f"{run_text(run.run)} has nothing to retry")
     _reopen(cx, run, rows, unborn, whatever=False)
-    _accept_rows(cx, event.ask, "retry", run, rows, refused, unborn=len(unborn))
+    _accept_rows(cx, event.ask, "retry", run, rows, refused, event.note, unborn=len(unborn))
 
 
 def _named(rows: tuple[RowRef, ...], name: str) -> bool:
@@ -162,7 +162,7 @@ def on_rerun(cx: Context, event: RerunRequested) -> None:
             name = run.plan.names[task]
             raise Conflict(f"{name} is running", f"cancel it first, or wait: {name} would run twice at once")
     _reopen(cx, run, rows, unborn, whatever=True)
-    _accept_rows(cx, event.ask, "rerun", run, rows, refused, unborn=len(unborn))
+    _accept_rows(cx, event.ask, "rerun", run, rows, refused, event.note, unborn=len(unborn))
 
 
 def on_mark(cx: Context, event: MarkRequested) -> None:
@@ -189,7 +189,8 @@ def on_mark(cx: Context, event: MarkRequested) -> None:
     for task, index in rows:
         run.header.outcomes.pop(run.row(task, index), None)  # no attempt made it so
         finish_row(cx, run, task, index, cause, why)
-    _accept_rows(cx, event.ask, "mark", run, rows, refused, event.status.text, unborn=len(unborn))
+    note = f"{event.status.text}: {event.note}" if event.note else event.status.text  # the audit tells which it was
+    _accept_rows(cx, event.ask, "mark", run, rows, refused, note, unborn=len(unborn))
 
 
 # --- what the acts share --------------------------------------------------------------------------------------------
@@ -276,7 +277,7 @@ def _require(rows: list[Row], refused: list[dict[str, str]], sentence: str) -> N
 
 
 def _accept_rows(
-    cx: Context, ask: Ask, verb: str, run: RunState, rows: list[Row], refused: list[dict[str, str]], note: str = "",
+    cx: Context, ask: Ask, verb: str, run: RunState, rows: list[Row], refused: list[dict[str, str]], note: str,
     *, unborn: int = 0,
 ) -> None:  # fmt: skip
     names = ", ".join(run.text(*place) for place in rows[:5]) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")

@@ -103,6 +103,8 @@ class WorkflowAdded(Event, frozen=True):
 
 
 class WorkflowRemoved(Event, frozen=True):
+    """The name has no current version any more, and no schedules; its runs go on."""
+
     ask: Ask
     workflow: str
 
@@ -116,6 +118,8 @@ class WorkflowPauseRequested(Event, frozen=True):
 
 
 class RunPauseRequested(Event, frozen=True):
+    """Nothing new of the run begins; what runs goes on. `seen` is the run's status as the operator saw it."""
+
     ask: Ask
     run: int
     seen: RunStatus | None = None
@@ -123,9 +127,12 @@ class RunPauseRequested(Event, frozen=True):
 
 
 class RunResumeRequested(Event, frozen=True):
+    """The run goes on where it was paused: it waits again, or orders again."""
+
     ask: Ask
     run: int
     seen: RunStatus | None = None
+    note: str = ""
 
 
 class CancelRequested(Event, frozen=True):
@@ -145,6 +152,7 @@ class RetryRequested(Event, frozen=True):
     ask: Ask
     run: int
     rows: tuple[RowRef, ...] = ()
+    note: str = ""
 
 
 class RerunRequested(Event, frozen=True):
@@ -153,6 +161,7 @@ class RerunRequested(Event, frozen=True):
     ask: Ask
     run: int
     rows: tuple[RowRef, ...]
+    note: str = ""
 
 
 class MarkRequested(Event, frozen=True):
@@ -162,6 +171,7 @@ class MarkRequested(Event, frozen=True):
     run: int
     rows: tuple[RowRef, ...]
     status: TaskStatus
+    note: str = ""
 
 
 class AttemptStarted(Event, frozen=True):
@@ -206,12 +216,16 @@ class AttemptLost(Event, frozen=True):
 
 
 class RunQueued(Event, frozen=True):
+    """A run was made, by a request or a schedule, and has its number; it has not begun."""
+
     run: int
     workflow: str
     version: str
 
 
 class RunStarted(Event, frozen=True):
+    """The run has begun: its tasks are looked at from now on."""
+
     run: int
 
 
@@ -223,6 +237,8 @@ class RunStatusChanged(Event, frozen=True):
 
 
 class RunFinished(Event, frozen=True):
+    """All tasks of the run are final, and what they come to is the run's final status."""
+
     run: int
     status: RunStatus
 
@@ -255,6 +271,8 @@ class AttemptOrdered(Event, frozen=True):
 
 
 class RetryScheduled(Event, frozen=True):
+    """The row's attempt has ended badly; the row backs off until `due_ns` and is then ready for another attempt."""
+
     run: int
     task: int
     index: int

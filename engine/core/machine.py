@@ -169,7 +169,7 @@ class Machine:
             handler(cx, event)
         except EngineError as error:
             del cx.changes.journal[mark:]
-            cx.refuse(ask, _verb_of(event, verb), _target_of(event), error)
+            cx.refuse(ask, _verb_of(event, verb), _target_of(event), error, getattr(event, "note", ""))
 
     def next_due(self) -> tuple[int, int]:
         """When the clock has to be looked at again: (engine time of a delay, wall clock of a schedule), 0 for never."""

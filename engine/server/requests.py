@@ -155,19 +155,19 @@ def _act_event(request: Act, ask: Ask) -> External:
                 raise ValueFault(f"only a whole run can be {request.verb}d", "name the run alone")
             if request.verb == "pause":
                 return RunPauseRequested(ask, run, seen, note)
-            return RunResumeRequested(ask, run, seen)
+            return RunResumeRequested(ask, run, seen, note)
         case "cancel" | "kill":
             return CancelRequested(ask, run, rows, request.verb == "kill", seen, note)
         case "retry":
-            return RetryRequested(ask, run, rows)
+            return RetryRequested(ask, run, rows, note)
         case "rerun":
             _some(rows, "rerun")
-            return RerunRequested(ask, run, rows)
+            return RerunRequested(ask, run, rows, note)
         case "mark":
             _some(rows, "mark")
             if request.mark not in _MARKS:
                 raise ValueFault(f"a task cannot be marked {request.mark[:80]!r}", "mark it succeeded or failed")
-            return MarkRequested(ask, run, rows, _MARKS[request.mark])
+            return MarkRequested(ask, run, rows, _MARKS[request.mark], note)
 
 
 def _some(rows: tuple[RowRef, ...], verb: str) -> None:

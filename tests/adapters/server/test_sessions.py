@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -116,7 +117,7 @@ async def test_a_run_is_submitted_acted_on_and_audited() -> None:
         assert done.body["run"] == "r1"
         assert here.house.state.runs[1].header.params == {"x": "2"}
         for verb in ("pause", "resume", "cancel"):
-            done = await client.ask(Act(id=2, request_id=verb, verb=verb, run=1), Done)  # pyright: ignore[reportArgumentType]
+            done = await client.ask(Act(id=2, request_id=verb, verb=verb, run=1), Done)
         stale = Act(id=3, request_id="x", verb="cancel", run=1, targets=(Target(task="a", status="waiting"),))
         refused = await client.ask(stale, Refused)
         assert refused.code == "conflict"
@@ -126,6 +127,26 @@ async def test_a_run_is_submitted_acted_on_and_audited() -> None:
             ("submit", "accepted"),
         ]  # fmt: skip
         assert {(row["uid"], row["via"]) for row in audit.rows} == {(os.getuid(), "console")}
+
+
+async def test_the_note_of_every_act_reaches_the_audit() -> None:
+    async with site() as here:
+        client = await here.client()
+        number = here.house.begin(FLOW)
+        rows = (Target(task="a", index=None),)
+        acts: list[tuple[Any, tuple[Target, ...]]] = [
+            ("pause", ()), ("resume", ()), ("retry", ()), ("rerun", rows), ("mark", rows), ("cancel", ()),
+        ]  # fmt: skip
+        for verb, targets in acts:
+            act = Act(
+                id=1, request_id=verb, verb=verb, run=number, targets=targets, note=f"why {verb}",
+                mark="failed" if verb == "mark" else "",
+            )  # fmt: skip
+            await client.ask(act, Done if verb in ("pause", "resume", "cancel") else Refused)
+        audit = await client.ask(ListAudit(id=2, limit=len(acts)), Rows)
+        assert [(row["verb"], row["note"]) for row in reversed(audit.rows)] == [
+            (verb, f"why {verb}") for verb, _ in acts
+        ]
 
 
 async def test_a_request_that_is_repeated_does_nothing_twice_and_an_id_is_never_used_for_two() -> None:

@@ -7,8 +7,11 @@ from engine.core.events import (
     AttemptExited,
     AttemptStarted,
     CancelRequested,
+    MarkRequested,
+    RerunRequested,
     RetryRequested,
     RowRef,
+    RunPauseRequested,
     RunResumeRequested,
     WorkflowPauseRequested,
 )
@@ -561,6 +564,34 @@ def test_a_refused_request_is_in_the_audit_and_changes_nothing_else():
     changes = player.step(RunResumeRequested(Ask(9), run=1))
     assert [(entry.verb, entry.target, entry.result) for entry in changes.audit] == [("resume", "r1", "conflict")]
     assert (changes.journal, changes.runs, changes.chunks) == ([], set(), set())
+
+
+def test_the_note_of_an_act_is_in_the_audit_whether_it_was_accepted_or_refused():
+    player = started(task("a"))
+    row = (RowRef("a"),)
+    acts = [
+        RunPauseRequested(Ask(1), run=1, note="n1"),
+        RunPauseRequested(Ask(2), run=1, note="n2"),
+        RunResumeRequested(Ask(3), run=1, note="n3"),
+        RunResumeRequested(Ask(4), run=1, note="n4"),
+        RetryRequested(Ask(5), run=1, note="n5"),
+        RerunRequested(Ask(6), run=1, rows=row, note="n6"),
+        MarkRequested(Ask(7), run=1, rows=row, status=TaskStatus.FAILED, note="n7"),
+    ]
+    audit = player.step(*acts).audit
+    player.fail("a")
+    audit += player.step(RetryRequested(Ask(8), run=1, note="n8")).audit
+    player.ok("a")
+    audit += player.step(RerunRequested(Ask(9), run=1, rows=row, note="n9")).audit
+    player.ok("a")
+    for note in ("", "n10"):
+        audit += player.step(MarkRequested(Ask(10), run=1, rows=row, status=TaskStatus.FAILED, note=note)).audit
+    assert [(entry.verb, entry.result, entry.note) for entry in audit] == [
+        ("pause", "accepted", "n1"), ("pause", "conflict", "n2"), ("resume", "accepted", "n3"),
+        ("resume", "conflict", "n4"), ("retry", "conflict", "n5"), ("rerun", "conflict", "n6"),
+        ("mark", "conflict", "n7"), ("retry", "accepted", "n8"), ("rerun", "accepted", "n9"),
+        ("mark", "accepted", "failed"), ("mark", "accepted", "failed: n10"),
+    ]  # fmt: skip
 
 
 def test_the_audit_names_a_refused_kill_and_resume_as_the_operator_said_them():
