@@ -10,7 +10,9 @@ _UPSTREAM_NAMED = 10
 
 
 class Explainer:
-    """Answers for one moment. Building it costs one walk over the ready queue's entries; each answer is then cheap."""
+    """Answers for one moment. Building it costs one walk over the ready queue's entries, the first ready row costs one
+    over the live attempts; each answer is then cheap.
+    """
 
     def __init__(self, cx: Context) -> None:
         self._cx = cx
@@ -22,6 +24,7 @@ class Explainer:
             ranks.setdefault((entry.run, entry.task), []).append((entry.low, entry.high, ahead))
             ahead += entry.high - entry.low
         self._ranks = ranks
+        self._holders: list[tuple[str, Claim]] | None = None
 
     def reasons(self, run: RunState, task: int, index: int) -> tuple[int | None, int | None, list[Reason]]:
         """Rank in the queue (1 is next), predicted start (ns, None: unknown) and all reasons of a row.
@@ -82,16 +85,18 @@ class Explainer:
             names = [run.text(task, attempt.index) for attempt in holders if attempt.task == task]
             found.append(Reason("max_parallel", run.plan.names[task], 1, limit - live, tuple(names[:10])))
         claim = self._cx.grown_of(run, task, row)[0]
-        found += self._cx.ledger.reasons(claim, self._holders())
+        found += self._cx.ledger.reasons(claim, self._all_holders())
         if not found and rank is not None and rank > 1:
             first = self._order[0]
             name = run_text(first.run)
             found.append(Reason("behind", "queue", rank, 1, (name,)))
         return found
 
-    def _holders(self) -> list[tuple[str, Claim]]:
-        rows: list[tuple[str, Claim]] = []
-        for attempt in self._state.holding():
-            run = self._state.runs[attempt.run]
-            rows.append((f"{run_text(run.run)} {run.text(attempt.task, attempt.index)}", attempt.claim))
-        return rows
+    def _all_holders(self) -> list[tuple[str, Claim]]:
+        """Who holds which claim; made for the first ready row that is asked for, as the same for all of them."""
+        if self._holders is None:
+            self._holders = []
+            for attempt in self._state.holding():
+                run = self._state.runs[attempt.run]
+                self._holders.append((f"{run_text(run.run)} {run.text(attempt.task, attempt.index)}", attempt.claim))
+        return self._holders

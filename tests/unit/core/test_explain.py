@@ -1,5 +1,7 @@
 """Why does it not run: every reason that there can be, with what is asked, what there is, and who has it."""
 
+from engine.core.explain import Explainer
+from engine.model.ids import NO_INDEX
 from engine.model.instants import SECOND
 from engine.model.resources import Claim
 from engine.model.workflow import Retry
@@ -50,6 +52,14 @@ def test_a_row_that_backs_off_says_when_it_goes_again():
     _, predicted_ns, (reason,) = player.explain("a")
     assert predicted_ns == player.now_ns + 30 * SECOND
     assert (reason.kind, reason.asked) == ("backing_off", 30.0)
+
+
+def test_each_ready_row_that_one_explainer_is_asked_for_names_all_holders():
+    player = started(task("a"), task("b"), task("c"), cpus=1)
+    explainer, run = Explainer(player.machine.cx), player.run()
+    for name in ("b", "c", "b"):
+        (reason,) = explainer.reasons(run, run.plan.index[name], NO_INDEX)[2]
+        assert (reason.kind, reason.holders) == ("capacity", ("r1 a",))
 
 
 def test_ranks_count_rows_and_not_entries():
