@@ -4,7 +4,6 @@ Handlers never touch a status or a record directly: they go through the few verb
 tables, keep the counts and name what has become dirty.
 """
 
-from collections.abc import Iterable
 from heapq import heappop, heappush
 from posixpath import join
 
@@ -181,11 +180,6 @@ class Context:
     def repeat_stop(self, attempt: Attempt) -> None:
         """Give the order to stop (again): the first may have been lost with the engine that gave it."""
         self.changes.effects.append(StopAttempt(attempt.attempt, attempt.stop == KILLED))
-
-    def live_attempts_of(self, run: RunState, rows: Iterable[int] | None = None) -> list[Attempt]:
-        """The live attempts of a run, or of some of its rows."""
-        numbers = run.live.values() if rows is None else [run.live[row] for row in rows if row in run.live]
-        return [self.state.attempts[number] for number in numbers]
 
     # --- timers -----------------------------------------------------------------------------------------------------
 

@@ -12,8 +12,6 @@ from engine.model.ids import NO_INDEX, run_text
 from engine.model.status import TaskStatus
 from engine.model.workflow import ROWS_MAX, Action, Command, Python, Shell
 
-ITEMS_BYTES_MAX = 64 * 2**20
-
 
 def scope_of(run: RunState, task: int, index: int = NO_INDEX) -> dict[str, Any]:
     """The names that the texts of a row may use: params, run, partition, item, index, needs."""
