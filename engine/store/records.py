@@ -134,10 +134,7 @@ def runs_concerned(events: Iterable[AnyEvent], of_attempts: Iterable[int]) -> se
 def _put_runs(batch: Batch, state: EngineState, changes: Changes) -> None:
     headers: Pairs = []
     for number in sorted(changes.runs | changes.new_runs):
-        run = state.runs[number]
-        header = run.header
-        header.rows = len(run.status)
-        header.tasks = run.mapped_tasks()
+        header = state.runs[number].header
         key = number_key(number)
         headers.append((key, seal(Table.RUNS, key, encode(header))))
         batch.statuses.append((number, status_record(header)))
