@@ -41,6 +41,8 @@ class JournalPage:
 
 @dataclass(frozen=True)
 class AuditLine:
+    """An entry of the audit, the revision of the batch that wrote it and when that was."""
+
     revision: int
     at_ns: int
     entry: AuditEntry
@@ -147,7 +149,7 @@ class World(Protocol):
         ...
 
     async def collect_garbage(self, *, dry_run: bool) -> dict[str, Any]:
-        """Apply retention (or count what it would take): {"runs", "bytes"}."""
+        """Apply retention (or count what it would take): {"runs", "records"}."""
         ...
 
     def stop(self, *, kill: bool, drain: bool) -> None:

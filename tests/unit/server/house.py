@@ -247,7 +247,7 @@ class House:
         for number in gone:
             del self.history.finished[number]
             del self.history.headers[number]
-        return {"runs": len(gone), "bytes": 0}
+        return {"runs": len(gone), "records": 0}
 
     def stop(self, *, kill: bool, drain: bool) -> None:
         self.stops.append((kill, drain))
