@@ -570,10 +570,8 @@ def test_the_note_of_an_act_is_in_the_audit_whether_it_was_accepted_or_refused()
     player = started(task("a"))
     row = (RowRef("a"),)
     acts = [
-        RunPauseRequested(Ask(1), run=1, note="n1"),
-        RunPauseRequested(Ask(2), run=1, note="n2"),
-        RunResumeRequested(Ask(3), run=1, note="n3"),
-        RunResumeRequested(Ask(4), run=1, note="n4"),
+        *(RunPauseRequested(Ask(), run=1, note=note) for note in ("n1", "n2")),
+        *(RunResumeRequested(Ask(), run=1, note=note) for note in ("n3", "n4")),
         RetryRequested(Ask(5), run=1, note="n5"),
         RerunRequested(Ask(6), run=1, rows=row, note="n6"),
         MarkRequested(Ask(7), run=1, rows=row, status=TaskStatus.FAILED, note="n7"),
