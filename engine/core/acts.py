@@ -367,8 +367,6 @@ def _reopen_all_below(cx: Context, run: RunState, rows: list[Row], unborn: list[
             elif (known := chosen.setdefault(down, set())) is not None:
                 known.update(indexes or ())
     for task, indexes in chosen.items():
-        if task in begun and indexes is not None:
-            continue
         _reopen_task(cx, run, task, indexes)
     return set(chosen) - begun
 

@@ -59,10 +59,17 @@ def next_ahead(cx: Context) -> tuple[Entry, int] | None:
             return entry, 0  # to be put aside, not to be ordered
         expected = expected_ns(cx, run, entry.task)
         leader = cx.lanes.room(entry.claim, expected) if expected is not None else 0
-        if leader and not any(cx.ledger.fits_after(other.claim, entry.claim) for other in before):
+        if leader and _may_pass_on(cx, entry, before):
             return entry, leader
         before.append(entry)
     return None
+
+
+def _may_pass_on(cx: Context, entry: Entry, before: list[Entry]) -> bool:
+    """Whether the claim may be taken over: the host still has it (it may have shrunk), nobody before could use it."""
+    if not cx.ledger.fits_after(entry.claim, entry.claim):
+        return False
+    return not any(cx.ledger.fits_after(other.claim, entry.claim) for other in before)
 
 
 def recall_overdue(cx: Context) -> None:

@@ -106,3 +106,12 @@ def test_a_mapped_teardown_of_a_paired_setup_that_failed_does_not_run_for_that_r
     assert player.running == ["down[1]"]
     player.ok("down[1]")
     assert player.rows()["down[0]"] == TaskStatus.UPSTREAM_FAILED.text
+
+
+def test_a_rerun_of_a_task_and_one_of_its_pairs_reopens_all_pairs():
+    player = Player(flow(task("up", for_each=[1, 2]), task("down", "up[i]", for_each=[1, 2])))
+    player.submit()
+    player.play()
+    player.rerun("down[1]", "up")
+    assert player.running == ["up[0]", "up[1]"]
+    assert [player.rows()["down[0]"], player.rows()["down[1]"]] == ["waiting", "waiting"]
