@@ -4,6 +4,7 @@ Both come from the same object, so an editor's schema and the parser cannot disa
 it complains and gives `INVALID`, so that one reading finds all faults.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -19,18 +20,18 @@ TEXT_CHARS_MAX = 2**20
 LIST_ITEMS_MAX = 1_000_000
 
 
-class Kind:
+class Kind(ABC):
     """Base of the kinds. `expected` completes the sentence "... is expected, not a list"."""
 
     expected = "something else"
 
+    @abstractmethod
     def read(self, value: Any, path: Path, complaints: Complaints) -> Any:
         """The value in the model's form, or INVALID after a complaint."""
-        raise NotImplementedError
 
+    @abstractmethod
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of what `read` accepts."""
-        raise NotImplementedError
 
     def refuse(self, value: Any, path: Path, complaints: Complaints, hint: str = "") -> Any:
         """Complain about the value's type."""

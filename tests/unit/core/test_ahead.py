@@ -1,8 +1,9 @@
 """Orders ahead of time: what may take over a claim that is in use, and what becomes of it."""
 
 from engine.admission.lanes import HORIZON_NS
+from engine.core.events import EngineStarted
 from engine.model.instants import MILLISECOND
-from engine.model.resources import Claim
+from engine.model.resources import Capacity, Claim
 from engine.model.status import SUCCESS, RunStatus
 from engine.model.workflow import Python
 from tests.support.builders import flow, task
@@ -105,6 +106,15 @@ def test_nothing_goes_ahead_of_what_ranks_before_it_and_could_use_the_claim():
     player.end("small[1]", SUCCESS, took_ns=SHORT_NS)
     assert "big" not in player.running
     assert len(player.live) == lined_up - 1, "the line empties, so that big gets its turn"
+
+
+def test_no_claim_is_passed_on_that_the_host_has_no_more():
+    player = _one_short_row_has_ended(cpus=2)
+    lined_up = len(player.live)
+    player.step(EngineStarted(1, Capacity(1000, 10**12), ""))
+    holder = next(iter(_followers(player).values()))
+    player.end(holder, SUCCESS, took_ns=SHORT_NS)
+    assert len(player.live) == lined_up - 1
 
 
 def test_a_pause_recalls_what_has_not_begun():
