@@ -57,7 +57,7 @@ class Schedule(msgspec.Struct, frozen=True):
     fold: Fold = "first"
 
 
-class Retry(msgspec.Struct, frozen=True, array_like=True):
+class Retry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`limit` further attempts after the first. The n-th retry waits delay * backoff**(n-1), at most max_delay.
 
     `on` names outcomes (`failed`, `timed_out`, `signalled`, `over_quota`, `over_quota.memory`, `not_started`); empty
@@ -76,7 +76,7 @@ class Retry(msgspec.Struct, frozen=True, array_like=True):
     grow: tuple[tuple[str, float], ...] = ()
 
 
-class Quota(msgspec.Struct, frozen=True, array_like=True):
+class Quota(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The most an attempt may use; 0 means no limit was written."""
 
     wall_ns: int = 0
@@ -85,34 +85,34 @@ class Quota(msgspec.Struct, frozen=True, array_like=True):
     log_bytes: int = 0
 
 
-class Stop(msgspec.Struct, frozen=True, array_like=True):
+class Stop(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How an attempt is asked to end: the signal's number, then after the grace SIGKILL to the whole tree."""
 
     signal: int = 15
     grace_ns: int = 10 * SECOND
 
 
-class Need(msgspec.Struct, frozen=True, array_like=True):
+class Need(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An upstream task. With `same_index`, row i waits for row i of it only."""
 
     task: str
     same_index: bool = False
 
 
-class Command(msgspec.Struct, frozen=True, array_like=True, tag=0):
+class Command(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
     """Executed directly. Each word may hold `{{ }}`."""
 
     argv: tuple[str, ...]
 
 
-class Shell(msgspec.Struct, frozen=True, array_like=True, tag=1):
+class Shell(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     """Run by `sh -e -c` or `bash -e -o pipefail -c`; `{{ }}` is inserted shell-quoted."""
 
     script: str
     bash: bool = False
 
 
-class Python(msgspec.Struct, frozen=True, array_like=True, tag=2):
+class Python(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     """`module:function`, or a script ending in .py. `interpreter` empty means the engine's own."""
 
     target: str
@@ -124,7 +124,7 @@ class Python(msgspec.Struct, frozen=True, array_like=True, tag=2):
 Action = Command | Shell | Python
 
 
-class Policy(msgspec.Struct, frozen=True, array_like=True):
+class Policy(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Everything about a task that many tasks share. Tasks refer to it by index, so it is stored once."""
 
     claim: Claim = Claim()
@@ -139,7 +139,7 @@ class Policy(msgspec.Struct, frozen=True, array_like=True):
     pass_env: tuple[str, ...] = ()
 
 
-class Task(msgspec.Struct, frozen=True, array_like=True):
+class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One task. `for_each` is a list or text holding one `{{ }}`; None means the task has a single row.
 
     `tolerate` is the number of rows that may fail (`tolerate_percent`: of 100) before the task has failed.
