@@ -26,11 +26,10 @@ from engine.daemon.log import say
 from engine.daemon.loop import Loop
 from engine.daemon.tending import Tending
 from engine.daemon.world import DaemonWorld
-from engine.definition.compile_python import read_answer
+from engine.definition.compile_python import definition_in
 from engine.execution.executor import Executor
 from engine.model.errors import EngineError, Unavailable
 from engine.model.resources import parse_size
-from engine.model.workflow import encode
 from engine.server.access import access_of
 from engine.server.server import Server
 from engine.store.environment import Environment, Options, open_environment
@@ -210,7 +209,7 @@ class App:
         words = [sys.executable, "-m", "engine.definition", str(path)]
         try:
             answer = await executor.compile(words, str(path.parent))
-            plan = await catalogue.install(encode(read_answer(answer, str(path))))
+            plan = await catalogue.install(definition_in(answer, str(path)))
         except EngineError as error:
             return error.sentence
         loop.post([WorkflowAdded(Ask(actor=Actor(os.getuid(), "folder", "folder")), plan.workflow.name, plan.version)])

@@ -21,7 +21,7 @@ from engine.definition.compile_python import SIGNALLED, STARTED, TIMED_OUT, writ
 from engine.definition.complaints import inert
 from engine.definition.load import read_text
 from engine.model.errors import DefinitionError, EngineError, Fault
-from engine.model.workflow import Source, Workflow
+from engine.model.workflow import Source, Workflow, encode
 
 MEMORY_BYTES_MAX = 2**30
 _FILES_BYTES_MAX = 2**30
@@ -120,7 +120,7 @@ def _write(result: int, data: bytes) -> None:
 
 def _answer(path: Path) -> bytes:
     try:
-        return write_workflow(_workflow(path))
+        return write_workflow(encode(_workflow(path)))
     except DefinitionError as error:
         faults = error.faults
     except MemoryError:

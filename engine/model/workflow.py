@@ -5,12 +5,14 @@ object serves all runs of a version and equal workflows have equal encodings. Th
 its encoding without `source`, so that comments and line breaks make no new version.
 """
 
+from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
 from engine.model.instants import DAY, HOUR, SECOND
+from engine.model.packed import Packed, Packer
 from engine.model.resources import Claim
 
 ROWS_MAX = 1_000_000
@@ -184,7 +186,7 @@ class Workflow(msgspec.Struct, frozen=True):
     """A named definition of tasks, their dependencies and triggers. `tasks` keeps the order of the file."""
 
     name: str
-    tasks: tuple[Task, ...]
+    tasks: Sequence[Task]
     policies: tuple[Policy, ...] = (Policy(),)
     params: tuple[Param, ...] = ()
     pools: tuple[tuple[str, int], ...] = ()
@@ -201,21 +203,43 @@ class Workflow(msgspec.Struct, frozen=True):
         return self.policies[task.policy]
 
 
+_PACKED_FROM_BYTES = 64 * 2**10
+_TASK_BYTES_MAX = 16 * 2**10
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
-_decoder = msgspec.msgpack.Decoder(Workflow)
+_packer = Packer(Task)
+# As a workflow, but with the tasks left encoded.
+_outline: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(
+    msgspec.defstruct(
+        "Outline",
+        [
+            (field.name, msgspec.Raw if field.name == "tasks" else field.type, field.default)
+            for field in msgspec.structs.fields(Workflow)
+        ],
+    )
+)
 
 
 def encode(workflow: Workflow) -> bytes:
     """The bytes by which a workflow is sent and stored."""
+    if isinstance(workflow.tasks, Packed):
+        tasks = cast("Packed[Task]", workflow.tasks)
+        workflow = msgspec.structs.replace(workflow, tasks=msgspec.Raw(tasks.encoded()))
     return _encoder.encode(workflow)
 
 
 def decode(data: bytes) -> Workflow:
-    """The workflow of `encode`. Raises ValueError (also for bad UTF-8) where the bytes are none."""
-    return _decoder.decode(data)
+    """The workflow of `encode`. Raises ValueError (also for bad UTF-8) where the bytes are none.
+
+    The tasks of a large one stay packed, unless some are so long that making them anew would be slow.
+    """
+    outline = _outline.decode(data)
+    tasks = _packer.pack(outline.tasks)
+    packed = len(data) > _PACKED_FROM_BYTES and tasks.longest <= _TASK_BYTES_MAX
+    fields = {name: getattr(outline, name) for name in Workflow.__struct_fields__}
+    return Workflow(**{**fields, "tasks": tasks if packed else tuple(tasks)})
 
 
 def version_of(workflow: Workflow) -> str:
     """16 hexadecimal digits that only a real change of the definition changes; its folder is part of it."""
     folder_only = msgspec.structs.replace(workflow, source=Source(folder=workflow.source.folder))
-    return blake2b(_encoder.encode(folder_only), digest_size=8).hexdigest()
+    return blake2b(encode(folder_only), digest_size=8).hexdigest()

@@ -8,29 +8,39 @@ edges here. `weight[i]` is the number of tasks on the longest way from i to an e
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 from engine.model.errors import DefinitionError, Fault
+from engine.model.packed import Packed
 from engine.model.workflow import Action, Command, Policy, Shell, Task, Workflow, version_of
 
 _U32 = "I"
 
 
 class Plan:
-    """Built once by `make_plan`, never changed."""
+    """Built once by `make_plan`, never changed. What every row is asked for stands in columns here, so that it costs no
+    look at its task: the tasks of a large workflow are packed.
+    """
 
     __slots__ = (
-        "down_start", "downstream", "index", "names", "needs_result", "order", "reads_needs", "same_index", "tasks",
-        "up_start", "upstream", "version", "weight", "workflow",
+        "down_start", "downstream", "index", "mapped", "names", "needs_result", "order", "policies", "reads_needs",
+        "same_index", "setup", "tasks", "teardown", "up_start", "upstream", "version", "weight", "workflow",
     )  # fmt: skip
 
     def __init__(self, workflow: Workflow, version: str) -> None:
+        tasks = len(workflow.tasks)
         self.workflow = workflow
         self.version = version
-        self.tasks: tuple[Task, ...] = workflow.tasks
-        self.names: tuple[str, ...] = tuple(task.name for task in workflow.tasks)
-        self.index: dict[str, int] = {name: i for i, name in enumerate(self.names)}
+        self.tasks: Sequence[Task] = workflow.tasks
+        self.names: tuple[str, ...] = ()
+        self.index: dict[str, int] = {}
+        self.policies = array(_U32, bytes(4 * tasks))
+        """Of each task, the index of its policy."""
+        self.mapped: list[int] = []
+        """The tasks with a `for_each`, ascending."""
+        self.setup = bytearray(tasks)
+        self.teardown = bytearray(tasks)
         self.up_start = array(_U32)
         self.upstream = array(_U32)
         self.same_index = bytearray()
@@ -38,14 +48,14 @@ class Plan:
         self.downstream = array(_U32)
         self.order = array(_U32)
         self.weight = array(_U32)
-        self.reads_needs = bytearray(len(self.tasks))
-        self.needs_result = bytearray(len(self.tasks))
+        self.reads_needs = bytearray(tasks)
+        self.needs_result = bytearray(tasks)
 
     def __len__(self) -> int:
         return len(self.tasks)
 
     def policy(self, task: int) -> Policy:
-        return self.workflow.policy_of(self.tasks[task])
+        return self.workflow.policies[self.policies[task]]
 
     def ups(self, task: int) -> array[int]:
         """The tasks that `task` needs."""
@@ -57,8 +67,8 @@ class Plan:
 
     def setups(self, task: int) -> list[int]:
         """The upstream tasks that are setups: those that a teardown names, and those that say so themselves."""
-        named = self.tasks[task].teardown_for
-        return [up for up in self.ups(task) if self.tasks[up].setup or self.names[up] in named]
+        named = self.tasks[task].teardown_for if self.teardown[task] else ()
+        return [up for up in self.ups(task) if self.setup[up] or self.names[up] in named]
 
     def paired(self, task: int) -> list[int]:
         """The upstream tasks whose rows are paired with those of `task`."""
@@ -80,27 +90,40 @@ class Plan:
 def make_plan(workflow: Workflow) -> Plan:
     """The plan of a workflow that `definition.check` has passed. Raises DefinitionError for a cycle."""
     plan = Plan(workflow, version_of(workflow))
-    _add_edges(plan)
+    plan.names = tuple([task.name for task in workflow.tasks])
+    plan.index = dict(zip(plan.names, range(len(plan.names)), strict=True))
+    _read_tasks(plan)
     _add_reverse_edges(plan)
     _sort(plan)
     _weigh(plan)
-    _find_needed_results(plan)
     return plan
 
 
-def _add_edges(plan: Plan) -> None:
+def _read_tasks(plan: Plan) -> None:
+    """The columns, and the edges upwards."""
     index, upstream, same = plan.index, plan.upstream, plan.same_index
-    for task in plan.tasks:
+    policies = plan.workflow.policies
+    needs_are_read = [_mention_needs((policy.dir, *(text for _, text in policy.env))) for policy in policies]
+    # A workflow that mentions no needs in its texts is the common large one: then none is looked through.
+    silent = isinstance(plan.tasks, Packed) and not cast("Packed[Task]", plan.tasks).mentions(b"needs")
+    for number, task in enumerate(plan.tasks):
         plan.up_start.append(len(upstream))
         for need in task.needs:
             upstream.append(index[need.task])
             same.append(need.same_index)
         if task.teardown_for:
+            plan.teardown[number] = 1
             named = {need.task for need in task.needs}
             for setup in task.teardown_for:
                 if setup not in named:
                     upstream.append(index[setup])
                     same.append(False)
+        if task.for_each is not None:
+            plan.mapped.append(number)
+        plan.setup[number] = task.setup
+        plan.policies[number] = task.policy
+        if needs_are_read[task.policy] or (not silent and _mention_needs(texts_of(task))):
+            _keep_results(plan, number)
     plan.up_start.append(len(upstream))
 
 
@@ -143,19 +166,18 @@ def _weigh(plan: Plan) -> None:
     plan.weight = weight
 
 
-def _find_needed_results(plan: Plan) -> None:
+def _keep_results(plan: Plan, task: int) -> None:
     """Results are kept in memory only where an expression downstream can look at them.
 
     The test is cheap and generous: a result kept in vain costs memory, one that is missing would cost the run.
     """
-    for i, task in enumerate(plan.tasks):
-        policy = plan.policy(i)
-        texts = (*texts_of(task), policy.dir, *(text for _, text in policy.env))
-        if not any("needs" in text for text in texts):
-            continue
-        plan.reads_needs[i] = 1
-        for up in plan.ups(i):
-            plan.needs_result[up] = 1
+    plan.reads_needs[task] = 1
+    for up in plan.upstream[plan.up_start[task] :]:
+        plan.needs_result[up] = 1
+
+
+def _mention_needs(texts: Iterable[str]) -> bool:
+    return any("needs" in text for text in texts)
 
 
 def texts_of(task: Task) -> list[str]:
