@@ -203,6 +203,9 @@ class _Run(Kind):
     _words = ListOf(Text("a word", command=True, scalars=True), least=1, most=10_000)
     _script = Text("a command", command=True, empty=False)
 
+    def quick(self, value: Any) -> Any:
+        return (self._words if value.__class__ is list else self._script).quick(value)
+
     def read(self, value: Any, path: Path, complaints: Complaints) -> Any:
         if isinstance(value, list):
             return self._words.read(value, path, complaints)
