@@ -1,4 +1,4 @@
-"""`python -m engine.definition FILE`: compile a file of either kind, and write the answer for `definition_in` to stdout.
+"""`python -m engine.definition FILE`: compile a file of either kind, and answer on stdout, for `definition_in`.
 The engine has its keeper run this for files in watched folders, so that no definition is ever read in the engine.
 """
 

@@ -1,13 +1,13 @@
 """Many small records kept as they were encoded; one is made when it is looked at.
 
-A hundred thousand tasks are sixty megabytes as objects and five as bytes. What was looked at last stays made, so whoever
-works on a few of them for a while makes each once.
+A hundred thousand tasks are sixty megabytes as objects and five as bytes. What was looked at last stays made, so
+whoever works on a few of them for a while makes each once.
 """
 
 from array import array
 from collections.abc import Iterator, Sequence
-from operator import eq, sub
-from typing import Generic, TypeVar, overload
+from operator import sub
+from typing import Generic, TypeVar, cast, overload
 
 import msgspec
 
@@ -85,7 +85,7 @@ class Packed(Sequence[T]):
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Packed):
             return self.encoded() == other.encoded()
-        return isinstance(other, Sequence) and len(other) == len(self) and all(map(eq, self, other))
+        return isinstance(other, Sequence) and tuple(self) == tuple(cast("Sequence[object]", other))
 
     __hash__ = None  # pyright: ignore[reportAssignmentType] - as a list of records that hold maps
 

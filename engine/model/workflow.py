@@ -7,7 +7,7 @@ its encoding without `source`, so that comments and line breaks make no new vers
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 
@@ -222,8 +222,7 @@ _outline: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(
 def encode(workflow: Workflow) -> bytes:
     """The bytes by which a workflow is sent and stored."""
     if isinstance(workflow.tasks, Packed):
-        tasks = cast("Packed[Task]", workflow.tasks)
-        workflow = msgspec.structs.replace(workflow, tasks=msgspec.Raw(tasks.encoded()))
+        workflow = msgspec.structs.replace(workflow, tasks=msgspec.Raw(workflow.tasks.encoded()))
     return _encoder.encode(workflow)
 
 
@@ -235,8 +234,9 @@ def decode(data: bytes) -> Workflow:
     outline = _outline.decode(data)
     tasks = _packer.pack(outline.tasks)
     packed = len(data) > _PACKED_FROM_BYTES and tasks.longest <= _TASK_BYTES_MAX
-    fields = {name: getattr(outline, name) for name in Workflow.__struct_fields__}
-    return Workflow(**{**fields, "tasks": tasks if packed else tuple(tasks)})
+    fields: dict[str, Any] = {name: getattr(outline, name) for name in Workflow.__struct_fields__}
+    fields["tasks"] = tasks if packed else tuple(tasks)
+    return Workflow(**fields)
 
 
 def version_of(workflow: Workflow) -> str:

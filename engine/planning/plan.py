@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 from typing import cast
 
 from engine.model.errors import DefinitionError, Fault
@@ -90,8 +91,6 @@ class Plan:
 def make_plan(workflow: Workflow) -> Plan:
     """The plan of a workflow that `definition.check` has passed. Raises DefinitionError for a cycle."""
     plan = Plan(workflow, version_of(workflow))
-    plan.names = tuple([task.name for task in workflow.tasks])
-    plan.index = dict(zip(plan.names, range(len(plan.names)), strict=True))
     _read_tasks(plan)
     _add_reverse_edges(plan)
     _sort(plan)
@@ -100,70 +99,87 @@ def make_plan(workflow: Workflow) -> Plan:
 
 
 def _read_tasks(plan: Plan) -> None:
-    """The columns, and the edges upwards."""
+    """Names, columns and the edges upwards, in one pass; a need that stands further down is filled in after it."""
     index, upstream, same = plan.index, plan.upstream, plan.same_index
+    names: list[str] = []
+    further: list[tuple[int, str]] = []
+    reading: list[int] = []
     policies = plan.workflow.policies
     needs_are_read = [_mention_needs((policy.dir, *(text for _, text in policy.env))) for policy in policies]
-    # A workflow that mentions no needs in its texts is the common large one: then none is looked through.
-    silent = isinstance(plan.tasks, Packed) and not cast("Packed[Task]", plan.tasks).mentions(b"needs")
+    # The texts of a large workflow often mention no needs at all: then none is looked through.
+    silent = isinstance(plan.tasks, Packed) and not plan.tasks.mentions(b"needs")
     for number, task in enumerate(plan.tasks):
+        names.append(task.name)
+        index[task.name] = number
         plan.up_start.append(len(upstream))
-        for need in task.needs:
-            upstream.append(index[need.task])
-            same.append(need.same_index)
-        if task.teardown_for:
-            plan.teardown[number] = 1
-            named = {need.task for need in task.needs}
-            for setup in task.teardown_for:
-                if setup not in named:
-                    upstream.append(index[setup])
-                    same.append(False)
+        for name, paired in _ups(task):
+            above = index.get(name)
+            if above is None:
+                further.append((len(upstream), name))
+            upstream.append(above or 0)
+            same.append(paired)
         if task.for_each is not None:
             plan.mapped.append(number)
         plan.setup[number] = task.setup
+        plan.teardown[number] = bool(task.teardown_for)
         plan.policies[number] = task.policy
         if needs_are_read[task.policy] or (not silent and _mention_needs(texts_of(task))):
-            _keep_results(plan, number)
+            reading.append(number)
     plan.up_start.append(len(upstream))
+    plan.names = tuple(names)
+    for edge, name in further:
+        upstream[edge] = index[name]
+    for number in reading:
+        _keep_results(plan, number)
+
+
+def _ups(task: Task) -> Iterable[tuple[str, bool]]:
+    """What a task waits for, and whether row by row: its needs, and a teardown's setups that are not among them."""
+    needs = [(need.task, need.same_index) for need in task.needs]
+    if task.teardown_for:
+        named = {name for name, _ in needs}
+        needs += [(setup, False) for setup in task.teardown_for if setup not in named]
+    return needs
 
 
 def _add_reverse_edges(plan: Plan) -> None:
-    degrees = array(_U32, bytes(4 * (len(plan) + 1)))
+    degrees = [0] * (len(plan) + 1)
     for up in plan.upstream:
         degrees[up + 1] += 1
-    for i in range(1, len(degrees)):
-        degrees[i] += degrees[i - 1]
-    plan.down_start = degrees
-    cursor = array(_U32, degrees)
-    plan.downstream = array(_U32, bytes(4 * len(plan.upstream)))
-    for task in range(len(plan)):
-        for edge in range(plan.up_start[task], plan.up_start[task + 1]):
-            up = plan.upstream[edge]
-            plan.downstream[cursor[up]] = task
-            cursor[up] += 1
+    cursor = list(accumulate(degrees))
+    plan.down_start = array(_U32, cursor)
+    downstream = plan.downstream = array(_U32, bytes(4 * len(plan.upstream)))
+    for task, (start, stop) in enumerate(pairwise(plan.up_start)):
+        for up in plan.upstream[start:stop]:
+            at = cursor[up]
+            downstream[at] = task
+            cursor[up] = at + 1
 
 
 def _sort(plan: Plan) -> None:
     """Kahn's order; among tasks that are free at once, the order of the file."""
-    unmet = array(_U32, (plan.up_start[i + 1] - plan.up_start[i] for i in range(len(plan))))
-    order = array(_U32, (i for i, count in enumerate(unmet) if count == 0))
+    unmet = [stop - start for start, stop in pairwise(plan.up_start)]
+    order = [i for i, count in enumerate(unmet) if count == 0]
+    starts, downstream = plan.down_start, plan.downstream
     for task in order:  # grows while it is walked
-        for down in plan.downs(task):
+        for down in downstream[starts[task] : starts[task + 1]]:
             unmet[down] -= 1
             if unmet[down] == 0:
                 order.append(down)
     if len(order) < len(plan):
         stuck = [plan.names[i] for i, count in enumerate(unmet) if count]
         raise DefinitionError([Fault(f"tasks wait for each other in a cycle, among them {', '.join(stuck[:5])}")])
-    plan.order = order
+    plan.order = array(_U32, order)
 
 
 def _weigh(plan: Plan) -> None:
-    weight = array(_U32, bytes(4 * len(plan)))
+    weight = [1] * len(plan)
+    starts, upstream = plan.up_start, plan.upstream
     for task in reversed(plan.order):
-        downs = plan.downs(task)
-        weight[task] = 1 + (max(weight[down] for down in downs) if downs else 0)
-    plan.weight = weight
+        above = weight[task] + 1
+        for up in upstream[starts[task] : starts[task + 1]]:
+            weight[up] = max(weight[up], above)
+    plan.weight = array(_U32, weight)
 
 
 def _keep_results(plan: Plan, task: int) -> None:
@@ -172,7 +188,7 @@ def _keep_results(plan: Plan, task: int) -> None:
     The test is cheap and generous: a result kept in vain costs memory, one that is missing would cost the run.
     """
     plan.reads_needs[task] = 1
-    for up in plan.upstream[plan.up_start[task] :]:
+    for up in plan.ups(task):
         plan.needs_result[up] = 1
 
 

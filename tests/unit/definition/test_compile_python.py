@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.definition.compile_python import checked, compile_file, definition_in, encode_file, write_faults, write_workflow
+from engine.definition.compile_python import (
+    checked,
+    compile_file,
+    definition_in,
+    encode_file,
+    write_faults,
+    write_workflow,
+)
 from engine.model.errors import DefinitionError, Fault
 from engine.model.workflow import Command, Python, Source, Task, Workflow, decode, encode
 
