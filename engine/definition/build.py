@@ -34,6 +34,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _NOTHING = Command(("true",))
 _ACTIONS = ("run", "shell", "python")
 _ONLY_PYTHON = ("args", "interpreter", "isolate")
+_NOT_BESIDE_RUN = frozenset(("shell", "python", *_ONLY_PYTHON))
 _TASK_PLAIN = frozenset(
     ("when", "for_each", "max_parallel", "outputs", "setup", "teardown_for", "owner", "tags", "description")
 )
@@ -193,6 +194,8 @@ def _task(name: str, raw: dict[str, Any], read: dict[str, Any], policies: _Polic
 
 
 def _action(name: str, raw: dict[str, Any], read: dict[str, Any], complaints: Complaints) -> Action:
+    if "run" in read and _NOT_BESIDE_RUN.isdisjoint(raw):
+        return _run(read["run"])
     written = [key for key in _ACTIONS if key in raw]
     path = ("tasks", name)
     if len(written) != 1:
@@ -211,5 +214,8 @@ def _action(name: str, raw: dict[str, Any], read: dict[str, Any], complaints: Co
     if kind == "python":
         rest = {key: read[key] for key in _ONLY_PYTHON if key in read}
         return Python(read["python"], **rest)
-    run = read["run"]
-    return command_of(run) if isinstance(run, str) else Command(run or _NOTHING.argv)
+    return _run(read["run"])
+
+
+def _run(given: str | tuple[str, ...]) -> Action:
+    return command_of(given) if isinstance(given, str) else Command(given or _NOTHING.argv)

@@ -36,8 +36,12 @@ def check_meaning(workflow: Workflow, complaints: Complaints) -> None:
     references = References(workflow, tasks, complaints)
     references.params(workflow)
     ordered = True
+    numbers = tasks.numbers
     for number, task in enumerate(workflow.tasks):
-        if task.needs:
+        needs = task.needs
+        # One need, of a task that stands before: the common case, and nothing can be wrong with it.
+        sound = len(needs) == 1 and not needs[0].same_index and numbers.get(needs[0].task, number) < number
+        if needs and not sound:
             ordered = _check_needs(task, number, tasks, complaints) and ordered
         references.task(task)
         if task.setup or task.teardown_for:

@@ -18,6 +18,7 @@ from engine.expressions import (
 )
 from engine.expressions.faults import did_you_mean
 from engine.expressions.parser import Path as Reference
+from engine.model.packed import Packed
 from engine.model.workflow import ROWS_MAX, Command, Need, Policy, Python, Shell, Task, Workflow
 
 _NEED_FIELDS = ("status", "outcome", "exit_code", "result", "results", "count")
@@ -52,6 +53,9 @@ class References:
         self._known_params = frozenset(self._params)
         self._complaints = complaints
         self._policies = [_policy_texts(policy) for policy in workflow.policies]
+        packed = workflow.tasks if isinstance(workflow.tasks, Packed) else None
+        # Where not one text has braces, only what is an expression without them is looked at.
+        self._silent = packed is not None and not packed.mentions(b"{{") and not any(self._policies)
 
     def params(self, workflow: Workflow) -> None:
         """Defaults that are expressions."""
@@ -65,6 +69,8 @@ class References:
 
     def task(self, task: Task) -> None:
         """All texts of a task."""
+        if self._silent and not task.when and task.for_each is None and task.action.__class__ is not Python:
+            return
         path = ("tasks", task.name)
         self._action(task, path)
         for key, text in self._policies[task.policy] if task.policy < len(self._policies) else ():

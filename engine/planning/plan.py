@@ -14,7 +14,7 @@ from typing import cast
 
 from engine.model.errors import DefinitionError, Fault
 from engine.model.packed import Packed
-from engine.model.workflow import Action, Command, Policy, Shell, Task, Workflow, version_of
+from engine.model.workflow import Action, Command, Need, Policy, Shell, Task, Workflow, version_of
 
 _U32 = "I"
 
@@ -112,12 +112,13 @@ def _read_tasks(plan: Plan) -> None:
         names.append(task.name)
         index[task.name] = number
         plan.up_start.append(len(upstream))
-        for name, paired in _ups(task):
-            above = index.get(name)
+        for need in task.needs if not task.teardown_for else _needs_of_teardown(task):
+            above = index.get(need.task)
             if above is None:
-                further.append((len(upstream), name))
-            upstream.append(above or 0)
-            same.append(paired)
+                further.append((len(upstream), need.task))
+                above = 0
+            upstream.append(above)
+            same.append(need.same_index)
         if task.for_each is not None:
             plan.mapped.append(number)
         plan.setup[number] = task.setup
@@ -133,13 +134,10 @@ def _read_tasks(plan: Plan) -> None:
         _keep_results(plan, number)
 
 
-def _ups(task: Task) -> Iterable[tuple[str, bool]]:
-    """What a task waits for, and whether row by row: its needs, and a teardown's setups that are not among them."""
-    needs = [(need.task, need.same_index) for need in task.needs]
-    if task.teardown_for:
-        named = {name for name, _ in needs}
-        needs += [(setup, False) for setup in task.teardown_for if setup not in named]
-    return needs
+def _needs_of_teardown(task: Task) -> tuple[Need, ...]:
+    """A teardown waits for its setups too, once each."""
+    named = {need.task for need in task.needs}
+    return (*task.needs, *(Need(setup) for setup in task.teardown_for if setup not in named))
 
 
 def _add_reverse_edges(plan: Plan) -> None:
