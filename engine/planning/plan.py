@@ -25,7 +25,7 @@ class Plan:
     """
 
     __slots__ = (
-        "down_start", "downstream", "index", "mapped", "names", "needs_result", "order", "policies", "reads_needs",
+        "_index", "down_start", "downstream", "mapped", "names", "needs_result", "order", "policies", "reads_needs",
         "same_index", "setup", "tasks", "teardown", "up_start", "upstream", "version", "weight", "workflow",
     )  # fmt: skip
 
@@ -35,7 +35,7 @@ class Plan:
         self.version = version
         self.tasks: Sequence[Task] = workflow.tasks
         self.names: tuple[str, ...] = ()
-        self.index: dict[str, int] = {}
+        self._index: dict[str, int] | None = None
         self.policies = array(_U32, bytes(4 * tasks))
         """Of each task, the index of its policy."""
         self.mapped: list[int] = []
@@ -54,6 +54,13 @@ class Plan:
 
     def __len__(self) -> int:
         return len(self.tasks)
+
+    @property
+    def index(self) -> dict[str, int]:
+        """The tasks by name: made when somebody first asks by name, since for a large workflow that may be never."""
+        if self._index is None:
+            self._index = dict(zip(self.names, range(len(self.names)), strict=True))
+        return self._index
 
     def policy(self, task: int) -> Policy:
         return self.workflow.policies[self.policies[task]]
@@ -100,7 +107,8 @@ def make_plan(workflow: Workflow) -> Plan:
 
 def _read_tasks(plan: Plan) -> None:
     """Names, columns and the edges upwards, in one pass; a need that stands further down is filled in after it."""
-    index, upstream, same = plan.index, plan.upstream, plan.same_index
+    upstream, same = plan.upstream, plan.same_index
+    index: dict[str, int] = {}
     names: list[str] = []
     further: list[tuple[int, str]] = []
     reading: list[int] = []

@@ -1,5 +1,7 @@
 """Large workflows keep their tasks as bytes: nobody who uses them sees a difference."""
 
+import tracemalloc
+
 import msgspec
 import pytest
 
@@ -65,7 +67,7 @@ def test_a_large_workflow_is_the_same_packed() -> None:
 
 def test_a_large_workflow_has_the_same_plan_packed() -> None:
     plain, packed = make_plan(large()), make_plan(decode(encode(large())))
-    columns = [name for name in Plan.__slots__ if name not in ("tasks", "workflow")]
+    columns = [name for name in Plan.__slots__ if name not in ("tasks", "workflow", "_index")]
     assert {name: getattr(packed, name) for name in columns} == {name: getattr(plain, name) for name in columns}
 
 
@@ -116,3 +118,14 @@ def test_bytes_that_are_no_tasks_are_refused(damage: bytes) -> None:
     fields["tasks"][1_500][0] = 7
     with pytest.raises(ValueError, match=r"Expected `str`"):
         decode(msgspec.msgpack.encode(fields))
+
+
+def test_a_large_workflow_and_its_plan_take_few_bytes_a_task() -> None:
+    encoded = encode(Workflow("w", tuple(Task(f"t{n}", Command(("/bin/true",))) for n in range(20_000))))
+    tracemalloc.start()
+    try:
+        plan = make_plan(decode(encoded))
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used / len(plan) < 180
