@@ -14,7 +14,6 @@ from engine.daemon.log import open_diary, say
 from engine.model.errors import DefinitionError, EngineError
 from engine.store.errors import CommitFailed
 
-
 _M_MMAP_THRESHOLD = -3
 _LARGE_BYTES = 128 * 2**10
 
