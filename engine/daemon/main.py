@@ -1,4 +1,8 @@
-"""The engine's process: folders, settings, the trio program, and what is said when it ends."""
+"""The engine's process: folders, settings, the state, the trio program, and what is said when it ends.
+
+What is needed to open the state is loaded first. Then the keeper starts, with its launchers, while the larger rest of
+the engine is loaded: on a host with two free cores neither waits for the other.
+"""
 
 import ctypes
 import sys
@@ -6,13 +10,15 @@ import traceback
 from pathlib import Path
 from typing import cast
 
-import trio
-
-from engine.daemon.app import App
-from engine.daemon.config import load_config
+from engine.daemon.config import Config, capacity_of, launchers_of, load_config
 from engine.daemon.log import open_diary, say
+from engine.execution.beginning import begin_keeper
+from engine.execution.places import Places
 from engine.model.errors import DefinitionError, EngineError
+from engine.model.resources import parse_size
+from engine.store.environment import Environment, Options, open_environment
 from engine.store.errors import CommitFailed
+from engine.store.load import load_state
 
 _M_MMAP_THRESHOLD = -3
 _LARGE_BYTES = 128 * 2**10
@@ -33,9 +39,23 @@ def run_engine(home: Path) -> int:
     except DefinitionError as error:
         return _refuse(error.sentence, 2)
     try:
-        return trio.run(App(home, config).run)
+        environment = open_environment(home / "state", Options(map_bytes=parse_size(config.store.map_bytes)))
+        try:
+            return _run_with(environment, home, config)
+        finally:
+            environment.close()
     except Exception as error:
         return _ended_by(_first(error))
+
+
+def _run_with(environment: Environment, home: Path, config: Config) -> int:
+    loaded = load_state(environment, capacity_of(config))
+    begin_keeper(Places(home, home / "run", home / "logs"), loaded.state.meta.instance, launchers_of(config))
+    import trio  # only now, as said above
+
+    from engine.daemon.app import App
+
+    return trio.run(App(home, config, environment, loaded).run)
 
 
 def _return_large_buffers() -> None:

@@ -14,7 +14,6 @@ from engine.expressions import ExpressionFault, compile_template
 from engine.expressions.faults import did_you_mean
 from engine.model.errors import Fault, ValueFault
 from engine.model.workflow import Schedule, Task, Workflow
-from engine.scheduling.local_time import zone
 
 # Looking for close names among thousands takes milliseconds: enough for the faults that a person reads first.
 _SUGGESTIONS_MAX = 50
@@ -130,6 +129,8 @@ def _check_schedule(schedule: Schedule, index: int, count: int, complaints: Comp
     if bool(schedule.cron) == bool(schedule.interval_ns):
         complaints.add(path, "a schedule has either `cron` or `every`")
         return
+    from engine.scheduling.local_time import zone  # zone data too is for those who have schedules
+
     try:
         zone(schedule.timezone)
     except ValueFault as fault:
@@ -140,7 +141,7 @@ def _check_schedule(schedule: Schedule, index: int, count: int, complaints: Comp
 
 def _check_cron(expression: str, path: tuple[str | int, ...], complaints: Complaints) -> None:
     """The scheduler itself says whether it can keep the expression."""
-    from engine.scheduling.cron_expression import compile_expression  # it loads croniter: 40 ms that few workflows need
+    from engine.scheduling.cron_expression import compile_expression
 
     try:
         if compile_expression(expression).never():

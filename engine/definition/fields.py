@@ -24,7 +24,7 @@ from engine.definition.kinds import (
     Text,
     as_written,
 )
-from engine.definition.yaml_reader import WrittenFloat, WrittenInt
+from engine.definition.written import WrittenFloat, WrittenInt
 from engine.expressions.faults import did_you_mean
 from engine.model.errors import ValueFault
 from engine.model.instants import DAY, from_text, parse_duration

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from engine.definition.complaints import Complaints, Path, shown
-from engine.definition.yaml_reader import WrittenFloat, WrittenInt
+from engine.definition.written import WrittenFloat, WrittenInt
 from engine.expressions.faults import did_you_mean
 from engine.expressions.values import json_fault, kind_of
 from engine.model.errors import ValueFault

@@ -6,7 +6,6 @@ its encoding without `source`, so that comments and line breaks make no new vers
 """
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any, Literal
 
 import msgspec
@@ -241,5 +240,7 @@ def decode(data: bytes) -> Workflow:
 
 def version_of(workflow: Workflow) -> str:
     """16 hexadecimal digits that only a real change of the definition changes; its folder is part of it."""
+    from hashlib import blake2b  # it loads OpenSSL, and those who only compile or send a definition need none of it
+
     folder_only = msgspec.structs.replace(workflow, source=Source(folder=workflow.source.folder))
     return blake2b(encode(folder_only), digest_size=8).hexdigest()
