@@ -7,11 +7,8 @@ import os
 import stat
 from pathlib import Path
 
-from engine.definition.build import build
-from engine.definition.check import check_meaning
 from engine.definition.collecting import uncollected
 from engine.definition.complaints import Complaints, shown
-from engine.definition.yaml_reader import Places, read_yaml
 from engine.model.errors import DefinitionError, Fault
 from engine.model.workflow import DEFINITION_BYTES_MAX, Source, Workflow, encode
 
@@ -28,6 +25,10 @@ def parse_yaml(text: str, file: str, folder: str) -> Workflow:
 
 
 def _parse(text: str, file: str, folder: str) -> Workflow:
+    from engine.definition.build import build  # a Python file is read elsewhere, and needs none of these here
+    from engine.definition.check import check_meaning
+    from engine.definition.yaml_reader import Places, read_yaml
+
     document, faults = read_yaml(text, file)
     complaints = Complaints()
     workflow = None
