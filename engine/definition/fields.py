@@ -24,7 +24,7 @@ from engine.definition.kinds import (
     Text,
     as_written,
 )
-from engine.definition.yaml_reader import WrittenFloat, WrittenInt
+from engine.definition.written import WrittenFloat, WrittenInt
 from engine.expressions.faults import did_you_mean
 from engine.model.errors import ValueFault
 from engine.model.instants import DAY, from_text, parse_duration
@@ -202,6 +202,9 @@ class _Run(Kind):
     expected = "a list of words, or a text for the shell"
     _words = ListOf(Text("a word", command=True, scalars=True), least=1, most=10_000)
     _script = Text("a command", command=True, empty=False)
+
+    def quick(self, value: Any) -> Any:
+        return (self._words if value.__class__ is list else self._script).quick(value)
 
     def read(self, value: Any, path: Path, complaints: Complaints) -> Any:
         if isinstance(value, list):
