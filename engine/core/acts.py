@@ -102,7 +102,7 @@ def _end_everything(cx: Context, run: RunState, *, kill: bool) -> int:
     """All rows that are not final; teardowns of a run that is merely cancelled are left to run. Returns how many."""
     changed = 0
     for task in range(len(run.plan)):
-        if run.task_final[task] != NOT_FINAL or (run.plan.tasks[task].teardown and not kill):
+        if run.task_final[task] != NOT_FINAL or (run.plan.teardown[task] and not kill):
             continue
         if run.first_row[task] < 0:
             finish_task(cx, run, task, TaskStatus.CANCELLED)

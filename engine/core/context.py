@@ -145,7 +145,7 @@ class Context:
     def enqueue(self, run: RunState, task: int, rows: range) -> None:
         """Rows (all ready, consecutive) join the queue."""
         policy = run.plan.policy(task)
-        claim = self.claim_of(run.plan, run.plan.tasks[task].policy)
+        claim = self.claim_of(run.plan, run.plan.policies[task])
         if run.header.grown and len(rows) == 1:
             claim = self.grown_of(run, task, rows.start)[0]
         weight = run.plan.weight[task]
@@ -162,7 +162,7 @@ class Context:
     def grown_of(self, run: RunState, task: int, row: int) -> tuple[Claim, Quota]:
         """Claim and quota of the row's next attempt, after the over_quota outcomes that it has had."""
         policy: Policy = run.plan.policy(task)
-        claim = self.claim_of(run.plan, run.plan.tasks[task].policy)
+        claim = self.claim_of(run.plan, run.plan.policies[task])
         times = run.header.grown.get(row, 0)
         return grown(policy.retry, claim, policy.quota, times, self.state.capacity.memory_bytes)
 

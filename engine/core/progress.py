@@ -260,12 +260,12 @@ def _row_upstream(run: RunState, task: int, index: int) -> Upstream:
 def is_ending(run: RunState, task: int) -> bool:
     """Whether nothing more of the task shall begin. Teardowns of a cancelled run still do, not of a killed one."""
     header = run.header
-    return header.status is RunStatus.CANCELLING and (header.killed or not run.plan.tasks[task].teardown)
+    return header.status is RunStatus.CANCELLING and (header.killed or not run.plan.teardown[task])
 
 
 def finish_run(cx: Context, run: RunState) -> None:
     """All tasks have ended. A failed teardown does not fail the run; any other failed or upstream_failed task does."""
-    seen = {final for task, final in enumerate(run.task_final) if not run.plan.tasks[task].teardown}
+    seen = {final for task, final in enumerate(run.task_final) if not run.plan.teardown[task]}
     if TaskStatus.FAILED in seen or TaskStatus.UPSTREAM_FAILED in seen:
         cause = "failed"
     elif TaskStatus.CANCELLED in seen:

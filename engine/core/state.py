@@ -152,11 +152,10 @@ class RunState:
         """(first row, task) of each expansion, ascending, to find the task of an appended row."""
         self.parked: list[Any] = []
         """Entries of the ready queue that wait for the run to be resumed."""
-        for task, spec in enumerate(plan.tasks):
-            if spec.mapped:
-                self.first_row[task] = -1
-                self.row_count[task] = 0
-                self.mapped_counts[task] = [0] * _STATUSES
+        for task in plan.mapped:
+            self.first_row[task] = -1
+            self.row_count[task] = 0
+            self.mapped_counts[task] = [0] * _STATUSES
         header.counts = [0] * _STATUSES
         header.counts[TaskStatus.WAITING] = tasks - len(self.mapped_counts)
 

@@ -358,7 +358,9 @@ HEAD = Record(
         "schedule": Field(ListOf(SCHEDULE, single=True, most=100), "when a run is due", "schedules"),
         "catch_up": Field(_words_of(CatchUp), "which of the runs that were missed are made up for"),
         "if_running": Field(_words_of(IfRunning), "what happens when a run is due and the one before goes on"),
-        "durability": Field(Choice("strict", "relaxed"), "relaxed lets attempts start ahead of the disk; a crash may run some twice"),
+        "durability": Field(
+            Choice("strict", "relaxed"), "relaxed: attempts may start ahead of the disk, and twice after a crash"
+        ),
         "params": Field(MapOf(PARAM, Name(), ordered=True), "inputs of a run"),
         "pools": Field(MapOf(Number(1, SLOTS_MAX), Name()), "named pools and their slots"),
         "defaults": Field(Record(POLICY), "what holds for every task that does not say otherwise, key by key"),
