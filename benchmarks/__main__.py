@@ -25,24 +25,33 @@ def table(records: list[lab.Record], width: int = 120) -> str:
     for record in records:
         blocks.setdefault((record.question, record.unit), []).append(record)
     for (question, unit), block in blocks.items():
-        most = max(record.value for record in block)
-        lines.append(f"{question} [{unit}]")
-        for record in block:
-            ratio = f"x {record.ratio:.2f}" if record.ratio is not None and len(block) > 1 else ""
-            low, high = record.details.get("low"), record.details.get("high")
-            span = f"{low:,.4g} to {high:,.4g}" if low is not None and record.rounds > 1 else ""
-            bar = _bar(record.value, most) if len(block) > 1 else ""
-            line = f"  {record.contender:24} {_number(record.value):>12} {ratio:>9}  {span:24} {bar}"
-            lines.append(line[:width].rstrip())
+        lines.append(f"{question} [{unit}]"[:width])
+        names = max(len(record.contender) for record in block)
+        texts = [
+            f"  {record.contender:{names}} {_number(record.value):>10} {_beside(record, block)}" for record in block
+        ]
+        longest = max(map(len, texts))
+        most, room = max(record.value for record in block), min(_BAR_MAX, width - longest - 2)
+        for record, text in zip(block, texts, strict=True):
+            bar = _bar(record.value, most, room) if len(block) > 1 else ""
+            lines.append(f"{text:{longest}}  {bar}"[:width].rstrip())
     return "\n".join(lines)
+
+
+def _beside(record: lab.Record, block: list[lab.Record]) -> str:
+    """How a figure compares with the first of its block, and between what it lay."""
+    ratio = f"x {record.ratio:.2f}" if record.ratio is not None and len(block) > 1 else ""
+    if record.rounds == 1 or "low" not in record.details:
+        return f"{ratio:>9}"
+    return f"{ratio:>9}  {_number(record.details['low'])} to {_number(record.details['high'])}"
 
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.4g}"
 
 
-def _bar(value: float, most: float) -> str:
-    return "█" * round(_BAR_MAX * value / most) or "▏" if most > 0 and value > 0 else ""
+def _bar(value: float, most: float, room: int) -> str:
+    return "█" * round(room * value / most) or "▏" if room > 0 and most > 0 and value > 0 else ""
 
 
 def _ended(number: int, _: FrameType | None) -> None:

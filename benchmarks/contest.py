@@ -38,6 +38,7 @@ class Turn:
     contender: str
     tasks: int
     sample: Sample
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ class Ours:
 def hold(questions: list[Question], ours: list[Ours], options: lab.Options, rounds: int, budget_s: float) -> list[Turn]:
     """All turns of all rounds. Peers that are not there are told of and left out."""
     settings = Settings(lab.SLOTS, options.python)
-    commands, services = _peers({question.kind for question in questions}, options, settings)
+    versions = _peers({question.kind for question in questions}, options, settings)
+    commands = [peer for peer in versions if not peer.service]
+    services = [peer for peer in versions if peer.service]
     turns: list[Turn] = []
     with ExitStack() as stack:
         opened = {peer.name: stack.enter_context(peer.opened(settings)) for peer in commands}
@@ -63,23 +66,24 @@ def hold(questions: list[Question], ours: list[Ours], options: lab.Options, roun
                     Turn(question, way.contender, work.count, way.run(work)) for way in ours if way.question is question
                 ]
                 for peer in commands:
-                    turns += _turns(peer, opened[peer.name], [question], budget_s)
+                    turns += _turns(peer, versions[peer], opened[peer.name], [question], budget_s)
             for peer in list(services):
                 try:
                     with peer.opened(settings) as run:
-                        turns += _turns(peer, run, questions, budget_s)
+                        turns += _turns(peer, versions[peer], run, questions, budget_s)
                 except PeerFailed as why:  # of others' making: it must not take the rest along
                     lab.say(f"{peer.name} is left out from here on: {why}")
                     services.remove(peer)
     return turns
 
 
-def _turns(peer: Peer, run: Run, questions: Iterable[Question], budget_s: float) -> list[Turn]:
+def _turns(peer: Peer, version: str, run: Run, questions: Iterable[Question], budget_s: float) -> list[Turn]:
     works = [(question, question.share(peer, budget_s)) for question in questions if question.kind in peer.questions]
-    return [Turn(question, peer.name, work.count, run(work)) for question, work in works]
+    return [Turn(question, peer.name, work.count, run(work), version) for question, work in works]
 
 
-def _peers(kinds: set[str], options: lab.Options, settings: Settings) -> tuple[list[Peer], list[Peer]]:
+def _peers(kinds: set[str], options: lab.Options, settings: Settings) -> dict[Peer, str]:
+    """Those that are there, in the order asked for, with their versions; the others are told of."""
     found: dict[str, Peer] = {}
     told: set[str] = set()
     for kind in sorted(kinds):
@@ -88,17 +92,17 @@ def _peers(kinds: set[str], options: lab.Options, settings: Settings) -> tuple[l
         told |= set(missing)
     for sentence in sorted(told):
         lab.say(sentence)
-    ordered = [found[name] for name in options.peers if name in found]
-    for peer in ordered:
-        lab.say(f"{peer.name}: {peer.version(settings)}")
-    return [peer for peer in ordered if not peer.service], [peer for peer in ordered if peer.service]
+    return {found[name]: found[name].version(settings) for name in options.peers if name in found}
 
 
 def records(turns: list[Turn], question: Question) -> list[lab.Record]:
     """Rates, CPU with the tasks' own, and CPU without it where that is known; ours is the first contender."""
     mine = [turn for turn in turns if turn.question is question]
     names = list(dict.fromkeys(turn.contender for turn in mine))
-    details = {"tasks": {turn.contender: turn.tasks for turn in mine}}
+    details = {
+        "tasks": {turn.contender: turn.tasks for turn in mine},
+        "versions": {turn.contender: turn.version for turn in mine if turn.version},
+    }
 
     def figures(value: Callable[[Turn], float | None]) -> dict[str, list[float]]:
         found = {name: [value(turn) for turn in mine if turn.contender == name] for name in names}

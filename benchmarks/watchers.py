@@ -36,7 +36,7 @@ from orchctl.paths import Home, socket_address
 
 WATCHERS = (0, 1, 20, 100)
 CHANGES_PER_S = 1_000
-NAP_S = 0.02
+NAP_S = 0.05
 SLOTS = round(CHANGES_PER_S / 2 * NAP_S)
 CONFIG = f"[host]\ncpus = {SLOTS}\n"
 RATE = 10.0
@@ -55,6 +55,7 @@ class Watcher:
         self.bytes = 0
         self.updates = 0
         self.known: list[tuple[int, int]] = []
+        self._news = asyncio.Event()
 
     async def watch(self, home: Home) -> None:
         """Follow the run until cancelled."""
@@ -74,6 +75,12 @@ class Watcher:
         finally:
             writer.close()
 
+    async def knows(self, tasks: int) -> None:
+        """Until it has heard that so many rows have succeeded."""
+        while not self.known or self.known[-1][1] < tasks:
+            self._news.clear()
+            await self._news.wait()
+
     def _take(self, reply: object, now_ns: int) -> None:
         if isinstance(reply, Refused):
             raise RuntimeError(f"a subscriber was refused: {reply.sentence}")
@@ -82,6 +89,7 @@ class Watcher:
         self.updates += 1
         if reply.id == _RUN and reply.rows:
             self.known.append((now_ns, reply.rows[0]["tasks"].get("succeeded", 0)))
+            self._news.set()
 
 
 def delays_ms(ends_ns: list[int], known: list[tuple[int, int]]) -> list[float]:
@@ -114,8 +122,8 @@ async def watching(home: Home, run: int, count: int) -> AsyncIterator[list[Watch
 async def _informed(watchers: list[Watcher], tasks: int) -> None:
     """Until all know of the last end. Raises TimeoutError."""
     async with asyncio.timeout(10):
-        while any(not watcher.known or watcher.known[-1][1] < tasks for watcher in watchers):
-            await asyncio.sleep(0.01)
+        for watcher in watchers:
+            await watcher.knows(tasks)
 
 
 async def measure(bench: lab.Engine, tasks: int, count: int) -> dict[tuple[str, str], float]:
