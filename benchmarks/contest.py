@@ -5,8 +5,8 @@ the questions with it alone: a service that idles beside the others would cost t
 tasks, so that each turn takes about as long; rates and CPU are per task.
 """
 
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from benchmarks import lab, peers
@@ -57,24 +57,34 @@ def hold(questions: list[Question], ours: list[Ours], options: lab.Options, roun
     commands = [peer for peer in versions if not peer.service]
     services = [peer for peer in versions if peer.service]
     turns: list[Turn] = []
+    failed: set[str] = set()
     with ExitStack() as stack:
-        opened = {peer.name: stack.enter_context(peer.opened(settings)) for peer in commands}
+        opened = [(peer, stack.enter_context(peer.opened(settings))) for peer in commands]
         for _ in range(rounds):
             for question in questions:
                 work = question.work(question.count)
                 turns += [
                     Turn(question, way.contender, work.count, way.run(work)) for way in ours if way.question is question
                 ]
-                for peer in commands:
-                    turns += _turns(peer, versions[peer], opened[peer.name], [question], budget_s)
-            for peer in list(services):
-                try:
-                    with peer.opened(settings) as run:
+                for peer, run in opened:
+                    if peer.name not in failed:
+                        with _spared(peer, failed):
+                            turns += _turns(peer, versions[peer], run, [question], budget_s)
+            for peer in services:
+                if peer.name not in failed:
+                    with _spared(peer, failed), peer.opened(settings) as run:
                         turns += _turns(peer, versions[peer], run, questions, budget_s)
-                except PeerFailed as why:  # of others' making: it must not take the rest along
-                    lab.say(f"{peer.name} is left out from here on: {why}")
-                    services.remove(peer)
     return turns
+
+
+@contextmanager
+def _spared(peer: Peer, failed: set[str]) -> Iterator[None]:
+    """A peer's failure is its own: it must not take the rest along."""
+    try:
+        yield
+    except PeerFailed as why:
+        lab.say(f"{peer.name} is left out from here on: {why}")
+        failed.add(peer.name)
 
 
 def _turns(peer: Peer, version: str, run: Run, questions: Iterable[Question], budget_s: float) -> list[Turn]:

@@ -8,7 +8,7 @@ members: what one of them ended with has moved to the member that waited for it.
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,10 +77,8 @@ class Sample:
     own_s: float | None = None
 
 
-def run_command(
-    argv: list[str], folder: Path, environment: dict[str, str], stdin: bytes = b"", failed: Callable[[int], bool] = bool
-) -> tuple[Sample, str]:
-    """Run a command to its end: its sample and its output. Raises RuntimeError where `failed` says so of its code."""
+def run_command(argv: list[str], folder: Path, environment: dict[str, str], stdin: bytes = b"") -> tuple[Sample, str]:
+    """Run a command to its end: its sample and its output. Raises RuntimeError where it ends otherwise than with 0."""
     given, out = folder / ".stdin", folder / ".output"
     given.write_bytes(stdin)
     with given.open("rb") as source, out.open("wb") as sink:
@@ -97,6 +95,6 @@ def run_command(
                 process.terminate()
                 process.wait()
     text = out.read_text(errors="replace")
-    if failed(process.returncode):
+    if process.returncode:
         raise RuntimeError(f"{' '.join(argv)[:200]} ended with {process.returncode}: {text[-2000:]}")
     return Sample(seconds, usage.ru_utime + usage.ru_stime, own_s), text

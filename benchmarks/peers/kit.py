@@ -9,6 +9,7 @@ so that all its processes are its descendants. Drivers import this module, so it
 import contextlib
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 
 TRUE = "/bin/true"
 ROOT = Path(__file__).parents[2]
+ANSWER_WITHIN_S = 300.0
 _STOP_WITHIN_S = 20.0
 
 
@@ -27,7 +29,7 @@ class Absent(Exception):
 
 
 class PeerFailed(Exception):
-    """A service did not do what it was asked; the text is the end of what it said."""
+    """A peer did not do what it was asked; the text is the end of what it said."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,10 @@ class Command:
                 place = folder / str(next(numbers))
                 place.mkdir()
                 argv, stdin = self._write(work, place, settings)
-                sample = run_command(argv, place, environment, stdin)[0]
+                try:
+                    sample = run_command(argv, place, environment, stdin)[0]
+                except RuntimeError as error:
+                    raise PeerFailed(str(error)) from error
                 return sample if self._alone else Sample(sample.seconds, sample.cpu_s)
 
             yield run
@@ -176,6 +181,8 @@ def distribution_version(distribution: str, settings: Settings) -> str:
 
 def _answer(process: "subprocess.Popen[str]", said: Any) -> dict[str, Any]:
     assert process.stdout is not None
+    if not select.select([process.stdout], [], [], ANSWER_WITHIN_S)[0]:
+        raise PeerFailed(f"it did not answer within {ANSWER_WITHIN_S:.0f} s")
     line = process.stdout.readline()
     if not line:
         said.seek(0)

@@ -87,6 +87,14 @@ def test_a_slow_peer_gets_fewer_tasks_and_no_peer_more_than_there_are():
     assert question.share(fast, 2.0).count == 1000
 
 
+def test_a_peer_that_fails_is_left_out_and_the_others_go_on(capsys: pytest.CaptureFixture[str]):
+    question = contest.Question("W", "independent", 3, lambda count: Work(independent(count), "/bin/false"))
+    ours = contest.Ours("orchctl", question, lambda work: Sample(1.0, 0.1))
+    turns = contest.hold([question], [ours], lab.Options(peers=("xargs",)), 2, 1.0)
+    assert [turn.contender for turn in turns] == ["orchctl", "orchctl"]
+    assert capsys.readouterr().err.count("xargs is left out from here on") == 1
+
+
 def test_rates_are_compared_with_ours_and_cpu_without_tasks_only_where_it_is_known():
     question = contest.Question("W", "independent", 10, lambda count: Work(independent(count)))
     turns = [
