@@ -3,7 +3,7 @@
 Each trace is imported by `orchctl import wfcommons`; each task sleeps for its time and takes one of so many cores that
 the critical path and the work bound it alike: with more, or fewer, any order would do. The bound is the longer of
 critical path and work / cores. The simulated lists know the durations beforehand, as nobody does at a first run. make
-runs the same commands under the same dependences, with as many jobs.
+runs the same commands under the same dependences, with as many slots.
 """
 
 import os
