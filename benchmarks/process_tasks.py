@@ -103,7 +103,7 @@ def run(options: lab.Options) -> list[lab.Record]:
         ours(bench, "warm")(Work(independent(20)))
         commit = commit_ms(place)
         questions = [w1, shell, w2, w3]
-        rounds, budget_s = (1, 0.5) if options.quick else (5, 3.0)
+        rounds, budget_s = (1, 0.5) if options.quick else (5, 2.0)
         turns = contest.hold(questions, ways, options, rounds, budget_s)
         found = [record for question in questions for record in contest.records(turns, question)]
     return [*found, *hop(found, commit)]

@@ -34,7 +34,7 @@ def ours(bench: lab.Engine) -> Callable[[Work], Sample]:
 
 def run(options: lab.Options) -> list[lab.Record]:
     """No-ops, and callables of three lengths."""
-    rounds, budget_s, scale = (1, 0.5, 50) if options.quick else (5, 4.0, 1)
+    rounds, budget_s, scale = (1, 0.5, 50) if options.quick else (5, 3.0, 1)
     questions = [
         contest.Question(
             f"W4 callables of {seconds * 1e3:.0f} ms" if seconds else "W4 no-op callables",
