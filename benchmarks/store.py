@@ -65,6 +65,7 @@ class World:
         run = RunState(header, self.plan)
         run.append_rows(0, rows)
         run.items[0] = range(rows)
+        header.tasks, header.rows = run.mapped_tasks(), len(run.status)
         self.state.runs[number] = run
         changes.runs.add(number)
         changes.new_runs.add(number)
