@@ -1,10 +1,10 @@
 """A launcher: starts attempts, ends them, and remembers how they ended until the engine has it on disk.
 
 Theory. Orders come from one engine connection; facts go back in batches, one a turn of the loop. A turn (1) takes
-events: orders, children that died, items that workers finished, timers; (2) writes all new ends to the spool; (3)
-writes the intents of orders that may start now and starts them; (4) tells the engine. So nothing runs that the spool
-does not know, and nothing is told that the spool could forget. When the engine is away everything goes on: limits,
-stops and chains of orders are kept here.
+events: orders, children that died, items that workers finished, timers; (2) writes all new ends and the intents of
+orders that may start now to the spool; (3) starts these; (4) tells the engine, at once where it has something to
+decide, else together with what follows soon. So nothing runs that the spool does not know, and nothing is told that the
+spool could forget. When the engine is away everything goes on: limits, stops and chains of orders are kept here.
 """
 
 import contextlib
@@ -17,18 +17,24 @@ from typing import Any, NoReturn
 
 from engine.execution import proc, trees
 from engine.execution.attempt import DRAIN_S, Attempt, Order, outcome_of, take_result
-from engine.execution.loop import Loop, Peer
+from engine.execution.logs import Logs, cut
+from engine.execution.loop import Loop, Peer, Timer
 from engine.execution.metering import Metering
-from engine.execution.places import Places, log_path, open_log
+from engine.execution.places import Places
 from engine.execution.pool import Pool, Worker
 from engine.execution.resident import begin, serve_until_stopped
-from engine.execution.spawn import SpawnError, raise_file_limit, spawn
+from engine.execution.spawn import SpawnError, block, raise_file_limit, spawn
 from engine.execution.spool import Exit, Spool, SpoolFull
 from engine.execution.wire import Message
 
 _KILL_AGAIN_S = 0.05
 _SPOOL_AGAIN_S = 1.0
-_STARTS_WAIT_S = 0.003
+_TELL_WAIT_S = 0.005
+_TELL_FACTS = 128
+_LANE_DEEP = 4
+_SPAWN_AGAIN_S = 0.1
+_SPAWN_TRIES = 20
+_OWN_PREFIXES = ("ORCHCTL_", "PARAM_")
 _LOG_CALM_S = 1.0
 _LOG_BUSY_S = 0.1
 
@@ -44,18 +50,22 @@ class Launcher:
         self.epoch = 0
         self.engine: Peer | None = None
         self.envs: dict[str, dict[str, str]] = {}
+        self._blocks: dict[str, tuple[dict[str, str], list[bytes]]] = {}
         self.attempts: dict[int, Attempt] = {}
         self.held: dict[int, Order] = {}
         self.followers: dict[int, list[int]] = {}
         self.roots: dict[int, Attempt | Worker] = {}
         self.strays: dict[int, int] = {}
+        self.logs = Logs(places)
+        self.open_own_log = self.logs.open
         self.pool = Pool(self)
         self.meter = Metering(loop, places, self._over_quota)
         self._pid = os.getpid()
         self._ready: dict[int, Order] = {}
         self._ended: list[Exit] = []
         self._facts: list[list[Any]] = []
-        self._tell_at = 0.0
+        self._urgent = False
+        self._tell_timer: Timer | None = None
         self._log_timer = False
         self._spool_timer = False
         self._leaving: Peer | None = None
@@ -109,6 +119,7 @@ class Launcher:
             previous.close()
         self.epoch = epoch
         self.envs.clear()
+        self._blocks.clear()
         if instance != self.instance:
             self._change_instance(peer, instance)
         else:
@@ -195,14 +206,8 @@ class Launcher:
     def _knows(self, number: int) -> bool:
         return number in self.attempts or number in self.held or number in self.spool.exits or number in self._ready
 
-    def _start_ready(self) -> None:
-        orders, self._ready = list(self._ready.values()), {}
-        try:
-            self.spool.begin([(order["attempt"], order["number"]) for order in orders])
-        except (SpoolFull, OSError) as error:
-            for order in orders:
-                self._end_unspooled(order["attempt"], {"kind": "not_started", "why": f"the spool is full: {error}"})
-            return
+    def _start(self, orders: list[Order]) -> None:
+        """Their intents are written."""
         for order in orders:
             attempt = Attempt(order)
             self.attempts[attempt.number] = attempt
@@ -213,19 +218,42 @@ class Launcher:
 
     def _start_process(self, attempt: Attempt) -> None:
         order = attempt.order
-        env = {**order["environment"], **self.identity(order)}
         try:
-            self.open_own_log(attempt)
+            if attempt.log_fd < 0:
+                self.logs.open(attempt)
             before = proc.ticks_now()
             pid = spawn(
-                order["argv"], env=env, output=attempt.log_fd, folder=order["dir"], cookie=self.cookie(attempt.number)
-            )
-        except (SpawnError, OSError) as error:
-            self.refuse(attempt, str(error))
+                order["argv"], env=self._block(order), output=attempt.log_fd, folder=order["dir"],
+                cookie=self.cookie(attempt.number),
+            )  # fmt: skip
+        except (SpawnError, OSError, ValueError) as error:
+            if isinstance(error, SpawnError) and error.passing and attempt.tries < _SPAWN_TRIES:
+                attempt.tries += 1
+                self.loop.later(_SPAWN_AGAIN_S, lambda: self._try_again(attempt))
+            else:
+                self.refuse(attempt, f"{error} (tried {attempt.tries + 1} times)" if attempt.tries else str(error))
             return
         self.roots[pid] = attempt
         self.set_memory_limit(pid, order["memory"])
         self.begun(attempt, pid, before if before == proc.ticks_now() else 0)
+
+    def _try_again(self, attempt: Attempt) -> None:
+        """The host had no room for another process a moment ago. One that was stopped meanwhile has ended."""
+        if attempt.ended_by is not None:
+            attempt.outcome = {"kind": "cancelled"}
+            self._conclude(attempt)
+        else:
+            self._start_process(attempt)
+
+    def _block(self, order: Order) -> list[bytes]:
+        """Its environment; what many attempts share is encoded once."""
+        made = self._blocks.get(order["env"])
+        if made is None:
+            own = {name: value for name, value in order["environment"].items() if name.startswith(_OWN_PREFIXES)}
+            shared = {name: value for name, value in order["environment"].items() if name not in own}
+            made = self._blocks[order["env"]] = own, block(shared)
+        own, encoded = made
+        return block({**own, **self.identity(order)}) + encoded
 
     def identity(self, order: Order) -> dict[str, str]:
         """What tells a process which attempt it is."""
@@ -237,14 +265,6 @@ class Launcher:
             "ORCHCTL_ATTEMPT": str(order["number"]),
             "ORCHCTL_RESULT": self.places.result(order["attempt"]),
         }
-
-    def open_own_log(self, attempt: Attempt) -> None:
-        order = attempt.order
-        path = log_path(order["run"], order["task"], order["index"], order["number"])
-        attempt.log_fd = open_log(self.places.log(path))
-        attempt.log_start = attempt.log_end = os.fstat(attempt.log_fd).st_size
-        attempt.slice = [path, attempt.log_start, 0]
-        order["log"] = [path, attempt.log_start]
 
     @staticmethod
     def set_memory_limit(pid: int, memory_bytes: int) -> None:
@@ -292,6 +312,7 @@ class Launcher:
             if order is not None:
                 self._close_gap(order)
                 self._facts.append(["recalled", number])
+                self._urgent = True
 
     def _close_gap(self, recalled: Order) -> None:
         """Those that waited for a recalled order wait for the one that it waited for: the claim is still in use."""
@@ -420,43 +441,44 @@ class Launcher:
         }  # fmt: skip
         found |= attempt.result or (take_result(self.places.result(attempt.number)) if attempt.tree_pid else {})
         if attempt.log_fd >= 0:
-            self._close_log(attempt)
+            self.logs.close(attempt)
         if attempt.slice is not None and attempt.slice[2]:
             found["log"] = attempt.slice
         self._ended.append(found)
         self._release_followers(attempt.number)
 
-    def _close_log(self, attempt: Attempt) -> None:
-        self._cut_log(attempt)
-        size = os.fstat(attempt.log_fd).st_size
-        os.close(attempt.log_fd)
-        attempt.log_fd = -1
-        if attempt.slice is None:
-            return
-        attempt.slice[2] = size - attempt.log_start
-        if size == 0:
-            with contextlib.suppress(OSError):
-                os.unlink(self.places.log(attempt.slice[0]))
-
     def _end_unspooled(self, number: int, outcome: dict[str, Any]) -> None:
         """It never had an intent, or none that could be written: nothing is to be remembered."""
         now = time.time_ns()
         self._facts.append(["exit", {"a": number, "at": now, "o": outcome}])
+        self._urgent = True
         self._release_followers(number)
 
     def _release_followers(self, leader: int) -> None:
+        """Those that waited for it may start. The engine is asked for more in time, before the lane has run dry."""
+        self._urgent = self._urgent or not self._goes_on(leader)
         for number in self.followers.pop(leader, ()):
             order = self.held.pop(number, None)
             if order is not None:
-                self._ready[order["attempt"]] = order
+                self._ready[number] = order
+
+    def _goes_on(self, number: int) -> bool:
+        """Whether so many wait behind the attempt that nobody is idle while its end is told a little later."""
+        for _ in range(_LANE_DEEP):
+            waiting = self.followers.get(number)
+            if not waiting:
+                return False
+            number = waiting[0]
+        return True
 
     # --- the end of a turn ------------------------------------------------------------------------------------------
 
     def _finish_turn(self) -> None:
-        self._save_ends()
-        while self._ready:
-            self._start_ready()
-            self._save_ends()
+        orders = self._save()
+        while orders or self._ready:
+            self._start(orders)
+            orders = self._save()
+        self.logs.drop_spare()
         self.pool.flush()
         if self._facts:
             self._tell()
@@ -465,19 +487,37 @@ class Launcher:
             self._leave(self._leaving)
 
     def _tell(self) -> None:
-        """Report at once when something has ended. Mere starts wait a moment: most ends of short attempts follow within
-        it, and one report is one commit of the engine instead of two."""
-        now = time.monotonic()
-        if self._facts[-1][0] == "started" and all(fact[0] == "started" for fact in self._facts):
-            if not self._tell_at:
-                self._tell_at = now + _STARTS_WAIT_S
-                self.loop.later(_STARTS_WAIT_S, lambda: None)  # the end of that turn tells
-            if now < self._tell_at:
-                return
-        self._tell_at = 0.0
-        if self.engine is not None:
-            self.engine.send(["report", self._facts])
-        self._facts = []
+        """Report at once what the engine has to act on. What it only has to know waits a moment for what follows: one
+        report is one turn and one commit of the engine, however much it says."""
+        if self._urgent or len(self._facts) >= _TELL_FACTS:
+            self._tell_now()
+        elif self._tell_timer is None:
+            self._tell_timer = self.loop.later(_TELL_WAIT_S, self._tell_now)
+
+    def _tell_now(self) -> None:
+        if self._tell_timer is not None:
+            self._tell_timer.cancel()
+            self._tell_timer = None
+        self._urgent = False
+        facts, self._facts = self._facts, []
+        self.tell(["report", facts])
+
+    def _save(self) -> list[Order]:
+        """Write the ends, and with them the intents of all that is ready; the orders that may be started now. An end
+        that finds no room is tried again; an intent is not."""
+        orders, self._ready = list(self._ready.values()), {}
+        if orders:
+            ends = [] if self._spool_timer else self._ended
+            try:
+                self.spool.write(ends, [(order["attempt"], order["number"]) for order in orders])
+            except (SpoolFull, OSError) as error:
+                for order in orders:
+                    self._end_unspooled(order["attempt"], {"kind": "not_started", "why": f"the spool is full: {error}"})
+                orders = []
+            else:
+                self._saved(ends)
+        self._save_ends()
+        return orders
 
     def _save_ends(self) -> None:
         if not self._ended or self._spool_timer:
@@ -487,12 +527,16 @@ class Launcher:
         except (SpoolFull, OSError):
             self._spool_timer = True
             self.loop.later(_SPOOL_AGAIN_S, self._save_again)
-            return
-        self._facts += [["exit", found] for found in self._ended]
-        self._ended = []
+        else:
+            self._saved(self._ended)
+
+    def _saved(self, ends: list[Exit]) -> None:
+        self._facts += [["exit", found] for found in ends]
+        self._ended = self._ended[len(ends) :]
 
     def _save_again(self) -> None:
         self._spool_timer = False
+        self._urgent = True
         self._save_ends()
 
     def tell(self, message: Message) -> None:
@@ -541,27 +585,6 @@ class Launcher:
         self.spool.close()
         peer.send(["bye"])
         self.loop.stop()
-
-
-def cut(fd: int, start: int, last: int, cap: int) -> tuple[bool, int]:
-    """Take a log back to `cap` bytes after `start` and mark the place; the writer goes on behind the mark.
-
-    Whether it grows fast enough to look again soon, and where it ends now.
-    """
-    size = os.fstat(fd).st_size
-    marker = f"\n[orchctl: log cut at {cap} bytes]\n".encode()
-    most = start + cap
-    if size <= most or size == most + len(marker):
-        return size - last > cap // 8, size
-    plain = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        # The mark is written into what is there, which a descriptor for appending cannot do, and then the rest is cut
-        # off: a writer that is busy at this moment cannot come between.
-        os.pwrite(plain, marker, most)
-        os.ftruncate(plain, most + len(marker))
-    finally:
-        os.close(plain)
-    return True, most + len(marker)
 
 
 def main(words: list[str]) -> NoReturn:

@@ -5,21 +5,32 @@ it knows. What was posted to the old connection and not answered is not sent aga
 wants and compares it with the welcome.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import trio
 
 from engine.execution import wire
 from engine.execution.places import Places
 
-_READ_BYTES = 262_144
+_READ_BYTES = 65_536
 _OUT_BYTES_MAX = 256 * 2**20
 _WELCOME_S = 5.0
 _PAUSE_FIRST_S = 0.01
 _PAUSE_MAX_S = 0.2
 
 Welcome = dict[str, Any]
+_fast = msgspec.json.Decoder(list[Any])
+
+
+def _decode(body: bytes) -> wire.Message:
+    """As wire.decode, faster; it takes no lone surrogates, which only file names can hold."""
+    with contextlib.suppress(UnicodeDecodeError, msgspec.MsgspecError):
+        if message := _fast.decode(body):
+            return message
+    return wire.decode(body)
 
 
 class Refused(Exception):
@@ -39,7 +50,7 @@ class Link:
         self._path = places.socket(f"launcher-{slot}")
         self._hello = wire.pack(["hello", {"instance": instance, "epoch": epoch}])
         self._stream: trio.SocketStream | None = None
-        self._inbox = wire.Inbox()
+        self._inbox = wire.Inbox(_decode)
         self._waiting: list[wire.Message] = []
         self._out: list[bytes] = []
         self._out_bytes = 0
@@ -76,7 +87,7 @@ class Link:
         sock = wire.connect(self._path)
         sock.settimeout(0)
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-        self._inbox, self._waiting = wire.Inbox(), []
+        self._inbox, self._waiting = wire.Inbox(_decode), []
         try:
             with trio.fail_after(_WELCOME_S):
                 await stream.send_all(self._hello)
