@@ -6,6 +6,7 @@ wants and compares it with the welcome.
 """
 
 import contextlib
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -49,7 +50,7 @@ class Link:
         self.load = 0
         self._path = places.socket(f"launcher-{slot}")
         self._hello = wire.pack(["hello", {"instance": instance, "epoch": epoch}])
-        self._stream: trio.SocketStream | None = None
+        self._sock: socket.socket | None = None
         self._inbox = wire.Inbox(_decode)
         self._waiting: list[wire.Message] = []
         self._out: list[bytes] = []
@@ -58,12 +59,12 @@ class Link:
 
     @property
     def connected(self) -> bool:
-        return self._stream is not None
+        return self._sock is not None
 
     def post(self, frame: bytes) -> None:
         """Queue a frame for the launcher; what is posted while there is no connection is dropped. A launcher that
         takes nothing any more is treated as gone."""
-        if self._stream is None:
+        if self._sock is None:
             return
         self._out.append(frame)
         self._out_bytes += len(frame)
@@ -77,7 +78,7 @@ class Link:
         while True:
             try:
                 return await self._open_once()
-            except (OSError, wire.WireError, trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError):
+            except (OSError, wire.WireError, trio.TooSlowError, trio.ClosedResourceError):
                 self._drop()
                 await trio.sleep(pause_s)
                 pause_s = min(_PAUSE_MAX_S, pause_s * 1.5)
@@ -86,70 +87,82 @@ class Link:
         self._drop()
         sock = wire.connect(self._path)
         sock.settimeout(0)
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         self._inbox, self._waiting = wire.Inbox(_decode), []
         try:
             with trio.fail_after(_WELCOME_S):
-                await stream.send_all(self._hello)
-                message = await self._next(stream)
+                await _send(sock, self._hello)
+                while not self._waiting:
+                    self._waiting = self._inbox.feed(await _receive(sock))
+            message = self._waiting.pop(0)
+            if message[0] != "welcome":
+                raise Refused(str(message[-1]))
         except BaseException:
-            await trio.aclose_forcefully(stream)
+            sock.close()
             raise
-        if message[0] != "welcome":
-            await trio.aclose_forcefully(stream)
-            raise Refused(str(message[-1]))
-        self._stream = stream
+        self._sock = sock
         self.tables.clear()
         self.pid, self.workers = message[1]["pid"], message[1]["workers"]
         self.damaged = message[1]["damaged"]
         return message[1]
 
-    async def _next(self, stream: trio.SocketStream) -> wire.Message:
-        while not self._waiting:
-            data = await stream.receive_some(_READ_BYTES)
-            if not data:
-                raise ConnectionResetError("the launcher closed the connection")
-            self._waiting = self._inbox.feed(bytes(data))
-        return self._waiting.pop(0)
-
     async def serve(self, on_messages: Callable[["Link", list[wire.Message]], None]) -> None:
         """Send and receive until the connection is lost."""
-        stream = self._stream
-        if stream is None:
+        sock = self._sock
+        if sock is None:
             return
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._send_all, stream)
+            nursery.start_soon(self._send_all, sock)
             try:
                 while True:
                     messages, self._waiting = self._waiting, []
                     if messages:
                         on_messages(self, messages)
-                    data = await stream.receive_some(_READ_BYTES)
-                    if not data:
-                        break
-                    self._waiting = self._inbox.feed(bytes(data))
-            except (OSError, wire.WireError, trio.BrokenResourceError, trio.ClosedResourceError):
+                    self._waiting = self._inbox.feed(await _receive(sock))
+            except (OSError, wire.WireError, trio.ClosedResourceError):
                 pass
             nursery.cancel_scope.cancel()
         self._drop()
 
-    async def _send_all(self, stream: trio.SocketStream) -> None:
+    async def _send_all(self, sock: socket.socket) -> None:
         try:
             while True:
                 await self._wake.wait()
                 self._wake = trio.Event()
                 data, self._out, self._out_bytes = b"".join(self._out), [], 0
-                if data:
-                    await stream.send_all(data)
-        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                await _send(sock, data)
+        except (OSError, trio.ClosedResourceError):
             self._drop()
 
     def _drop(self) -> None:
-        stream, self._stream = self._stream, None
+        sock, self._sock = self._sock, None
         self._out, self._out_bytes = [], 0
-        if stream is not None:
-            stream.socket.close()
+        if sock is not None:
+            trio.lowlevel.notify_closing(sock)
+            sock.close()
 
     async def aclose(self) -> None:
         self._drop()
         await trio.lowlevel.checkpoint()
+
+
+async def _receive(sock: socket.socket) -> bytes:
+    """What has arrived, once something has. A stream of trio would first look in vain, each time. Raises OSError, also
+    for the end."""
+    while True:
+        await trio.lowlevel.wait_readable(sock)
+        with contextlib.suppress(BlockingIOError):
+            data = sock.recv(_READ_BYTES)
+            break
+    if not data:
+        raise ConnectionResetError("the launcher closed the connection")
+    return data
+
+
+async def _send(sock: socket.socket, data: bytes) -> None:
+    """All of it. Raises OSError."""
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[sock.send(left) :]
+        except BlockingIOError:
+            await trio.lowlevel.wait_writable(sock)

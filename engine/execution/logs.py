@@ -34,8 +34,9 @@ class Logs:
         order["log"] = [name, attempt.log_start]
 
     def _take_spare(self, run: int, path: str) -> int:
-        """The descriptor of a log that was renamed, or -1. What is there already is not replaced."""
-        if not self._spare or self._spare[-1][0] != run or os.access(path, os.F_OK, follow_symlinks=False):
+        """The descriptor of a log that was renamed, or -1. A row never has two attempts of one number, so what it may
+        replace is of a state that was left behind."""
+        if not self._spare or self._spare[-1][0] != run:
             return -1
         _, fd, old = self._spare.pop()
         try:

@@ -24,6 +24,7 @@ _TO_DEFAULT = [number for number in signal.valid_signals() if number not in (sig
 _fork_exec = cast(Any, _posixsubprocess.fork_exec)
 _MANNERS = (True, True, -1, None, None, None, -1, None, *((True,) if sys.version_info < (3, 14) else ()))
 """Python's own signals given back, a session; no group, no other user, no mask, no function; and vfork is allowed."""
+_OF_FILES = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 _WHY_BYTES = 512
 
 _limits: dict[str, tuple[int, int]] = {}
@@ -64,7 +65,7 @@ def block(env: Mapping[str, str]) -> list[bytes]:
     for name in env:
         if not name or "=" in name:
             raise ValueError(f"no variable can have the name {name!r}")
-    return [os.fsencode(f"{name}={value}") for name, value in env.items()]
+    return [f"{name}={value}".encode(*_OF_FILES) for name, value in env.items()]
 
 
 def spawn(
