@@ -23,7 +23,7 @@ from engine.execution.metering import Metering
 from engine.execution.places import Places
 from engine.execution.pool import Pool, Worker
 from engine.execution.resident import begin, serve_until_stopped
-from engine.execution.spawn import SpawnError, block, raise_file_limit, spawn
+from engine.execution.spawn import Blocks, SpawnError, raise_file_limit, spawn
 from engine.execution.spool import Exit, Spool, SpoolFull
 from engine.execution.wire import Message
 
@@ -34,7 +34,6 @@ _TELL_FACTS = 128
 _LANE_DEEP = 4
 _SPAWN_AGAIN_S = 0.1
 _SPAWN_TRIES = 20
-_OWN_PREFIXES = ("ORCHCTL_", "PARAM_")
 _LOG_CALM_S = 1.0
 _LOG_BUSY_S = 0.1
 
@@ -50,7 +49,7 @@ class Launcher:
         self.epoch = 0
         self.engine: Peer | None = None
         self.envs: dict[str, dict[str, str]] = {}
-        self._blocks: dict[str, tuple[dict[str, str], list[bytes]]] = {}
+        self._blocks = Blocks()
         self.attempts: dict[int, Attempt] = {}
         self.held: dict[int, Order] = {}
         self.followers: dict[int, list[int]] = {}
@@ -104,6 +103,8 @@ class Launcher:
             self._forget(message[1])
         elif kind == "settled":
             self.spool.settle()
+        elif kind == "ping":
+            peer.send(["pong"])
 
     def on_close(self, peer: Peer) -> None:
         if peer is self.engine:
@@ -221,17 +222,17 @@ class Launcher:
         try:
             if attempt.log_fd < 0:
                 self.logs.open(attempt)
+            env = self._blocks.of(order["env"], order["environment"], self.identity(order))
+            cookie = self.cookie(attempt.number)
             before = proc.ticks_now()
-            pid = spawn(
-                order["argv"], env=self._block(order), output=attempt.log_fd, folder=order["dir"],
-                cookie=self.cookie(attempt.number),
-            )  # fmt: skip
+            pid = spawn(order["argv"], env=env, output=attempt.log_fd, folder=order["dir"], cookie=cookie)
         except (SpawnError, OSError, ValueError) as error:
             if isinstance(error, SpawnError) and error.passing and attempt.tries < _SPAWN_TRIES:
                 attempt.tries += 1
                 self.loop.later(_SPAWN_AGAIN_S, lambda: self._try_again(attempt))
             else:
-                self.refuse(attempt, f"{error} (tried {attempt.tries + 1} times)" if attempt.tries else str(error))
+                tried = f" (tried {attempt.tries + 1} times in {attempt.tries * _SPAWN_AGAIN_S:g} s)"
+                self.refuse(attempt, f"{error}{tried if attempt.tries else ''}")
             return
         self.roots[pid] = attempt
         self.set_memory_limit(pid, order["memory"])
@@ -244,16 +245,6 @@ class Launcher:
             self._conclude(attempt)
         else:
             self._start_process(attempt)
-
-    def _block(self, order: Order) -> list[bytes]:
-        """Its environment; what many attempts share is encoded once."""
-        made = self._blocks.get(order["env"])
-        if made is None:
-            own = {name: value for name, value in order["environment"].items() if name.startswith(_OWN_PREFIXES)}
-            shared = {name: value for name, value in order["environment"].items() if name not in own}
-            made = self._blocks[order["env"]] = own, block(shared)
-        own, encoded = made
-        return block({**own, **self.identity(order)}) + encoded
 
     def identity(self, order: Order) -> dict[str, str]:
         """What tells a process which attempt it is."""

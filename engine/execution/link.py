@@ -2,12 +2,13 @@
 
 When the launcher dies the connection is lost; the next one is made to its successor, which tells in its welcome what
 it knows. What was posted to the old connection and not answered is not sent again here: the executor knows what it
-wants and compares it with the welcome.
+wants and compares it with the welcome. A launcher that is there and says nothing hangs, or was stopped; the keeper,
+which may continue or end it, is told so each time that it was asked in vain.
 """
 
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -18,7 +19,9 @@ from engine.execution.places import Places
 
 _READ_BYTES = 65_536
 _OUT_BYTES_MAX = 256 * 2**20
-_WELCOME_S = 5.0
+_WELCOME_S = 2.0
+_ALIVE_S = 5.0
+_PING = wire.pack(["ping"])
 _PAUSE_FIRST_S = 0.01
 _PAUSE_MAX_S = 0.2
 
@@ -39,15 +42,20 @@ class Refused(Exception):
 
 
 class Link:
-    """`slot` names the launcher; `tables` are the environments that this connection has been sent."""
+    """`slot` names the launcher; `tables` are the environments that this connection has been sent. `on_silence` is told
+    the slot of a launcher that does not answer."""
 
-    def __init__(self, places: Places, slot: int, instance: int, epoch: int) -> None:
+    def __init__(
+        self, places: Places, slot: int, instance: int, epoch: int, on_silence: Callable[[int], Awaitable[None]]
+    ) -> None:
         self.slot = slot
         self.pid = 0
         self.workers: list[int] = []
         self.tables: set[str] = set()
         self.damaged = False
         self.load = 0
+        self._on_silence = on_silence
+        self._spoke = False
         self._path = places.socket(f"launcher-{slot}")
         self._hello = wire.pack(["hello", {"instance": instance, "epoch": epoch}])
         self._sock: socket.socket | None = None
@@ -78,10 +86,12 @@ class Link:
         while True:
             try:
                 return await self._open_once()
-            except (OSError, wire.WireError, trio.TooSlowError, trio.ClosedResourceError):
-                self._drop()
-                await trio.sleep(pause_s)
-                pause_s = min(_PAUSE_MAX_S, pause_s * 1.5)
+            except trio.TooSlowError:
+                await self._on_silence(self.slot)
+            except (OSError, wire.WireError, trio.ClosedResourceError):
+                pass
+            await trio.sleep(pause_s)
+            pause_s = min(_PAUSE_MAX_S, pause_s * 1.5)
 
     async def _open_once(self) -> Welcome:
         self._drop()
@@ -112,16 +122,28 @@ class Link:
             return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send_all, sock)
+            nursery.start_soon(self._give_up_when_silent, nursery.cancel_scope)
             try:
                 while True:
                     messages, self._waiting = self._waiting, []
                     if messages:
                         on_messages(self, messages)
                     self._waiting = self._inbox.feed(await _receive(sock))
+                    self._spoke = True
             except (OSError, wire.WireError, trio.ClosedResourceError):
                 pass
             nursery.cancel_scope.cancel()
         self._drop()
+
+    async def _give_up_when_silent(self, scope: trio.CancelScope) -> None:
+        """Nobody is asked who has nothing to do. To give up is harmless: the next welcome tells everything."""
+        asked = False
+        while not asked or self._spoke:
+            asked, self._spoke = self.load > 0, False
+            if asked:
+                self.post(_PING)
+            await trio.sleep(_ALIVE_S)
+        scope.cancel()
 
     async def _send_all(self, sock: socket.socket) -> None:
         try:

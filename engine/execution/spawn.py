@@ -68,6 +68,28 @@ def block(env: Mapping[str, str]) -> list[bytes]:
     return [f"{name}={value}".encode(*_OF_FILES) for name, value in env.items()]
 
 
+class Blocks:
+    """Environments of attempts as exec takes them. What many attempts share is encoded once; names with our prefixes
+    are left out of that, because an attempt may have them of its own."""
+
+    _prefixes = ("ORCHCTL_", "PARAM_")
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[dict[str, str], list[bytes]]] = {}
+
+    def of(self, name: str, shared: Mapping[str, str], own: Mapping[str, str]) -> list[bytes]:
+        """The shared table, which is known by its name, and what one attempt has beside it. Raises ValueError."""
+        made = self._made.get(name)
+        if made is None:
+            ours = {key: value for key, value in shared.items() if key.startswith(self._prefixes)}
+            rest = {key: value for key, value in shared.items() if key not in ours}
+            made = self._made[name] = ours, block(rest)
+        return block({**made[0], **own}) + made[1]
+
+    def clear(self) -> None:
+        self._made.clear()
+
+
 def spawn(
     argv: Sequence[str],
     *,
