@@ -50,7 +50,8 @@ def on_run_pause(cx: Context, event: RunPauseRequested) -> None:
         raise Conflict(f"{run_text(run.run)} is {run.header.status.text}: only a queued or running run can be paused")
     run.header.paused_from = run.header.status
     cx.move_run(run, "paused")
-    recall(cx, [number for number in run.live.values() if not cx.lanes.holds(number)])
+    numbers = sorted(set(run.live.values()))
+    recall(cx, [number for number in numbers if cx.state.attempts[number].is_block or not cx.lanes.holds(number)])
     cx.accept(event.ask, "pause", run_text(run.run), {"changed": 1}, event.note)
 
 
@@ -120,7 +121,8 @@ def _end_rows(cx: Context, run: RunState, rows: Iterable[Row], *, kill: bool) ->
         row = run.row(task, index)
         number = run.live.get(row)
         if number is not None:
-            cx.stop_attempt(cx.state.attempts[number], kill=kill)
+            attempt = cx.state.attempts[number]
+            cx.stop_attempt(attempt, index - attempt.index, kill=kill)
         elif run.status[row] < TaskStatus.SUCCEEDED:
             finish_row(cx, run, task, index, "cancelled")
 

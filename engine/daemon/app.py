@@ -27,7 +27,7 @@ from engine.daemon.loop import Loop
 from engine.daemon.tending import Tending
 from engine.daemon.world import DaemonWorld
 from engine.definition.compile_python import read_answer
-from engine.execution.executor import Executor
+from engine.execution.executor import Executor, Rows
 from engine.model.errors import EngineError, Unavailable
 from engine.model.resources import parse_size
 from engine.model.workflow import encode
@@ -85,7 +85,8 @@ class App:
             await loop.turn()
             executor = self._executor(state.meta.instance, state.meta.epoch, loop)
             try:
-                loop.post([*await executor.connect(set(state.attempts)), ClockAdvanced()])
+                orders = {number: Rows(one.done, one.limit, one.is_block) for number, one in state.attempts.items()}
+                loop.post([*await executor.connect(orders), ClockAdvanced()])
                 machine.drain(on=False)
                 return await self._serve(environment, writer, loop, executor, history)
             finally:

@@ -2,15 +2,28 @@
 
 import os
 import stat
+from binascii import a2b_base64
 from typing import Any
 
 import msgspec
 
-from engine.core.events import AttemptExited, AttemptLost, AttemptNeverStarted, AttemptStarted, LogSlice, Usage
+from engine.core.events import (
+    AttemptExited,
+    AttemptLost,
+    AttemptNeverStarted,
+    AttemptStarted,
+    BlockStarted,
+    LogSlice,
+    RowsReturned,
+    RowsSucceeded,
+    Usage,
+)  # fmt: skip
 from engine.model.status import Outcome, OutcomeKind
 from engine.model.workflow import RESULT_BYTES_MAX
 
-AttemptEvent = AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost
+AttemptEvent = (
+    AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost | BlockStarted | RowsSucceeded | RowsReturned
+)
 _KINDS = {kind.text: kind for kind in OutcomeKind}
 
 
@@ -19,7 +32,7 @@ def exited(found: dict[str, Any]) -> AttemptExited | AttemptLost:
     told = found["o"]
     kind = _KINDS.get(told["kind"], OutcomeKind.LOST)
     if kind is OutcomeKind.LOST:
-        return AttemptLost(attempt=found["a"], at_ns=found["at"], why=told.get("why", ""))
+        return AttemptLost(found["a"], found["at"], told.get("why", ""), found.get("b", 0))
     outcome = Outcome(
         kind=kind,
         exit_code=told.get("exit_code"),
@@ -42,7 +55,19 @@ def exited(found: dict[str, Any]) -> AttemptExited | AttemptLost:
         usage=Usage(cpu_ns=found.get("cpu", 0), max_rss_bytes=found.get("rss", 0)),
         log=LogSlice(*found["log"]) if "log" in found else LogSlice(),
         result=result,
+        block=found.get("b", 0),
+        began_ns=found.get("began", 0),
     )
+
+
+def succeeded(fact: list[Any]) -> RowsSucceeded:
+    """The span that a launcher read from a block's page."""
+    number, offset, count, last_us, columns, (path, log), rss, results = fact
+    return RowsSucceeded(
+        attempt=number, offset=offset, count=count, last_us=last_us, columns=a2b_base64(columns),
+        log=LogSlice(path, log), max_rss_bytes=rss,
+        results=tuple(None if text is None else text.encode() for text in results or ()),
+    )  # fmt: skip
 
 
 def _result(found: dict[str, Any]) -> tuple[bytes | None, str]:

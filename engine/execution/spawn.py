@@ -60,7 +60,7 @@ class SpawnError(Exception):
         self.passing = passing
 
 
-def block(env: Mapping[str, str]) -> list[bytes]:
+def encoded(env: Mapping[str, str]) -> list[bytes]:
     """The environment as exec takes it. Raises ValueError for what cannot be in one."""
     for name in env:
         if not name or "=" in name:
@@ -68,7 +68,7 @@ def block(env: Mapping[str, str]) -> list[bytes]:
     return [f"{name}={value}".encode(*_OF_FILES) for name, value in env.items()]
 
 
-class Blocks:
+class Encoded:
     """Environments of attempts as exec takes them. What many attempts share is encoded once; names with our prefixes
     are left out of that, because an attempt may have them of its own."""
 
@@ -83,8 +83,8 @@ class Blocks:
         if made is None:
             ours = {key: value for key, value in shared.items() if key.startswith(self._prefixes)}
             rest = {key: value for key, value in shared.items() if key not in ours}
-            made = self._made[name] = ours, block(rest)
-        return block({**made[0], **own}) + made[1]
+            made = self._made[name] = ours, encoded(rest)
+        return encoded({**made[0], **own}) + made[1]
 
     def clear(self) -> None:
         self._made.clear()
@@ -111,7 +111,7 @@ def spawn(
     try:
         if pass_fds:
             return _with_descriptors(argv, cast("Mapping[str, str]", env), output, folder, pass_fds)
-        return _plain(argv, env if isinstance(env, list) else block(env), output, folder)
+        return _plain(argv, env if isinstance(env, list) else encoded(env), output, folder)
     except (OSError, ValueError) as error:
         passing = isinstance(error, OSError) and error.errno in (errno.EAGAIN, errno.ENOMEM)
         raise SpawnError(_sentence(error, argv[0], folder), passing=passing) from error

@@ -2,10 +2,10 @@
 
 A preallocated file of records, each `magic, length, checksum, JSON`, at offsets that are multiples of eight. Kinds:
 `["i", attempt, number]` an intent, written before the attempt may start; `["e", exit]` its end, written before anyone
-is told; `["a", [attempts]]` ends that are committed elsewhere and may be forgotten. The file is appended to with one
-write a batch and rewritten, by way of a second file, when it is full. What may be forgotten waits for the next write:
-where that does not come the end is told again, and acknowledged again. Nothing is synced: a record must survive the
-launcher, not the host, for on another boot every attempt is lost anyway.
+is told; `["a", [attempts]]` what may be forgotten: ends that are committed elsewhere, intents that came to nothing.
+The file is appended to with one write a batch and rewritten, by way of a second file, when it is full. Ends that may be
+forgotten wait for the next write: where that does not come they are told again, and acknowledged again. Nothing is
+synced: a record must survive the launcher, not the host, for on another boot every attempt is lost anyway.
 
 A record whose checksum fails, anywhere, makes the spool *damaged*: what is readable stays true, but it proves no more
 that an attempt without an intent never started. The mark stays until the engine has settled it.
@@ -85,8 +85,16 @@ class Spool:
         self.open.update(begun)
 
     def forget(self, attempts: Iterable[int]) -> None:
-        """The ends are committed elsewhere."""
-        self._forgotten += [attempt for attempt in attempts if self.exits.pop(attempt, None) is not None]
+        """The ends are committed elsewhere, or an intent came to nothing. That is written at once, or somebody would
+        find an attempt that was lost; if there is no room for it, it is found so."""
+        known = [attempt for attempt in attempts if attempt in self.exits or attempt in self.open]
+        intents = [attempt for attempt in known if self.exits.pop(attempt, None) is None]
+        for attempt in intents:
+            del self.open[attempt]
+        self._forgotten += known
+        if intents:
+            with contextlib.suppress(SpoolFull):
+                self._append(b"", 0)
 
     def settle(self) -> None:
         """The engine has dealt with the damage, and with the change of the boot."""
@@ -192,6 +200,7 @@ def _state(records: list[list[Any]]) -> tuple[dict[int, int], dict[int, Exit]]:
         elif record[0] == "a":
             for attempt in record[1]:
                 exits.pop(attempt, None)
+                begun.pop(attempt, None)
     return begun, exits
 
 

@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 from random import Random
 
 from engine.core.effects import StartAttempt
-from engine.core.events import AttemptExited, AttemptLost, AttemptNeverStarted, AttemptStarted, External
+from engine.core.events import (
+    AttemptExited,
+    AttemptLost,
+    AttemptNeverStarted,
+    AttemptStarted,
+    BlockStarted,
+    External,
+    LogSlice,
+    RowsReturned,
+    RowsSucceeded,
+)  # fmt: skip
 from engine.model.instants import SECOND
 from engine.model.status import SUCCESS, Outcome, OutcomeKind
 

@@ -14,7 +14,7 @@ import trio
 from engine.core.effects import StartAttempt, StopAttempt
 from engine.core.events import AttemptExited, AttemptLost, AttemptStarted
 from engine.execution import proc
-from engine.execution.executor import Executor
+from engine.execution.executor import Executor, Rows
 from engine.execution.sweep import stop_all
 from engine.model.resources import Claim
 from engine.model.workflow import Action, Command, Python, Quota, Shell, Stop
@@ -50,7 +50,7 @@ class World:
             launchers=self.launchers, report=self._report,
         )  # fmt: skip
         with trio.fail_after(PATIENCE_S):
-            found = await executor.connect(set(expected))
+            found = await executor.connect(dict.fromkeys(expected, Rows()))
         self.executor = executor
         self._scope = await nursery.start(self._run, executor)
         self._report(found)
