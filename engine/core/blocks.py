@@ -8,7 +8,7 @@ their order; those of which nothing has begun can be given back, and are when a 
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate, chain
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -92,11 +92,12 @@ def _varies(value: Any, paired: bool) -> bool:
 
 
 def arguments(
-    run: RunState, task: int, index: int, count: int, action: Python
-) -> tuple[Json, tuple[tuple[str, Sequence[Any]], ...]]:
-    """The arguments that all rows share, and a column for each that differs. Raises EngineError."""
+    run: RunState, task: int, index: int, count: int, first: Json
+) -> tuple[Python, tuple[tuple[str, Sequence[Any]], ...]]:
+    """What the rows run, with the arguments that all of them share, and a column for each that differs. `first` is the
+    scope of the first row. Raises EngineError."""
     paired = bool(run.plan.paired(task))
-    first = scope_of(run, task, index)
+    action = cast("Python", run.plan.tasks[task].action)
     items = run.items[task]
     scope: Callable[[int], Json] = lambda at: (  # noqa: E731
         scope_of(run, task, at) if paired else {**first, "index": at, "item": items[at]}
@@ -111,7 +112,7 @@ def arguments(
             columns.append((name, list(items[index : index + count])))
         else:
             columns.append((name, [rendered(value, scope(at)) for at in rows]))
-    return shared, tuple(columns)
+    return msgspec.structs.replace(action, args=shared), tuple(columns)
 
 
 def _is_item(value: str) -> bool:

@@ -1,7 +1,7 @@
 """From ready to ordered: take the best entry whose claim fits, render its texts, order an attempt."""
 
 from array import array
-from typing import cast
+from typing import Any
 
 import msgspec
 
@@ -16,7 +16,7 @@ from engine.core.scope import environment_of, folder_of, rendered_action, scope_
 from engine.core.state import Attempt, RunState
 from engine.model.errors import EngineError, Unavailable
 from engine.model.status import RunStatus, TaskStatus
-from engine.model.workflow import Python
+from engine.model.workflow import Action
 from engine.scheduling.ready_queue import Entry
 
 TRIES_MAX = 65_535
@@ -65,7 +65,9 @@ def _order_next(cx: Context, entry: Entry, claim_from: int) -> None:
     try:
         if run.tries[row] >= TRIES_MAX:
             raise Unavailable(f"it was ordered {TRIES_MAX} times: run it anew in another run")
-        effect = _render(cx, run, task, index, row, claim_from)
+        scope = scope_of(run, task, index)
+        action = rendered_action(run.plan.tasks[task].action, scope)
+        effect = _render(cx, run, task, index, row, claim_from, action, scope)
     except EngineError as error:
         finish_row(cx, run, task, index, "failed", error.sentence)
         settle(cx)
@@ -87,19 +89,19 @@ def _render_block(cx: Context, run: RunState, entry: Entry, claim_from: int) -> 
         return None
     index = run.place(row)[1]
     try:
-        single = _render(cx, run, task, index, row, claim_from)
-        action = cast("Python", run.plan.tasks[task].action)
-        shared, columns = arguments(run, task, index, count, action)
+        scope = scope_of(run, task, index)
+        action, columns = arguments(run, task, index, count, scope)
+        order = _render(cx, run, task, index, row, claim_from, action, scope)
     except EngineError:
         return None
-    action = msgspec.structs.replace(action, args=shared)
-    return msgspec.structs.replace(single, action=action, count=count, columns=columns)
+    return msgspec.structs.replace(order, count=count, columns=columns)
 
 
-def _render(cx: Context, run: RunState, task: int, index: int, row: int, claim_from: int) -> StartAttempt:
+def _render(
+    cx: Context, run: RunState, task: int, index: int, row: int, claim_from: int, action: Action, scope: dict[str, Any]
+) -> StartAttempt:
     spec = run.plan.tasks[task]
     policy = run.plan.policy(task)
-    scope = scope_of(run, task, index)
     claim, quota = cx.claim_of(run.plan, spec.policy), policy.quota
     if run.header.grown:
         claim, quota = cx.grown_of(run, task, row)
@@ -111,7 +113,7 @@ def _render(cx: Context, run: RunState, task: int, index: int, row: int, claim_f
         task=spec.name,
         index=index,
         number=run.tries[row] + 1,
-        action=rendered_action(spec.action, scope),
+        action=action,
         dir=folder_of(run, policy.dir, scope),
         env=environment_of(run, policy.env, scope),
         pass_env=policy.pass_env,

@@ -23,7 +23,7 @@ from typing import Any
 
 from engine.execution.attempt import Outcome, take_result
 from engine.execution.places import Places
-from engine.execution.worker import CELL_MAX, SUCCESS, Page
+from engine.execution.worker import CELL_MAX, CELLS_BYTES, SUCCESS, Page
 
 Fact = list[Any]
 _WELL = (Page.SUCCEEDED, Page.RESULT)
@@ -97,13 +97,9 @@ class Block:
         return facts
 
     def _columns(self, start: int, stop: int) -> "list[array[int]]":
-        page = self.page
-        step = 4 * page.count
-        columns: list[array[int]] = []
-        for number in range(4):
-            first = page.cells + number * step
-            columns.append(array("I", page.map[first + 4 * start : first + 4 * stop]))
-        return columns
+        first = self.page.cells
+        cells = array("I", self.page.map[first + CELLS_BYTES * start : first + CELLS_BYTES * stop])
+        return [cells[number::4] for number in range(4)]
 
     def _span(self, stop: int, states: bytes) -> Fact:
         start = self.read

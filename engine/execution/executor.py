@@ -320,7 +320,7 @@ class Executor:
         if events:
             self._report(events)
 
-    def _fact(self, link: Link, fact: list[Any]) -> list[AttemptEvent]:
+    def _fact(self, link: Link, fact: list[Any]) -> Sequence[AttemptEvent]:
         kind = fact[0]
         if kind == "started":
             return self._started(*fact[1:])
@@ -332,14 +332,16 @@ class Executor:
         number = found.get("b") or found["a"]
         live = self._live.get(number)
         if live is not None and live.rows.block:
-            return self._rows(link, number, found["a"] - number + 1, lambda: exited(found))
+            return self._rows(link, number, found["a"] - number + 1, lambda: (exited(found),))
         if live is not None:
             return [self._exit(link, found)]
         if number not in self._ended:
             link.post(wire.pack(["ack", [number]]))
         return []
 
-    def _rows(self, link: Link, number: int, done: int, event: Callable[[], AttemptEvent]) -> list[AttemptEvent]:
+    def _rows(
+        self, link: Link, number: int, done: int, events: Callable[[], Sequence[AttemptEvent]]
+    ) -> Sequence[AttemptEvent]:
         """Rows of a block have ended, so that `done` of them have."""
         live = self._live.get(number)
         if live is None:
@@ -349,7 +351,7 @@ class Executor:
         if done <= live.rows.done:
             return []
         self._move(link, number, live, live.rows._replace(done=done))
-        return [event()]
+        return events()
 
     def _returned(self, link: Link, number: int, offset: int, why: str) -> list[AttemptEvent]:
         live = self._live.get(number)

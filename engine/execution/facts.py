@@ -3,6 +3,7 @@
 import os
 import stat
 from binascii import a2b_base64
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from engine.core.events import (
     RowsSucceeded,
     Usage,
 )  # fmt: skip
+from engine.core.unfold import unfold
 from engine.model.status import Outcome, OutcomeKind
 from engine.model.workflow import RESULT_BYTES_MAX
 
@@ -60,14 +62,28 @@ def exited(found: dict[str, Any]) -> AttemptExited | AttemptLost:
     )
 
 
-def succeeded(fact: list[Any]) -> RowsSucceeded:
-    """The span that a launcher read from a block's page."""
+def succeeded(fact: list[Any]) -> Sequence[RowsSucceeded | AttemptExited]:
+    """The span that a launcher read from a block's page. With a result that is no JSON its rows are told one by one."""
     number, offset, count, last_us, columns, (path, log), rss, results = fact
-    return RowsSucceeded(
+    span = RowsSucceeded(
         attempt=number, offset=offset, count=count, last_us=last_us, columns=a2b_base64(columns),
         log=LogSlice(path, log), max_rss_bytes=rss,
         results=tuple(None if text is None else text.encode() for text in results or ()),
     )  # fmt: skip
+    whys = [_no_json(data) if data is not None else "" for data in span.results]
+    if not any(whys):
+        return (span,)
+    ends: list[AttemptExited] = []
+    began_ns = 0
+    for event, _ in unfold(span, (0, 0, 0, 0)):
+        if isinstance(event, AttemptStarted):
+            began_ns = event.at_ns
+        elif isinstance(event, AttemptExited):
+            why = whys[len(ends)]
+            outcome = Outcome(OutcomeKind.FAILED, exit_code=0, why=why) if why else event.outcome
+            result = None if why else event.result
+            ends.append(msgspec.structs.replace(event, outcome=outcome, result=result, began_ns=began_ns))
+    return ends
 
 
 def _result(found: dict[str, Any]) -> tuple[bytes | None, str]:
@@ -83,11 +99,17 @@ def _result(found: dict[str, Any]) -> tuple[bytes | None, str]:
             return None, f"result cannot be read: {error}"
     else:
         return None, ""
+    why = _no_json(data)
+    return (None, why) if why else (data, "")
+
+
+def _no_json(data: bytes) -> str:
+    """Why the result is none; empty for one that is."""
     try:
         msgspec.json.decode(data)
     except (ValueError, RecursionError) as error:
-        return None, f"result is not JSON: {error}"
-    return data, ""
+        return f"result is not JSON: {error}"
+    return ""
 
 
 def _read(path: str) -> bytes:

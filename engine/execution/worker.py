@@ -34,14 +34,16 @@ GROWTH_BYTES_MAX = 512 * 2**20
 TICK_US = 5_000
 """A row that ends so long after the launcher was told to look has it told again; sooner ends it finds by itself."""
 BRIEF_US = 1_000
-"""Of rows that take less, only the CPU time is measured; the peak of memory is that of the row before."""
+"""Of rows that take less, CPU time and the peak of memory are measured together with that of their neighbours."""
 
 _LENGTH = struct.Struct(">I")
 _NUMBER = struct.Struct("<Q")
-_CELL = struct.Struct("<I")
+_BEGIN = struct.Struct("<QQQ")
+_CELLS = struct.Struct("<IIII")
 _TEXT = struct.Struct("<II")
 _HEAD_BYTES = 512
 _SEGMENT_AT = 128
+CELLS_BYTES = _CELLS.size
 CELL_MAX = 2**32 - 1
 
 
@@ -53,14 +55,14 @@ SUCCESS: Json = {"kind": "succeeded", "exit_code": 0}
 
 class Page:
     """What launcher and worker share of one block: a head of numbers, a column of states and one of skips (a byte a
-    row), four columns of 32 bits (gap before the row, its duration, its CPU time, all in microseconds, and the bytes
-    that it wrote), and behind them the texts of the rows that have one, in the order of the rows.
+    row), four numbers of 32 bits a row (the gap before it, its duration, its CPU time, all in microseconds, and the
+    bytes that it wrote), and behind them the texts of the rows that have one, in the order of the rows.
 
     The worker writes `begun` before it looks at `limit` and `skips`; the launcher writes these, stops the worker, and
     then reads `begun`: so both know whether a row has begun.
     """
 
-    COUNT, BEGUN, BEGAN_US, DONE, LIMIT, FIRST_US, LOG_BASE, ROW_LOG, RSS_KIB, TEXT_END = range(0, 80, 8)
+    COUNT, BEGAN_US, ROW_LOG, BEGUN, DONE, LIMIT, FIRST_US, LOG_BASE, RSS_KIB, TEXT_END = range(0, 80, 8)
     """`FIRST_US`: the instant before the gap of the first row. `BEGUN` is an offset plus one."""
     NONE, SUCCEEDED, RESULT, TEXT, SKIPPED = range(5)
     """States of a row: not ended; ended well, without a result, with one in its text; ended as its text says; not begun
@@ -76,7 +78,7 @@ class Page:
             self.states = _HEAD_BYTES
             self.skips = self.states + size
             self.cells = self.skips + size + -2 * size % 4
-            end = self.cells + 16 * size
+            end = self.cells + _CELLS.size * size
             if count:
                 os.ftruncate(self.fd, end)
             self.map = mmap.mmap(self.fd, end)
@@ -113,9 +115,7 @@ class Page:
 
     def begin(self, offset: int, now_us: int, log: int) -> bool:
         """Mark the row as begun. False when it must not begin, nor any after it."""
-        self.set(self.BEGAN_US, now_us)
-        self.set(self.ROW_LOG, log)
-        self.set(self.BEGUN, offset + 1)
+        _BEGIN.pack_into(self.map, self.BEGAN_US, now_us, log, offset + 1)
         if offset >= self.get(self.LIMIT):
             self.set(self.BEGUN, offset)
             return False
@@ -123,11 +123,9 @@ class Page:
 
     def end(self, offset: int, state: int, cells: tuple[int, int, int, int]) -> None:
         """The row is over; `cells` are gap, duration, CPU time and bytes of output."""
-        at = self.cells + 4 * offset
-        step = 4 * self.count
-        for cell in cells:
-            _CELL.pack_into(self.map, at, cell if cell < CELL_MAX else CELL_MAX)
-            at += step
+        if max(cells) > CELL_MAX:
+            cells = cast("tuple[int, int, int, int]", tuple(min(cell, CELL_MAX) for cell in cells))
+        _CELLS.pack_into(self.map, self.cells + _CELLS.size * offset, *cells)
         self.map[self.states + offset] = state
         self.set(self.DONE, offset + 1)
 
@@ -149,6 +147,30 @@ class Page:
             place += _TEXT.size + length
             found.append((offset, data[place - length : place].decode()))
         return found, end
+
+
+class Cpu:
+    """The CPU time of rows. The clock costs as much as a short row, so rows that take less than BRIEF_US share what was
+    measured since the last look, each by its duration.
+    """
+
+    def __init__(self) -> None:
+        self._looked_us = 0
+        self._used_ns = 0
+        self._share = 1.0
+
+    def begin(self, now_us: int) -> None:
+        """A block begins: what was used before is nobody's."""
+        self._looked_us, self._used_ns = now_us, _cpu_ns()
+
+    def of_row(self, now_us: int, took_us: int) -> int:
+        """Microseconds of a row that ended now and took so long."""
+        span_us = now_us - self._looked_us
+        if span_us >= BRIEF_US:
+            used_ns = _cpu_ns()
+            self._share = (used_ns - self._used_ns) / 1000 / span_us
+            self._looked_us, self._used_ns = now_us, used_ns
+        return round(self._share * took_us)
 
 
 class Channel:
@@ -216,7 +238,7 @@ class Worker:
         self._rows = 0
         self._first_rss = 0
         self._ticked_us = 0
-        self._below_ns = 0
+        self._cpu = Cpu()
 
     def serve(self) -> None:
         """Run what comes until the launcher hangs up, or this process should be replaced."""
@@ -242,46 +264,39 @@ class Worker:
 
     def _serve_block(self, block: Json, page: Page) -> None:
         self._prepare(block)
-        fixed = block["args"]
-        columns = block["columns"].items()
+        call = Call(block)
         log = os.fstat(self._log).st_size
         last_us = time.time_ns() // 1000
         page.set(page.LOG_BASE, log)
         page.set(page.FIRST_US, last_us)
+        self._cpu.begin(last_us)
         for offset in range(page.count):
             began_us = time.time_ns() // 1000
             if not page.begin(offset, began_us, log):
                 return
             if page.map[page.skips + offset]:
-                page.end(offset, page.SKIPPED, (began_us - last_us, 0, 0, 0))
+                page.end(offset, page.SKIPPED, (max(began_us - last_us, 0), 0, 0, 0))
                 last_us = began_us
                 continue
-            args = {**fixed, **{name: column[offset] for name, column in columns}} if columns else fixed
-            used = time.process_time_ns()
-            try:
-                self._enter_row(block, offset)
-            except OSError as error:
-                outcome, value = failure(f"its folder cannot be entered: {error}"), None
-            else:
-                outcome, value = run(block, args)
+            outcome, value = call.run(offset)
             if os.getpid() != self._pid:
                 _flush()
                 os._exit(0)
             if self._single:
                 _join_threads()
             _flush()
-            done = self._keep(block, offset, outcome, value)
+            done = _to_say(block, offset, outcome, value)
             if not self._single and _has_children():
                 self._channel.send("left", block["attempt"])
                 _wait_for_children()
                 self._channel.send("empty", block["attempt"])
-            used = time.process_time_ns() - used
             before, log = log, os.fstat(self._log).st_size
             now_us = max(time.time_ns() // 1000, began_us)
-            if now_us - began_us >= BRIEF_US:
-                used += self._measure(page)
-            cells = (max(began_us - last_us, 0), now_us - began_us, used // 1000, max(log - before, 0))
-            _write_down(page, offset, done, cells)
+            took_us = now_us - began_us
+            if took_us >= BRIEF_US or offset == 0:
+                page.set(page.RSS_KIB, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+            cpu_us = self._cpu.of_row(now_us, took_us)
+            _write_down(page, offset, done, (max(began_us - last_us, 0), took_us, cpu_us, max(log - before, 0)))
             last_us = now_us
             if now_us - self._ticked_us >= TICK_US:
                 self._ticked_us = now_us
@@ -301,35 +316,6 @@ class Worker:
             self._segment = block["segment"]
             if self._segment:
                 self._log = _redirect(self._segment, self._log)
-
-    @staticmethod
-    def _enter_row(block: Json, offset: int) -> None:
-        """What user code may have changed, or is the row's own."""
-        if block["index"] >= 0:
-            os.environ["ORCHCTL_INDEX"] = str(block["index"] + offset)
-        os.chdir(block["dir"])
-
-    def _measure(self, page: Page) -> int:
-        """Note the peak of memory; the CPU time (ns) of processes below that ended since the last time."""
-        page.set(page.RSS_KIB, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-        below = resource.getrusage(resource.RUSAGE_CHILDREN)
-        before, self._below_ns = self._below_ns, round((below.ru_utime + below.ru_stime) * 1e9)
-        return self._below_ns - before
-
-    @staticmethod
-    def _keep(block: Json, offset: int, outcome: Json, value: Any) -> Json:
-        """What there is to say of how the row ended, beside that it succeeded: a result, or the outcome."""
-        done: Json = {}
-        own = os.path.join(os.path.dirname(block["result"]), f"{block['attempt'] + offset}.json")
-        if value is not None and outcome is SUCCESS:
-            outcome = _keep_result(own, value, done)
-        elif os.access(block["result"], os.F_OK):  # what it wrote itself, under the name that all rows of a block share
-            with contextlib.suppress(OSError):
-                os.replace(block["result"], own)
-                done["look"] = True
-        if outcome is not SUCCESS or done.keys() - {"result"}:
-            done["outcome"] = outcome
-        return done
 
     def _worn_out(self) -> bool:
         if self._rows >= ROWS_A_LIFE:
@@ -362,6 +348,25 @@ def _keep_result(path: str, value: Any, done: Json) -> Json:
     return SUCCESS
 
 
+def _to_say(block: Json, offset: int, outcome: Json, value: Any) -> Json:
+    """What there is to say of how the row ended, beside that it succeeded: a result, or the outcome."""
+    done: Json = {}
+    shared = block["result"]  # the file that all rows of the block are told to write to
+    if value is not None and outcome is SUCCESS:
+        outcome = _keep_result(_own_result(block, offset), value, done)
+    elif os.access(shared, os.F_OK):
+        with contextlib.suppress(OSError):
+            os.replace(shared, _own_result(block, offset))
+            done["look"] = True
+    if outcome is not SUCCESS or done.keys() - {"result"}:
+        done["outcome"] = outcome
+    return done
+
+
+def _own_result(block: Json, offset: int) -> str:
+    return os.path.join(os.path.dirname(block["result"]), f"{block['attempt'] + offset}.json")
+
+
 def _write_down(page: Page, offset: int, done: Json, cells: tuple[int, int, int, int]) -> None:
     if max(cells) >= CELL_MAX:
         done = {"outcome": SUCCESS, **done, "cells": cells}
@@ -382,17 +387,37 @@ def _redirect(path: str, previous: int) -> int:
     return log
 
 
-def run(block: Json, args: Json) -> tuple[Json, Any]:
-    """The outcome of a row's code, and the value that it returned."""
-    try:
-        if block["script"]:
-            _run_script(block["target"])
-            return SUCCESS, None
-        return SUCCESS, _find(block["target"])(**args)
-    except SystemExit as error:
-        return _exit_outcome(error), None
-    except BaseException as error:
-        return _report(error), None
+class Call:
+    """What the rows of a block run. The function is looked up once, by the first row that finds it."""
+
+    def __init__(self, block: Json) -> None:
+        self._block = block
+        self._columns = block["columns"]
+        self._function: Any = None
+
+    def run(self, offset: int) -> tuple[Json, Any]:
+        """The outcome of a row's code, and the value that it returned."""
+        block = self._block
+        try:
+            if block["index"] >= 0:
+                os.environ["ORCHCTL_INDEX"] = str(block["index"] + offset)
+            os.chdir(block["dir"])
+        except OSError as error:
+            return failure(f"its folder cannot be entered: {error}"), None
+        try:
+            if block["script"]:
+                _run_script(block["target"])
+                return SUCCESS, None
+            if self._function is None:
+                self._function = _find(block["target"])
+            if self._columns:
+                row = {name: column[offset] for name, column in self._columns.items()}
+                return SUCCESS, self._function(**block["args"], **row)
+            return SUCCESS, self._function(**block["args"])
+        except SystemExit as error:
+            return _exit_outcome(error), None
+        except BaseException as error:
+            return _report(error), None
 
 
 def _find(target: str) -> Any:
@@ -447,8 +472,16 @@ def _report(error: BaseException) -> Json:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
+        try:
             stream.flush()
+        except Exception:  # noqa: S112 - user code may have put anything there
+            continue
+
+
+def _cpu_ns() -> int:
+    """Of this process, and of those below it that it has waited for."""
+    below = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time_ns() + round((below.ru_utime + below.ru_stime) * 1e9)
 
 
 def _join_threads() -> None:

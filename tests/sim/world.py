@@ -17,6 +17,7 @@ from engine.core.events import (
     AttemptLost,
     AttemptNeverStarted,
     AttemptStarted,
+    BlockStarted,
     CancelRequested,
     ClockAdvanced,
     EngineStarted,
@@ -25,6 +26,8 @@ from engine.core.events import (
     RerunRequested,
     RetryRequested,
     RowRef,
+    RowsReturned,
+    RowsSucceeded,
     RunPauseRequested,
     RunRequested,
     RunResumeRequested,
@@ -46,7 +49,9 @@ from tests.sim.workflows import GIB, SHARED_POOLS, random_workflow
 from tests.support.memory_disk import MemoryDisk, differences, picture
 
 CALM_STEPS_MAX = 3_000
-_REPORTS = (AttemptStarted, AttemptExited, AttemptLost, AttemptNeverStarted)
+_REPORTS = (
+    AttemptStarted, AttemptExited, AttemptLost, AttemptNeverStarted, BlockStarted, RowsSucceeded, RowsReturned,
+)  # fmt: skip
 
 
 class Failure(AssertionError):
@@ -64,7 +69,7 @@ class World:
         self.wall_ns = self.now_ns
         self.disk = MemoryDisk()
         self.launchers = Launchers(
-            self.rng, failing=self.rng.choice((0.0, 0.1, 0.4)), mean_s=self.rng.choice((4.0, 0.004))
+            self.rng, failing=self.rng.choice((0.0, 0.1, 0.4)), mean_s=self.rng.choice((4.0, 0.004, 0.0005))
         )
         self.trouble = self.rng.choice((0.02, 0.03, 0.15))
         """How likely an engine's crash or a launcher's death is at each batch."""
@@ -118,8 +123,22 @@ class World:
             events.append(self._act())
         if self.rng.random() < 0.02:
             events.append(SpaceChanged(self.rng.random() < 0.5))
-        self.rng.shuffle(events)
-        return events
+        return self._shuffled(events)
+
+    def _shuffled(self, events: list[External]) -> list[External]:
+        """In any order, but for what a block's page says: that is read from front to back."""
+        order = list(range(len(events)))
+        self.rng.shuffle(order)
+        places: dict[int, list[int]] = {}
+        for place, at in enumerate(order):
+            event = events[at]
+            number = getattr(event, "block", 0) or getattr(event, "attempt", 0)
+            if number in self.launchers.blocks:
+                places.setdefault(number, []).append(place)
+        for mine in places.values():
+            for place, at in zip(mine, sorted(order[place] for place in mine), strict=True):
+                order[place] = at
+        return [events[at] for at in order]
 
     def _calm(self) -> None:
         """Nobody interferes any more: everything must end."""
@@ -144,8 +163,8 @@ class World:
             self._fail(f"r{stuck[0]}: it never ends, and nothing is left that could happen")
         if self.machine.state.attempts:
             self._fail("attempts are live although all runs have ended")
-        if self.launchers.children:
-            self._fail(f"the ends of attempts {sorted(self.launchers.children)} were never acknowledged")
+        if left := sorted([*self.launchers.children, *self.launchers.blocks]):
+            self._fail(f"the ends of attempts {left} were never acknowledged")
 
     def _end_the_endless(self) -> list[External]:
         """Somebody cancels, once, what would run for ever."""
@@ -155,6 +174,11 @@ class World:
             if attempt is not None and child.ends_ns == ENDLESS_NS and not attempt.stop:
                 row = RowRef(child.start.task, child.start.index)
                 found.append(CancelRequested(Ask(), attempt.run, (row,)))
+        for number, block in self.launchers.blocks.items():
+            attempt, row = self.machine.state.attempts.get(number), len(block.rows)
+            if attempt is not None and block.ends_ns == ENDLESS_NS and not block.over and row not in attempt.stops:
+                ref = RowRef(block.start.task, block.start.index + row)
+                found.append(CancelRequested(Ask(), attempt.run, (ref,)))
         return found
 
     # --- batches and crashes ----------------------------------------------------------------------------------------
@@ -198,7 +222,9 @@ class World:
             self.machine = Machine(state)
         state = self.machine.state
         events: list[External] = [EngineStarted(state.meta.epoch + 1, state.capacity, f"boot-{self.boot}")]
-        for number in state.attempts:
+        blocks = {number: attempt.done for number, attempt in state.attempts.items() if attempt.is_block}
+        events += self.launchers.inventory(blocks, self.now_ns, rebooted=rebooted)
+        for number in state.attempts.keys() - blocks:
             child = self.launchers.children.get(number)
             if child is None and not rebooted:
                 events.append(AttemptNeverStarted(number, "no launcher has an intent"))
@@ -228,7 +254,7 @@ class World:
                 case RecallAttempt():
                     self.launchers.recall(effect.attempt)
                 case StopAttempt():
-                    self.launchers.stop(effect.attempt, self.now_ns, kill=effect.kill)
+                    self.launchers.stop(effect.attempt, self.now_ns, kill=effect.kill, row=effect.row)
                 case AcknowledgeExit():
                     self.launchers.acknowledge(effect.attempt)
                 case Answer():
@@ -265,13 +291,14 @@ class World:
         plan = self.machine.state.runs[run].plan if run in self.machine.state.runs else None
         task = plan.index.get(named[2]) if named and plan is not None and named[2] else None
         attempts = {
-            event.attempt for _, _, event in self.story if type(event).__name__ == "AttemptOrdered"
+            event.attempt for _, _, event in self.story if type(event).__name__ in ("AttemptOrdered", "BlockOrdered")
             and event.run == run and task in (None, event.task)
         }  # fmt: skip
         lines: list[str] = []
         for revision, now_ns, event in self.story:
             about = getattr(event, "run", None) == run and task in (None, getattr(event, "task", task))
-            if not run or about or (isinstance(event, _REPORTS) and event.attempt in attempts):
+            reported = {event.attempt, getattr(event, "block", 0)} if isinstance(event, _REPORTS) else set[int]()
+            if not run or about or reported & attempts:
                 lines.append(f"  {revision} {(now_ns - 1_700_000_000 * SECOND) / SECOND:.1f}s {event}")
         if plan is not None:
             lines += [f"  {spec.name}: {spec} {plan.policy(i)}" for i, spec in enumerate(plan.tasks)]
