@@ -18,7 +18,8 @@ from typing import Any, NoReturn
 from engine.execution import proc, trees
 from engine.execution.attempt import DRAIN_S, Attempt, Order, Outcome, outcome_of, take_result
 from engine.execution.block import Block, Fact
-from engine.execution.logs import Logs, cut
+from engine.execution.ending import KILL_AGAIN_S, Ending
+from engine.execution.logs import Caps, Logs
 from engine.execution.loop import Loop, Peer
 from engine.execution.metering import Metering
 from engine.execution.places import Places
@@ -29,13 +30,10 @@ from engine.execution.spawn import Encoded, SpawnError, raise_file_limit, spawn
 from engine.execution.spool import Exit, Spool, SpoolFull
 from engine.execution.wire import Message
 
-_KILL_AGAIN_S = 0.05
 _SPOOL_AGAIN_S = 1.0
 _LANE_DEEP = 4
 _SPAWN_AGAIN_S = 0.1
 _SPAWN_TRIES = 20
-_LOG_CALM_S = 1.0
-_LOG_BUSY_S = 0.1
 
 
 class Launcher:
@@ -60,12 +58,13 @@ class Launcher:
         self.kept: dict[int, Block] = {}
         """Encoded that are over here, until the engine has their end on disk."""
         self.pool = Pool(self)
-        self.meter = Metering(loop, places, self._over_quota)
+        self.ending = Ending(self)
+        self._caps = Caps(loop, self.attempts, self.pool.segment_of)
+        self.meter = Metering(loop, places, self.ending.over_quota)
         self._pid = os.getpid()
         self._ready: dict[int, Order] = {}
         self._ended: list[Exit] = []
         self._report = Report(loop, self.tell)
-        self._log_timer = False
         self._spool_timer = False
         self._leaving: Peer | None = None
         loop.on_child(self._reap)
@@ -132,9 +131,9 @@ class Launcher:
         self.followers.clear()
         self._ready.clear()
         for attempt in list(self.attempts.values()):
-            self._end_whole(attempt, {"kind": "lost", "why": "the state was replaced"})
+            self.ending.whole(attempt, {"kind": "lost", "why": "the state was replaced"})
         if self.attempts:
-            self.loop.later(_KILL_AGAIN_S, lambda: self._change_instance(peer, instance))
+            self.loop.later(KILL_AGAIN_S, lambda: self._change_instance(peer, instance))
             return
         self.pool.close_all()
         self._ended.clear()
@@ -301,14 +300,10 @@ class Launcher:
         attempt.tree_pid = pid
         order["ticks"], order["at"] = ticks or proc.start_ticks(pid), time.time_ns()
         self._report.soon([["started", attempt.number, pid, *self._start_of(attempt)]])
-        if order["wall_ns"]:
-            over = self._wall_of_row if attempt.has_rows else self._wall_is_over
-            attempt.wall_timer = self.loop.later(order["wall_ns"] / 1e9, lambda: over(attempt))
+        self.ending.limit_wall(attempt)
         if order["memory"] or order["processes"]:
             self.meter.watch(attempt.number, pid, self.cookie(attempt.number), order["memory"], order["processes"])
-        if not self._log_timer:
-            self._log_timer = True
-            self.loop.later(_LOG_CALM_S, self._look_at_logs)
+        self._caps.watch()
 
     def refuse(self, attempt: Attempt, why: str) -> None:
         """Nothing of it was started, because it cannot be."""
@@ -332,12 +327,12 @@ class Launcher:
         elif number in self.attempts:
             attempt = self.attempts[number]
             if not attempt.has_rows:
-                self.end_early(attempt, {"kind": "cancelled"}, at_once=at_once)
+                self.ending.early(attempt, {"kind": "cancelled"}, at_once=at_once)
                 return
             if row < 0:
-                self._end_whole(attempt, {"kind": "cancelled"})
+                self.ending.whole(attempt, {"kind": "cancelled"})
             else:
-                self._end_row(attempt, row, {"kind": "cancelled"}, at_once=at_once)
+                self.ending.row(attempt, row, {"kind": "cancelled"}, at_once=at_once)
 
     def _recall(self, numbers: list[int]) -> None:
         """Give orders back of which nothing has begun; what runs goes on."""
@@ -359,43 +354,6 @@ class Launcher:
             if number in self.held:
                 self.held[number]["after"] = leader
                 self.followers.setdefault(leader, []).append(number)
-
-    def end_early(self, attempt: Attempt, why: dict[str, Any], *, at_once: bool) -> None:
-        """Ask the tree to end, and kill it after the grace; the first reason is the one that counts."""
-        if attempt.outcome is None and attempt.ended_by is None:
-            attempt.ended_by = why
-        if attempt.worker is not None and not self.pool.seize(attempt):
-            return
-        if at_once:
-            self._kill(attempt)
-        elif attempt.grace_timer is None:
-            trees.ask_to_end(self._tree(attempt), attempt.order["signal"])
-            attempt.grace_timer = self.loop.later(attempt.grace_s, lambda: self._kill(attempt))
-        self.pool.release(attempt)
-
-    def _end_whole(self, attempt: Attempt, why: Outcome) -> None:
-        """End an attempt at once, of a block all that runs or has not begun."""
-        if not attempt.has_rows:
-            self.end_early(attempt, why, at_once=True)
-            return
-        self.pool.take_back(attempt)
-        if attempt.block is not None and attempt.number in self.attempts:
-            self._end_row(attempt, attempt.block.running, why, at_once=True)
-
-    def _end_row(self, attempt: Attempt, row: int, why: Outcome, *, at_once: bool) -> None:
-        """End one row of a block: one that has not begun never will, one that runs takes its worker with it."""
-        if row < 0 or not self.pool.seize_row(attempt, row) or attempt.block is None:
-            return
-        attempt.block.judge(row, why)
-        if at_once:
-            self._kill(attempt)
-        else:
-            trees.ask_to_end(self._tree(attempt), attempt.order["signal"])
-            if attempt.grace_timer is None:
-                attempt.grace_timer = self.loop.later(
-                    attempt.grace_s, lambda: self._end_row(attempt, row, why, at_once=True)
-                )
-        self.pool.release(attempt)
 
     def tell_rows(self, attempt: Attempt, facts: list[Fact]) -> None:
         """What became of rows of a block, which its page keeps for whoever has to be told again."""
@@ -422,55 +380,6 @@ class Launcher:
             self.spool.forget([attempt.number])
             if attempt.block is not None:
                 attempt.block.remove()
-
-    def _tree(self, attempt: Attempt) -> trees.Tree:
-        own = set(attempt.strays)
-        if self.roots.get(attempt.tree_pid) is (attempt.worker or attempt) and self._root_is_its(attempt):
-            own.add(attempt.tree_pid)
-        return trees.Tree(own, self.pool.leftovers(attempt), attempt.tree_pid, self.cookie(attempt.number))
-
-    def _root_is_its(self, attempt: Attempt) -> bool:
-        """A warm worker goes on when the attempt is done; a process of its own belongs to it to the end."""
-        if attempt.worker is None or attempt.worker.single:
-            return True
-        return attempt.outcome is None and not self.pool.left(attempt)
-
-    def _kill(self, attempt: Attempt) -> None:
-        """Again and again until the tree is gone; processes that cannot die yet are asked less and less often."""
-        if attempt.killing or attempt.number not in self.attempts:
-            return
-        attempt.killing = True
-        self._kill_again(attempt, _KILL_AGAIN_S)
-
-    def _kill_again(self, attempt: Attempt, pause_s: float) -> None:
-        if self.attempts.get(attempt.number) is attempt and attempt.killing:
-            trees.kill(self._tree(attempt))
-            self.loop.later(pause_s, lambda: self._kill_again(attempt, min(1.0, pause_s * 1.5)))
-
-    def _wall_is_over(self, attempt: Attempt) -> None:
-        if attempt.outcome is None:
-            limit = attempt.order["wall_ns"]
-            self.end_early(attempt, {"kind": "timed_out", "why": f"wall {limit / 1e9:g} s"}, at_once=False)
-
-    def _wall_of_row(self, attempt: Attempt) -> None:
-        """The rows of a block are looked at one by one: the limit is that of the row that runs."""
-        block, limit_s = attempt.block, attempt.order["wall_ns"] / 1e9
-        if block is None or self.attempts.get(attempt.number) is not attempt:
-            return
-        left_s = limit_s
-        row = block.running
-        if row >= 0:
-            left_s = block.began_s + limit_s - time.time()
-            if left_s <= 0:
-                self._end_row(attempt, row, {"kind": "timed_out", "why": f"wall {limit_s:g} s"}, at_once=False)
-                left_s = limit_s
-        attempt.wall_timer = self.loop.later(left_s, lambda: self._wall_of_row(attempt))
-
-    def _over_quota(self, number: int, which: str, used: int, limit: int) -> None:
-        attempt = self.attempts.get(number)
-        if attempt is not None and attempt.outcome is None:
-            why = {"kind": "over_quota", "which": which, "used": used, "limit": limit}
-            self.end_early(attempt, why, at_once=which == "processes")
 
     def _reap(self) -> None:
         """Take every child that died. Children of a dead parent have become ours by then, so one look finds them."""
@@ -531,8 +440,8 @@ class Launcher:
         if not attempt.strays and not self.pool.leftovers(attempt):
             self._conclude(attempt)
         elif attempt.grace_timer is None:
-            trees.ask_to_end(self._tree(attempt), signal.SIGTERM)
-            attempt.grace_timer = self.loop.later(min(attempt.grace_s, DRAIN_S), lambda: self._kill(attempt))
+            trees.ask_to_end(self.ending.tree(attempt), signal.SIGTERM)
+            attempt.grace_timer = self.loop.later(min(attempt.grace_s, DRAIN_S), lambda: self.ending.kill(attempt))
 
     def _conclude(self, attempt: Attempt) -> None:
         self._let_go(attempt)
@@ -649,30 +558,6 @@ class Launcher:
         if self.engine is not None:
             self.engine.send(message)
 
-    # --- logs -------------------------------------------------------------------------------------------------------
-
-    def _look_at_logs(self) -> None:
-        """Keep every live log within its cap. It exceeds it by its rate times 0.1 s, at first times 1 s."""
-        busy = False
-        for attempt in self.attempts.values():
-            busy |= self._cut_log(attempt)
-        self._log_timer = bool(self.attempts)
-        if self._log_timer:
-            self.loop.later(_LOG_BUSY_S if busy else _LOG_CALM_S, self._look_at_logs)
-
-    def _cut_log(self, attempt: Attempt) -> bool:
-        fd, start = attempt.log_fd, attempt.log_start
-        if fd < 0:
-            worker = self.pool.segment_of(attempt)
-            if worker is None or attempt.block is None or not attempt.block.begun:
-                return False
-            fd, start = worker.segment_fd, attempt.block.row_log
-        try:
-            busy, attempt.log_end = cut(fd, start, attempt.log_end, attempt.log_cap)
-        except OSError:  # a full disk takes no mark; the log is short already
-            return True
-        return busy
-
     # --- leaving ----------------------------------------------------------------------------------------------------
 
     def _shutdown(self, peer: Peer, kill: bool) -> None:
@@ -684,7 +569,7 @@ class Launcher:
         self.held.clear()
         self._ready.clear()
         for attempt in list(self.attempts.values()):
-            self._end_whole(attempt, {"kind": "cancelled", "why": "the engine was shut down"})
+            self.ending.whole(attempt, {"kind": "cancelled", "why": "the engine was shut down"})
 
     def _leave(self, peer: Peer) -> None:
         self.pool.close_all()

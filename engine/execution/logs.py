@@ -9,9 +9,18 @@ tree of its attempt has a log open, and it is empty before the attempt ends.
 import contextlib
 import fcntl
 import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from engine.execution.attempt import Attempt
+from engine.execution.loop import Loop
 from engine.execution.places import LOG_FLAGS, Places, log_path, open_log
+
+if TYPE_CHECKING:
+    from engine.execution.pool import Worker
+
+_CALM_S = 1.0
+_BUSY_S = 0.1
 
 
 class Logs:
@@ -68,6 +77,46 @@ class Logs:
             with contextlib.suppress(OSError):
                 os.unlink(path)
         self._spare.clear()
+
+
+class Caps:
+    """Keeps every live log within its cap, which it exceeds by its rate times 0.1 s, at first times 1 s. `segment_of`
+    names the worker whose log an attempt writes to."""
+
+    def __init__(
+        self, loop: Loop, attempts: Mapping[int, Attempt], segment_of: "Callable[[Attempt], Worker | None]"
+    ) -> None:
+        self._loop = loop
+        self._attempts = attempts
+        self._segment_of = segment_of
+        self._timer = False
+
+    def watch(self) -> None:
+        """From now on, while anything runs."""
+        if not self._timer:
+            self._timer = True
+            self._loop.later(_CALM_S, self._look)
+
+    def _look(self) -> None:
+        busy = False
+        for attempt in self._attempts.values():
+            busy |= self._cut(attempt)
+        self._timer = bool(self._attempts)
+        if self._timer:
+            self._loop.later(_BUSY_S if busy else _CALM_S, self._look)
+
+    def _cut(self, attempt: Attempt) -> bool:
+        fd, start = attempt.log_fd, attempt.log_start
+        if fd < 0:
+            worker = self._segment_of(attempt)
+            if worker is None or attempt.block is None or not attempt.block.begun:
+                return False
+            fd, start = worker.segment_fd, attempt.block.row_log
+        try:
+            busy, attempt.log_end = cut(fd, start, attempt.log_end, attempt.log_cap)
+        except OSError:  # a full disk takes no mark; the log is short already
+            return True
+        return busy
 
 
 def cut(fd: int, start: int, last: int, cap: int) -> tuple[bool, int]:
