@@ -106,6 +106,7 @@ def stopped(place: Home) -> list[str]:
     wait_for(lambda: len(list(folder.iterdir())) >= 10, "tasks to run")
     victim = next(pid for pid in place.status()["launchers"] if pid)
     os.kill(victim, signal.SIGSTOP)
+    wait_for(lambda: psutil.Process(victim).status() == psutil.STATUS_STOPPED, "the launcher to be stopped")
     start = time.monotonic()
     wait_for(lambda: psutil.Process(victim).status() != psutil.STATUS_STOPPED, "the launcher to be continued", 30)
     took = time.monotonic() - start
