@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from engine.core.effects import AnyEffect
+from engine.core.effects import AnyEffect, StartAttempt
 from engine.core.events import Actor, AnyEvent, LogSlice, Usage, columns_of
 from engine.core.state import Attempt
 from engine.model.instants import MICROSECOND
@@ -65,6 +65,8 @@ class Changes:
         self.revision = revision
         self.now_ns = now_ns
         self.journal: list[AnyEvent] = []
+        self.early: list[StartAttempt] = []
+        """Orders of workflows whose durability is relaxed: given before the batch is on disk."""
         self.effects: list[AnyEffect] = []
         self.audit: list[AuditEntry] = []
         self.runs: set[int] = set()

@@ -22,6 +22,8 @@ from engine.planning.plan import Plan
 from engine.scheduling.ready_queue import Entry, ReadyQueue
 from engine.scheduling.retry import grown
 
+EARLY_MAX = 100_000
+"""So many numbers of attempts may be in use that a crash makes the state forget; the next life begins above them."""
 REQUESTS_KEPT = 10_000
 WHYS_KEPT = 1_000
 CANCELLED, KILLED = "cancelled", "killed"
@@ -51,6 +53,8 @@ class Context:
         self.blockable: dict[tuple[str, int], bool] = {}
         """By (version, task): whether rows of the task may be ordered as a block."""
         self.changes = Changes(state.meta.revision, 0)
+        self.early_below = 0
+        """Attempts below this number may be ordered before the batch in hand is on disk."""
         self.now_ns = 0
         self.wall_ns = 0
         self.draining = False

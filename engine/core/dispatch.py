@@ -153,7 +153,8 @@ def _order(cx: Context, run: RunState, row: int, effect: StartAttempt) -> None:
         cx.lanes.open(effect.attempt, effect.claim, HORIZON_NS if expected is None else expected * count)
         cx.ledger.take(effect.claim)
     cx.changes.attempts[effect.attempt] = attempt
-    cx.changes.effects.append(effect)
+    relaxed = run.plan.workflow.durability == "relaxed" and effect.attempt < cx.early_below
+    (cx.changes.early if relaxed else cx.changes.effects).append(effect)
     if count > 1:
         cx.note(BlockOrdered(effect.attempt, run.run, task, effect.index, count, effect.number, effect.claim_from))
     else:

@@ -14,7 +14,7 @@ from engine.core.acts import on_cancel, on_mark, on_rerun, on_retry, on_run_paus
 from engine.core.ahead import recall_overdue, watch
 from engine.core.blocks import on_rows_returned, on_rows_succeeded
 from engine.core.changes import Changes
-from engine.core.context import Context
+from engine.core.context import EARLY_MAX, Context
 from engine.core.dispatch import dispatch
 from engine.core.events import (
     Ask,
@@ -62,6 +62,7 @@ def _on_engine_started(cx: Context, event: EngineStarted) -> None:
     rebooted = bool(meta.boot_id) and meta.boot_id != event.boot_id
     meta.boot_id = event.boot_id
     meta.epoch = event.epoch
+    meta.next_attempt += EARLY_MAX
     cx.state.capacity = event.capacity
     cx.ledger.set_capacity(event.capacity)
     if rebooted:
@@ -151,6 +152,7 @@ class Machine:
         meta.now_ns = cx.now_ns = max(now_ns, meta.now_ns)
         cx.wall_ns = wall_ns
         cx.changes = changes = Changes(meta.revision, cx.now_ns)
+        cx.early_below = meta.next_attempt + EARLY_MAX
         for event in events:
             self._take(cx, event)
             if cx.unsettled:

@@ -1,11 +1,11 @@
 """Where the execution world keeps its files: state beside the store, sockets in the run folder, logs by run.
 
-Standard library only. The state folder gets `execution/` with lock files, spools, the pages of blocks, and the
-results of attempts that are too long for an exit record.
+Standard library only, and of that what starts quickly: every process of ours loads this. The state folder gets
+`execution/` with lock files, spools, the pages of blocks, and the results of attempts that are too long for an exit
+record.
 """
 
 import os
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -13,13 +13,13 @@ LOG_FLAGS = os.O_APPEND | os.O_NONBLOCK
 """Of an open log. It is no pipe, whatever a task may have put in its place."""
 
 
-@dataclass(frozen=True)
 class Places:
     """The folders that one engine's processes share; all absolute."""
 
-    home: Path
-    run_dir: Path
-    logs: Path
+    def __init__(self, home: Path, run_dir: Path, logs: Path) -> None:
+        self.home = home
+        self.run_dir = run_dir
+        self.logs = logs
 
     @cached_property
     def state(self) -> Path:

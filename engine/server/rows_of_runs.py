@@ -45,7 +45,7 @@ def group_rows(look: Look, run: RunState, tasks: Sequence[int]) -> list[GroupRow
     """One row for each of the tasks."""
     running = _longest_running(look, run, set(tasks))
     depth = look.plans.of(run.plan).depth
-    single = {task: Place(task, NO_INDEX, task) for task in tasks if not run.plan.tasks[task].mapped}
+    single = {task: Place(task, NO_INDEX, task) for task in tasks if task not in run.mapped_counts}
     tried = look.attempts_of_places(run, [place for place in single.values() if _did_not_succeed(run, place)])
     return [
         _group_row(

@@ -204,5 +204,6 @@ class Launchers:
                 found.append(RowsReturned(number, done, "no launcher has it"))
         for number, block in self.blocks.items():
             if number not in blocks:
+                block.die(now_ns)
                 found += block.everything(now_ns, self.rng) or [RowsReturned(number, 0, "nobody wants it")]
         return found

@@ -23,6 +23,7 @@ def random_workflow(rng: Random, name: str) -> Workflow:
     fields: dict[str, Any] = {
         "pools": (("own", rng.randint(1, 3)),),
         "params": (Param("flag", "boolean", default=True),),
+        "durability": rng.choice(("strict", "strict", "relaxed")),
     }
     if rng.random() < 0.5:
         fields |= {

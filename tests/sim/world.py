@@ -6,11 +6,12 @@ the disk and the launchers. When the world is left alone, every run must come to
 """
 
 import re
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
 from engine.core.changes import Changes
-from engine.core.effects import AcknowledgeExit, Answer, RecallAttempt, StartAttempt, StopAttempt
+from engine.core.effects import AcknowledgeExit, Answer, AnyEffect, RecallAttempt, StartAttempt, StopAttempt
 from engine.core.events import (
     Ask,
     AttemptExited,
@@ -186,9 +187,10 @@ class World:
     def _batch(self, events: list[External]) -> Changes:
         """Step, commit, perform; then look at everything."""
         changes = self._step(events)
+        self._perform(changes.early)
         self.disk.commit(changes, self.machine.state)
         self._look(changes, events)
-        self._perform(changes)
+        self._perform(changes.effects)
         for number in sorted(changes.finished_runs):
             if self.rng.random() < 0.7:
                 self.machine.forget_run(number)
@@ -199,12 +201,12 @@ class World:
         self.counts["crashes"] += 1
         moment = self.rng.choice(("before", "between", "halfway"))
         changes = self._step(events)
+        self._perform(changes.early)
         if moment != "before":
             self.disk.commit(changes, self.machine.state)
             self._look(changes, events)
             if moment == "halfway":
-                changes.effects = changes.effects[: len(changes.effects) // 2]
-                self._perform(changes)
+                self._perform(changes.effects[: len(changes.effects) // 2])
         rebooted = self.rng.random() < 0.2
         if rebooted:
             self.boot += 1
@@ -232,9 +234,11 @@ class World:
                 events.append(child.end)
             elif child is not None and child.started:
                 events.append(AttemptStarted(number, self.now_ns, 1000 + number, number))
-        for number, child in self.launchers.children.items():
+        for number, child in list(self.launchers.children.items()):
             if number not in state.attempts and child.end is not None:
                 events.append(child.end)
+            elif number not in state.attempts:  # begun ahead of the disk, and forgotten: it is killed
+                del self.launchers.children[number]
         self._batch(events)
 
     def _step(self, events: list[External]) -> Changes:
@@ -245,8 +249,8 @@ class World:
             self.story.append((0, self.now_ns, events))
             raise Failure(f"seed {self.seed}: the machine raised {error!r}\n{self._tell('')}") from error
 
-    def _perform(self, changes: Changes) -> None:
-        for effect in changes.effects:
+    def _perform(self, effects: Sequence[AnyEffect]) -> None:
+        for effect in effects:
             match effect:
                 case StartAttempt():
                     self.counts["attempts"] += 1

@@ -95,7 +95,7 @@ class Player:
         self.disk.commit(changes, self.state)
         assert differences(self.state, self.disk.load()) == []
         self.journal += changes.journal
-        for effect in changes.effects:
+        for effect in (*changes.early, *changes.effects):
             if isinstance(effect, StartAttempt):
                 assert effect.attempt not in self.live, "an attempt is started once"
                 self.live[effect.attempt] = effect

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from engine.core.context import EARLY_MAX
 from engine.core.effects import AcknowledgeExit, StartAttempt, StopAttempt
 from engine.core.events import AttemptLost, BlockOrdered, EngineStarted, RowsReturned, RowsSucceeded
 from engine.core.unfold import unfold, unfolded_count
@@ -356,6 +357,27 @@ def test_rows_paired_with_those_of_a_block_follow_them():
     player.span(_blocks(player)[0], 0, 2)
     assert {player.rows()[f"u[{row}]"] for row in (0, 1, 2)} <= {"ready", "running"}
     assert player.rows()["u[3]"] == "waiting"
+
+
+# --- ahead of the disk ----------------------------------------------------------------------------------------------
+
+
+def test_only_a_relaxed_workflow_is_ordered_ahead_of_the_disk():
+    for durability, early in (("strict", 0), ("relaxed", 1)):
+        player = Player(flow(task("a"), task("b", "a"), durability=durability))
+        player.submit()
+        changes = player.end("a", SUCCESS)
+        starts = [effect for effect in changes.effects if isinstance(effect, StartAttempt)]
+        assert (len(changes.early), len(starts)) == (early, 1 - early)
+
+
+def test_a_new_life_uses_no_number_that_may_have_been_given_ahead_of_the_disk():
+    player = Player(flow(task("a"), task("b", "a"), durability="relaxed"))
+    player.submit()
+    before = player.state.meta.next_attempt
+    player.step(EngineStarted(2, player.state.capacity, "boot"))
+    player.ok("a")
+    assert player.attempt("b").attempt >= before + EARLY_MAX
 
 
 # --- what the journal says ------------------------------------------------------------------------------------------
