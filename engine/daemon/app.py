@@ -65,7 +65,7 @@ class App:
             environment.close()
 
     async def _with_store(self, environment: Environment) -> int:
-        loaded = load_state(environment, capacity_of(self._config))
+        loaded = load_state(environment, capacity_of(self._config, self._home))
         self._damage = loaded.damage
         for sentence in loaded.damage:
             say("damage", sentence=sentence)
