@@ -14,8 +14,7 @@ def write(root: Path, files: Mapping[str, str]) -> Path:
 
 
 def two_sockets() -> dict[str, str]:
-    """Two sockets of four cores with two threads each (CPU n + 8 is the sibling of n), 64 GiB a node, 1 GiB of all that in
-    huge pages."""
+    """Two sockets, each four cores with two threads (CPU n + 8 is the sibling of n); 128 GiB, 1 of it in huge pages."""
     files = {
         "proc/self/status": "Name:\tpython\nCpus_allowed:\tffff\nCpus_allowed_list:\t0-15\n",
         "proc/meminfo": "MemTotal:       134217728 kB\nMemFree:        100000000 kB\nHugetlb:         1048576 kB\n",
