@@ -11,9 +11,10 @@ host.
   move away as time goes by, so the reservation of an entry behind them does not idle the host for their sake.
 - **What nothing is known of may not pass** on the promise to end in time, only where the ledger of that instant has
   room: a guess would be a promise made with the time of the one that waits.
-- **A promise has an end.** What was reckoned first is what the entry was promised. Where things take longer than expected
-  it may be late, but not by more than it was ahead (and a minute): from then on nothing passes any more on its expected
-  end. So an entry that holds the reservation waits at most twice what was reckoned, and then for what runs at that time.
+- **A promise has an end.** What was reckoned first is what the entry was promised. Where things take longer than
+  expected it may be late, but not by more than it was ahead (and a minute): from then on nothing passes any more on
+  its expected end. So an entry that holds the reservation waits at most twice what was reckoned, and then for what
+  runs at that time.
 - **The reservation stays** with its entry until it starts or is withdrawn, even if another comes to rank before it:
   else owners that take turns in the order could take it from each other for ever. Only a higher band takes it away.
 - A claim that would not fit even if all had ended (the host has shrunk) gets none, and is passed by.
@@ -22,7 +23,7 @@ What is held is derived from the live attempts: `began` for each of them makes t
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from heapq import merge
 from typing import Any, NamedTuple, Protocol
 
@@ -47,6 +48,8 @@ class Asking(Protocol):
     def band(self) -> Any: ...
     @property
     def waiting(self) -> bool: ...
+    @property
+    def expected_ns(self) -> int: ...
 
 
 class _Holder(NamedTuple):
@@ -84,14 +87,12 @@ class Gate:
     """The ledger, who holds what of it until when, and the one reservation.
 
     A pass is `begin`, then the queue's entries in their order to `admits`, and `began` for each that starts. Within a
-    pass there is only less and less, so what was refused once need not be asked again. `expected_ns` tells what the
-    next attempt of an entry is expected to take, 0 if nothing is known.
+    pass there is only less and less, so what was refused once need not be asked again.
     """
 
-    def __init__(self, ledger: Ledger, expected_ns: Callable[[Any], int]) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.reservation: Reservation | None = None
-        self._expected_ns = expected_ns
         self._holders: dict[int, _Holder] = {}
         self._ends: list[tuple[int, int]] = []
         """(end, attempt) of all holders, in order."""
@@ -115,9 +116,17 @@ class Gate:
         """More than that does not fit, whatever else is asked."""
         return self.ledger.capacity.cpu_milli - self.ledger.cpu_milli
 
-    def fits(self, claim: Claim) -> bool:
-        """Whether there is so much now, whoever asks."""
-        return self.ledger.fits(claim)
+    def passable(self, claim: Claim, least_ns: int, band: Any) -> bool:
+        """Whether any entry of the band with this claim may start, if none takes less than `least_ns` (0: unknown)."""
+        if not self.ledger.fits(claim):
+            return False
+        held = self.reservation
+        if held is None or band < held.entry.band:
+            return True
+        if held.entry.claim.exclusive:
+            return False
+        held = self._reckoned()
+        return held is None or held.room is None or self._ends_in_time(held, least_ns) or held.room.fits(claim)
 
     def reserves(self, band: Any) -> bool:
         """Whether the first of the band that does not fit would get the reservation."""
@@ -146,7 +155,7 @@ class Gate:
         if self.reservation is not None and self.reservation.entry.claim.exclusive:
             return False
         held = self._reckoned()
-        if held is None or held.room is None or self._ends_in_time(held, self._expected_ns(entry)):
+        if held is None or held.room is None or self._ends_in_time(held, entry.expected_ns):
             return True
         return held.room.fits(entry.claim) and self.ledger.bind(entry.claim, also=held.room) is not None
 

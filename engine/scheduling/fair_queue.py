@@ -8,10 +8,9 @@ line is its oldest entry's turn, so nothing waits for ever behind longer ways.
 An entry stands for a range of rows of a task, so the 100,000 rows of a `for_each` are one. A line has a heap for each
 *kind* of claim (the same in all dimensions), so what does not fit is asked once for all that wait with it.
 
-A *pass* is `begin`, then `best` until it gives None. It first asks which kinds fit at all, and looks only at lines where
-one of them waits: a full host costs next to nothing, however much waits for it. While a pass lasts there is only less
-and less to be had, so who was refused is not asked again in it. With very many kinds they are asked in the order of the
-queue instead, and those far behind wait for another pass.
+A *pass* is `begin`, then `best` until it gives None. It first asks which kinds may start at all, and looks only at
+lines where one of them waits: a full host costs next to nothing, however much waits for it. While a pass lasts there
+is only less and less to be had, so who was refused is not asked again in it. At most `ASKED_MAX` are asked in vain.
 """
 
 from bisect import bisect_left, insort
@@ -27,25 +26,29 @@ _Ranked = tuple[int, int, "Entry"]
 """The weight of the way to the end, negative, then the age; no two entries have the same."""
 
 OLDEST_EVERY = 16
-KINDS_ASKED = 256
-"""With more different claims than that, they are asked in the order of the queue, and so many at most in vain."""
+ASKED_MAX = 32
+"""Of those whose kind may start though they may not themselves (they would take too long), so many are tried a pass."""
 
 
 class Entry:
-    """Rows `low` to `high` (exclusive) of a task of a run; `waiting` while it is in the queue."""
+    """Rows `low` to `high` (exclusive) of a task of a run; `waiting` while it is in the queue. `expected_ns` is what an
+    attempt of it is expected to take, 0 if nothing is known."""
 
     __slots__ = (
-        "age", "aged", "band", "claim", "heaped", "high", "kind", "low", "owner", "run", "task", "waiting", "weight",
+        "age", "aged", "band", "claim", "expected_ns", "heaped", "high", "kind", "low", "owner", "run", "task",
+        "waiting", "weight",
     )  # fmt: skip
 
     def __init__(
-        self, run: int, task: int, rows: range, claim: Claim, *, owner: str, band: Band, weight: int, age: int
-    ) -> None:
+        self, run: int, task: int, rows: range, claim: Claim, *,
+        owner: str, band: Band, weight: int, age: int, expected_ns: int,
+    ) -> None:  # fmt: skip
         self.run = run
         self.task = task
         self.low = rows.start
         self.high = rows.stop
         self.claim = claim
+        self.expected_ns = expected_ns
         self.kind = 0
         self.owner = owner
         self.band = band
@@ -62,8 +65,8 @@ class Gatekeeper(Protocol):
         """What asks for more does not fit."""
         ...
 
-    def fits(self, claim: Claim) -> bool:
-        """Whether there is so much now, whoever asks."""
+    def passable(self, claim: Claim, least_ns: int, band: Band) -> bool:
+        """Whether any entry of the band with this claim may start, if none takes less than `least_ns` (0: unknown)."""
         ...
 
     def admits(self, entry: Entry) -> bool:
@@ -84,9 +87,10 @@ class Gatekeeper(Protocol):
 
 
 class _Line:
-    """The entries of one owner in one band. `heads` are the tops of the heaps, in order, `pending` those of them that are
-    still to be asked in this pass (None: not looked at yet). What leaves the queue from within a heap stays there until
-    it comes to the top."""
+    """The entries of one owner in one band. `heads` are the tops of the heaps, in order, `pending` those of them that
+    are still to be asked in this pass (None: not looked at yet). What leaves the queue from within a heap stays there
+    until it comes to the top.
+    """
 
     __slots__ = ("ages", "heads", "heaps", "oldest_asked", "owner", "pending", "size", "starts")
 
@@ -175,19 +179,24 @@ class FairQueue:
         self._lines_of: dict[int, set[_Line]] = {}
         self._by_cpu: list[tuple[int, int, Claim]] = []
         """(CPU, kind, claim) of every kind that waits, in order."""
-        self._age = self._kind = 0
-        self._fitting: set[int] | None = None
+        self._least_ns: dict[int, int] = {}
+        """The least that an entry of the kind was expected to take, since the kind waits."""
+        self._age = self._kind = self._last = 0
+        self._passing: dict[Band, set[int]] = {}
+        self._behind: set[int] | None = None
         self._opened: dict[Band, list[_Line]] = {}
         self._refusals = 0
 
     def push(
         self, run: int, task: int, rows: range, claim: Claim, *,
-        priority: int, weight: int, owner: str = "", backfill: bool = False,
+        priority: int, weight: int, owner: str = "", backfill: bool = False, expected_ns: int = 0,
     ) -> Entry:  # fmt: skip
         """Queue the rows behind those of the same rank that came before."""
         self._age += 1
         band = (-priority, backfill)
-        entry = Entry(run, task, rows, claim, owner=owner, band=band, weight=weight, age=self._age)
+        entry = Entry(
+            run, task, rows, claim, owner=owner, band=band, weight=weight, age=self._age, expected_ns=expected_ns
+        )
         self.put_back(entry)
         return entry
 
@@ -203,9 +212,19 @@ class FairQueue:
         entry.kind = self._kind_of(entry.claim)
         self._lines_of[entry.kind].add(line)
         line.insert(entry)
+        self.expect(entry, entry.expected_ns)
         opened = self._opened.get(entry.band)
-        if opened is not None and line not in opened:
-            opened.append(line)
+        if opened is not None:
+            self._passing[entry.band].add(entry.kind)
+            if line not in opened:
+                opened.append(line)
+
+    def expect(self, entry: Entry, expected_ns: int) -> None:
+        """An attempt of the entry is expected to take so long, as is known now."""
+        entry.expected_ns = expected_ns
+        least = self._least_ns.get(entry.kind, 0)
+        if expected_ns and (expected_ns < least or not least):
+            self._least_ns[entry.kind] = expected_ns
 
     def _kind_of(self, claim: Claim) -> int:
         kind = self._kinds.get(claim)
@@ -214,8 +233,6 @@ class FairQueue:
             kind = self._kinds[claim] = self._kind
             self._lines_of[kind] = set()
             insort(self._by_cpu, (claim.cpu_milli, kind, claim))
-            if self._fitting is not None:
-                self._fitting.add(kind)
         return kind
 
     # --- a pass -----------------------------------------------------------------------------------------------------
@@ -224,10 +241,9 @@ class FairQueue:
         """A pass begins: everything may be asked."""
         self._shares.refresh(now_ns)
         self._opened = {}
+        self._behind = None
         self._refusals = 0
-        last = bisect_left(self._by_cpu, (max(gate.cpu_free_milli, 0) + 1,))
-        few = last <= KINDS_ASKED
-        self._fitting = {kind for _, kind, claim in self._by_cpu[:last] if gate.fits(claim)} if few else None
+        self._last = bisect_left(self._by_cpu, (max(gate.cpu_free_milli, 0) + 1,))
 
     def best(self, gate: Gatekeeper) -> Entry | None:
         """The first entry that the gate admits, left where it is."""
@@ -240,31 +256,41 @@ class FairQueue:
                 opened = self._opened[band] = self._open(band, gate)
             while opened:
                 line = opened[0] if len(opened) == 1 else min(opened, key=self._key)
+                wanted = gate.reserves(band)
                 entry = self._ask(line, band, gate)
                 if entry is not None:
                     return entry
                 opened.remove(line)
+                if wanted and not gate.reserves(band):
+                    opened[:] = [line for line in opened if line.has_any(self._passing[band])]
         return None
 
     def _open(self, band: Band, gate: Gatekeeper) -> list[_Line]:
         """The lines of the band in which somebody may start, or may be noted."""
         lines = self._bands[band]
-        if self._fitting is None or gate.reserves(band):
+        if gate.reserves(band):
+            self._passing[band] = self._passable(band, gate)
             opened = list(lines.values())
-        else:
-            found = set[_Line]().union(*(self._lines_of[kind] for kind in self._fitting))
+        else:  # all bands that do not outrank the reservation may start the same
+            if self._behind is None:
+                self._behind = self._passable(band, gate)
+            passing = self._passing[band] = self._behind.copy()
+            found = set[_Line]().union(*(self._lines_of[kind] for kind in passing))
             opened = [line for line in found if lines.get(line.owner) is line]
         for line in opened:
             line.pending = None
             line.oldest_asked = False
         return opened
 
+    def _passable(self, band: Band, gate: Gatekeeper) -> set[int]:
+        least = self._least_ns
+        kinds = self._by_cpu[: self._last]
+        return {kind for _, kind, claim in kinds if gate.passable(claim, least.get(kind, 0), band)}
+
     def _key(self, line: _Line) -> tuple[float, str]:
         return self._shares.key(line.owner), line.owner
 
     def _ask(self, line: _Line, band: Band, gate: Gatekeeper) -> Entry | None:
-        if self._fitting is not None and not line.has_any(self._fitting) and not gate.reserves(band):
-            return None
         if line.starts % OLDEST_EVERY == OLDEST_EVERY - 1 and not line.oldest_asked:
             line.oldest_asked = True
             oldest = line.oldest()
@@ -273,7 +299,7 @@ class FairQueue:
         if line.pending is None:
             line.pending = self._pending(line, band, gate)
         pending = line.pending
-        while pending and self._refusals < KINDS_ASKED:
+        while pending and self._refusals < ASKED_MAX:
             entry = pending[0][2]
             if entry.waiting and gate.admits(entry):
                 return entry
@@ -285,13 +311,11 @@ class FairQueue:
         return None
 
     def _pending(self, line: _Line, band: Band, gate: Gatekeeper) -> list[_Ranked]:
-        """Who is to be asked: the heads of kinds that fit, and the first of those that do not if it is wanted."""
-        fitting = self._fitting
-        if fitting is None:
-            return line.heads.copy()
-        pending = line.heads_of(fitting)
+        """Who is to be asked: the heads of kinds that may start, and the first of the others if it is wanted."""
+        passing = self._passing[band]
+        pending = line.heads_of(passing)
         if gate.reserves(band):
-            unfit = (head for head in line.heads if head[2].kind not in fitting and gate.would_reserve(head[2]))
+            unfit = (head for head in line.heads if head[2].kind not in passing and gate.would_reserve(head[2]))
             first = next(unfit, None)
             if first is not None:
                 insort(pending, first)
@@ -324,9 +348,10 @@ class FairQueue:
         lines.discard(line)
         if not lines:
             del self._lines_of[entry.kind], self._kinds[entry.claim]
-            del self._by_cpu[bisect_left(self._by_cpu, (entry.claim.cpu_milli, entry.kind))]
-            if self._fitting is not None:
-                self._fitting.discard(entry.kind)
+            self._least_ns.pop(entry.kind, None)
+            place = bisect_left(self._by_cpu, (entry.claim.cpu_milli, entry.kind))
+            del self._by_cpu[place]
+            self._last -= place < self._last
 
     # --- looking ----------------------------------------------------------------------------------------------------
 

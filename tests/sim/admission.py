@@ -1,8 +1,8 @@
 """A host in a jumping clock: tasks arrive, a policy says what starts, what started ends, and somebody counts again.
 
-`Ours` joins queue, shares, gate and ledger as the core does. `Fifo` and `Greedy` are for comparison: the one lets nobody
-pass the first that does not fit, the other everybody. `Count` knows none of them: it adds up what runs after every
-start, in each dimension, and by each CPU and GPU.
+`Ours` joins queue, shares, gate and ledger as the core does. `Fifo` and `Greedy` are for comparison: the one lets
+nobody pass the first that does not fit, the other everybody. `Count` knows none of them: it adds up what runs after
+every start, in each dimension, and by each CPU and GPU.
 """
 
 from collections import Counter, deque
@@ -46,13 +46,14 @@ class Ours:
         self.tasks: dict[int, Arrival] = {}
         self.shares = Shares(weights, **shares)
         self.queue = FairQueue(self.shares)
-        self.gate = Gate(Ledger(capacity), lambda entry: self.tasks[entry.low].expected_ns)
+        self.gate = Gate(Ledger(capacity))
 
     def arrived(self, number: int, task: Arrival, now_ns: int) -> None:
         self.tasks[number] = task
         self.queue.push(
             0, 0, range(number, number + 1), task.claim,
             priority=task.priority, weight=task.weight, owner=task.owner, backfill=task.backfill,
+            expected_ns=task.expected_ns,
         )  # fmt: skip
 
     def starts(self, now_ns: int) -> Iterator[tuple[int, Binding]]:
