@@ -26,7 +26,7 @@ _Ranked = tuple[int, int, "Entry"]
 """The weight of the way to the end, negative, then the age; no two entries have the same."""
 
 OLDEST_EVERY = 16
-ASKED_MAX = 32
+ASKED_MAX = 16
 """Of those whose kind may start though they may not themselves (they would take too long), so many are tried a pass."""
 
 
@@ -168,6 +168,10 @@ class _Line:
         del self.heads[bisect_left(self.heads, ranked)]
 
 
+_Asked = tuple[float, str, _Line]
+"""A line in the order of a pass: by its owner's key."""
+
+
 class FairQueue:
     """Ready rows that are not admitted yet."""
 
@@ -184,7 +188,7 @@ class FairQueue:
         self._age = self._kind = self._last = 0
         self._passing: dict[Band, set[int]] = {}
         self._behind: set[int] | None = None
-        self._opened: dict[Band, list[_Line]] = {}
+        self._opened: dict[Band, list[_Asked]] = {}
         self._refusals = 0
 
     def push(
@@ -216,8 +220,8 @@ class FairQueue:
         opened = self._opened.get(entry.band)
         if opened is not None:
             self._passing[entry.band].add(entry.kind)
-            if line not in opened:
-                opened.append(line)
+            if all(asked[2] is not line for asked in opened):
+                insort(opened, self._ranked(line))
 
     def expect(self, entry: Entry, expected_ns: int) -> None:
         """An attempt of the entry is expected to take so long, as is known now."""
@@ -254,18 +258,28 @@ class FairQueue:
             opened = self._opened.get(band)
             if opened is None:
                 opened = self._opened[band] = self._open(band, gate)
-            while opened:
-                line = opened[0] if len(opened) == 1 else min(opened, key=self._key)
+            while opened and self._refusals < ASKED_MAX:
+                line = self._next_line(opened)
                 wanted = gate.reserves(band)
                 entry = self._ask(line, band, gate)
                 if entry is not None:
                     return entry
-                opened.remove(line)
+                del opened[0]
                 if wanted and not gate.reserves(band):
-                    opened[:] = [line for line in opened if line.has_any(self._passing[band])]
+                    opened[:] = [asked for asked in opened if asked[2].has_any(self._passing[band])]
         return None
 
-    def _open(self, band: Band, gate: Gatekeeper) -> list[_Line]:
+    def _next_line(self, opened: list[_Asked]) -> _Line:
+        """The line whose owner has used least. Keys only grow within a pass, so only the first may be out of date."""
+        while (fresh := self._ranked(opened[0][2])) != opened[0]:
+            del opened[0]
+            insort(opened, fresh)
+        return opened[0][2]
+
+    def _ranked(self, line: _Line) -> _Asked:
+        return self._shares.key(line.owner), line.owner, line
+
+    def _open(self, band: Band, gate: Gatekeeper) -> list[_Asked]:
         """The lines of the band in which somebody may start, or may be noted."""
         lines = self._bands[band]
         if gate.reserves(band):
@@ -275,20 +289,17 @@ class FairQueue:
             if self._behind is None:
                 self._behind = self._passable(band, gate)
             passing = self._passing[band] = self._behind.copy()
-            found = set[_Line]().union(*(self._lines_of[kind] for kind in passing))
+            found = set[_Line]().union(*(self._lines_of.get(kind, ()) for kind in passing))
             opened = [line for line in found if lines.get(line.owner) is line]
         for line in opened:
             line.pending = None
             line.oldest_asked = False
-        return opened
+        return sorted(self._ranked(line) for line in opened)
 
     def _passable(self, band: Band, gate: Gatekeeper) -> set[int]:
         least = self._least_ns
         kinds = self._by_cpu[: self._last]
         return {kind for _, kind, claim in kinds if gate.passable(claim, least.get(kind, 0), band)}
-
-    def _key(self, line: _Line) -> tuple[float, str]:
-        return self._shares.key(line.owner), line.owner
 
     def _ask(self, line: _Line, band: Band, gate: Gatekeeper) -> Entry | None:
         if line.starts % OLDEST_EVERY == OLDEST_EVERY - 1 and not line.oldest_asked:
@@ -337,8 +348,8 @@ class FairQueue:
         if line.size:
             return
         del lines[entry.owner]
-        if line in self._opened.get(entry.band, ()):
-            self._opened[entry.band].remove(line)
+        if entry.band in self._opened:
+            self._opened[entry.band] = [asked for asked in self._opened[entry.band] if asked[2] is not line]
         if not lines:
             del self._bands[entry.band]
             self._order.remove(entry.band)
@@ -360,7 +371,7 @@ class FairQueue:
         return [
             head[2]
             for band in self._order
-            for line in sorted(self._bands[band].values(), key=self._key)
+            for _, _, line in sorted(self._ranked(line) for line in self._bands[band].values())
             for head in line.heads
         ]
 
