@@ -7,7 +7,7 @@ every start, in each dimension, and by each CPU and GPU.
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple, Protocol
 
 from engine.admission.gate import Gate
@@ -102,17 +102,27 @@ class Fifo:
 class Greedy(Fifo):
     """In the order of arrival, and whoever fits may pass."""
 
+    def __init__(self, capacity: Capacity) -> None:
+        super().__init__(capacity)
+        self.by_claim: dict[Claim, deque[int]] = {}
+
+    def arrived(self, number: int, task: Arrival, now_ns: int) -> None:
+        self.by_claim.setdefault(task.claim, deque()).append(number)
+
     def starts(self, now_ns: int) -> Iterator[tuple[int, Binding]]:
-        refused: set[Claim] = set()
-        left: deque[tuple[int, Claim]] = deque()
-        while self.waiting:
-            number, claim = self.waiting.popleft()
-            if claim not in refused and self.ledger.fits(claim):
-                yield self._start(number, claim)
+        waiting = enumerate(self.by_claim.items())
+        heads = [(numbers[0], place, claim) for place, (claim, numbers) in waiting if self.ledger.fits(claim)]
+        heapify(heads)
+        while heads:
+            _, place, claim = heappop(heads)
+            if not self.ledger.fits(claim):
+                continue
+            numbers = self.by_claim[claim]
+            yield self._start(numbers.popleft(), claim)
+            if numbers:
+                heappush(heads, (numbers[0], place, claim))
             else:
-                refused.add(claim)
-                left.append((number, claim))
-        self.waiting = left
+                del self.by_claim[claim]
 
 
 class Overdrawn(AssertionError):
@@ -211,6 +221,16 @@ def simulate(tasks: Sequence[Arrival], policy: Policy, capacity: Capacity, *, un
 def waits_ns(tasks: Sequence[Arrival], story: Story) -> list[int]:
     """How long each waited."""
     return [start - task.at_ns for task, start in zip(tasks, story.starts_ns, strict=True)]
+
+
+def busy(tasks: Sequence[Arrival], story: Story, capacity: Capacity) -> float:
+    """The share of the host's CPU that was held while tasks arrived."""
+    until = max(task.at_ns for task in tasks)
+    spans = (
+        max(min(start + task.takes_ns, until) - start, 0) * task.claim.cpu_milli
+        for task, start in zip(tasks, story.starts_ns, strict=True)
+    )
+    return sum(spans) / max(until, 1) / capacity.cpu_milli
 
 
 def used(tasks: Iterable[Arrival], story: Story, capacity: Capacity, low_ns: int, high_ns: int) -> dict[str, float]:
