@@ -28,7 +28,7 @@ from heapq import merge
 from typing import Any, NamedTuple, Protocol
 
 from engine.admission.ledger import Ledger
-from engine.model.instants import MINUTE, SECOND
+from engine.model.instants import ANY_NS, MINUTE, SECOND
 from engine.model.resources import Binding, Claim
 
 LATE_NS = SECOND
@@ -116,17 +116,21 @@ class Gate:
         """More than that does not fit, whatever else is asked."""
         return self.ledger.capacity.cpu_milli - self.ledger.cpu_milli
 
-    def passable(self, claim: Claim, least_ns: int, band: Any) -> bool:
-        """Whether any entry of the band with this claim may start, if none takes less than `least_ns` (0: unknown)."""
+    def longest_ns(self, claim: Claim, band: Any) -> int:
+        """How long an entry of the band with this claim may be expected to take if it is to start now: 0: none may
+        start, ANY_NS: whatever it takes, also if that is unknown.
+        """
         if not self.ledger.fits(claim):
-            return False
+            return 0
         held = self.reservation
         if held is None or band < held.entry.band:
-            return True
+            return ANY_NS
         if held.entry.claim.exclusive:
-            return False
+            return 0
         held = self._reckoned()
-        return held is None or held.room is None or self._ends_in_time(held, least_ns) or held.room.fits(claim)
+        if held is None or held.room is None or held.room.fits(claim):
+            return ANY_NS
+        return held.due_ns - self._now_ns if self._now_ns <= held.last_ns else 0
 
     def reserves(self, band: Any) -> bool:
         """Whether the first of the band that does not fit would get the reservation."""

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from typing import Protocol
 
+from engine.model.instants import ANY_NS
 from engine.model.resources import Claim
 from engine.scheduling.fair_share import Shares
 
@@ -27,7 +28,7 @@ _Ranked = tuple[int, int, "Entry"]
 
 OLDEST_EVERY = 16
 ASKED_MAX = 16
-"""Of those whose kind may start though they may not themselves (they would take too long), so many are tried a pass."""
+"""So many are tried in vain in a pass, of those who look as if they might start."""
 
 
 class Entry:
@@ -65,8 +66,10 @@ class Gatekeeper(Protocol):
         """What asks for more does not fit."""
         ...
 
-    def passable(self, claim: Claim, least_ns: int, band: Band) -> bool:
-        """Whether any entry of the band with this claim may start, if none takes less than `least_ns` (0: unknown)."""
+    def longest_ns(self, claim: Claim, band: Band) -> int:
+        """How long an entry of the band with this claim may be expected to take if it is to start now: 0: none may
+        start, ANY_NS: whatever it takes, also if that is unknown.
+        """
         ...
 
     def admits(self, entry: Entry) -> bool:
@@ -84,6 +87,10 @@ class Gatekeeper(Protocol):
     def would_reserve(self, entry: Entry) -> bool:
         """Whether this may be the first."""
         ...
+
+
+def _brief(entry: Entry, longest_ns: int) -> bool:
+    return longest_ns == ANY_NS or 0 < entry.expected_ns <= longest_ns
 
 
 class _Line:
@@ -149,14 +156,17 @@ class _Line:
             heappop(self.ages)[1].aged = False
         return self.ages[0][1]
 
-    def has_any(self, kinds: set[int]) -> bool:
+    def has_any(self, kinds: dict[int, int]) -> bool:
         return not self.heaps.keys().isdisjoint(kinds)
 
-    def heads_of(self, kinds: set[int]) -> list[_Ranked]:
-        """The heads of these kinds, in order."""
+    def heads_of(self, kinds: dict[int, int]) -> list[_Ranked]:
+        """The heads of these kinds that are expected to take no longer than is said of them, in order."""
         if len(kinds) < len(self.heads):
-            return sorted(self.heaps[kind][0] for kind in kinds if kind in self.heaps)
-        return [head for head in self.heads if head[2].kind in kinds]
+            found = [self.heaps[kind][0] for kind in kinds if kind in self.heaps]
+            found.sort()
+        else:
+            found = [head for head in self.heads if head[2].kind in kinds]
+        return [head for head in found if _brief(head[2], kinds[head[2].kind])]
 
     def _forget_the_gone(self) -> None:
         for _, entry in self.ages:
@@ -186,8 +196,9 @@ class FairQueue:
         self._least_ns: dict[int, int] = {}
         """The least that an entry of the kind was expected to take, since the kind waits."""
         self._age = self._kind = self._last = 0
-        self._passing: dict[Band, set[int]] = {}
-        self._behind: set[int] | None = None
+        self._passing: dict[Band, dict[int, int]] = {}
+        """The kinds that may start in this pass, and how long they may take."""
+        self._behind: dict[int, int] | None = None
         self._opened: dict[Band, list[_Asked]] = {}
         self._refusals = 0
 
@@ -219,7 +230,7 @@ class FairQueue:
         self.expect(entry, entry.expected_ns)
         opened = self._opened.get(entry.band)
         if opened is not None:
-            self._passing[entry.band].add(entry.kind)
+            self._passing[entry.band][entry.kind] = ANY_NS
             if all(asked[2] is not line for asked in opened):
                 insort(opened, self._ranked(line))
 
@@ -296,10 +307,13 @@ class FairQueue:
             line.oldest_asked = False
         return sorted(self._ranked(line) for line in opened)
 
-    def _passable(self, band: Band, gate: Gatekeeper) -> set[int]:
-        least = self._least_ns
-        kinds = self._by_cpu[: self._last]
-        return {kind for _, kind, claim in kinds if gate.passable(claim, least.get(kind, 0), band)}
+    def _passable(self, band: Band, gate: Gatekeeper) -> dict[int, int]:
+        passing: dict[int, int] = {}
+        for _, kind, claim in self._by_cpu[: self._last]:
+            longest = gate.longest_ns(claim, band)
+            if longest == ANY_NS or 0 < self._least_ns.get(kind, 0) <= longest:
+                passing[kind] = longest
+        return passing
 
     def _ask(self, line: _Line, band: Band, gate: Gatekeeper) -> Entry | None:
         if line.starts % OLDEST_EVERY == OLDEST_EVERY - 1 and not line.oldest_asked:
@@ -318,7 +332,9 @@ class FairQueue:
             if entry.waiting:
                 self._refusals += 1
             elif entry.kind in line.heaps:
-                insort(pending, line.heaps[entry.kind][0])
+                head = line.heaps[entry.kind][0]
+                if _brief(head[2], self._passing[band].get(entry.kind, 0)):
+                    insort(pending, head)
         return None
 
     def _pending(self, line: _Line, band: Band, gate: Gatekeeper) -> list[_Ranked]:

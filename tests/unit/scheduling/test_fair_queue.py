@@ -1,6 +1,6 @@
 """The order of the queue: band, fair share, the longest way, age; the oldest in turn; and few are asked."""
 
-from engine.model.instants import SECOND
+from engine.model.instants import ANY_NS, SECOND
 from engine.model.resources import Claim
 from engine.scheduling.fair_queue import ASKED_MAX, OLDEST_EVERY, Band, Entry, FairQueue
 from engine.scheduling.fair_share import Shares, Usage
@@ -19,9 +19,9 @@ class Door:
         self.first: Entry | None = None
         self.noted: list[int] = []
 
-    def passable(self, claim: Claim, least_ns: int, band: Band) -> bool:
+    def longest_ns(self, claim: Claim, band: Band) -> int:
         self.kinds.append(claim)
-        return claim.cpu_milli <= self.cpu_free_milli
+        return ANY_NS if claim.cpu_milli <= self.cpu_free_milli else 0
 
     def admits(self, entry: Entry) -> bool:
         self.asked.append(entry.run)
@@ -164,19 +164,17 @@ def test_what_is_queued_during_a_pass_is_asked_in_it():
     assert entry.run == 2
 
 
-def test_what_is_expected_can_be_learned_while_it_waits():
+def test_who_takes_too_long_or_nobody_knows_how_long_is_not_asked_and_that_can_be_learned():
+    class Brief(Door):
+        def longest_ns(self, claim: Claim, band: Band) -> int:
+            return 4 * SECOND
+
     queue = FairQueue(Shares())
     entry = queue.push(1, 0, range(10), SMALL, priority=0, weight=1)
-    seen: list[int] = []
-
-    class Looks(Door):
-        def passable(self, claim: Claim, least_ns: int, band: Band) -> bool:
-            seen.append(least_ns)
-            return True
-
-    for expected_ns in (0, 5 * SECOND, 3 * SECOND):
+    for expected_ns, asked in ((0, []), (5 * SECOND, []), (3 * SECOND, [1])):
         queue.expect(entry, expected_ns)
-        door = Looks()
+        door = Brief()
+        door.noted = [-1]
         queue.begin(0, door)
         queue.best(door)
-    assert seen == [0, 5 * SECOND, 3 * SECOND]
+        assert door.asked == asked
