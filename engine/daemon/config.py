@@ -1,5 +1,6 @@
 """The settings in config.toml. Every key has a default; an unknown key or a wrong type is refused by name."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -8,6 +9,8 @@ from engine.execution.host import discover
 from engine.model.errors import DefinitionError, Fault, ValueFault
 from engine.model.host import Gpu
 from engine.model.resources import Capacity, parse_cpu, parse_size
+
+CORES_A_LAUNCHER = 8
 
 
 class HostConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -78,6 +81,11 @@ def load_config(path: Path) -> Config:
     if faults:
         raise DefinitionError([Fault(sentence, file=str(path), field="pools") for sentence in faults])
     return config
+
+
+def launchers_of(config: Config) -> int:
+    """How many launchers the engine has."""
+    return config.engine.launchers or max(2, -(-(os.cpu_count() or 1) // CORES_A_LAUNCHER))
 
 
 def capacity_of(config: Config, home: Path) -> Capacity:

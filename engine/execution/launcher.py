@@ -1,10 +1,10 @@
 """A launcher: starts attempts, ends them, and remembers how they ended until the engine has it on disk.
 
 Theory. Orders come from one engine connection; facts go back in batches, one a turn of the loop. A turn (1) takes
-events: orders, children that died, items that workers finished, timers; (2) writes all new ends to the spool; (3)
-writes the intents of orders that may start now and starts them; (4) tells the engine. So nothing runs that the spool
-does not know, and nothing is told that the spool could forget. When the engine is away everything goes on: limits,
-stops and chains of orders are kept here.
+events: orders, children that died, items that workers finished, timers; (2) writes all new ends and the intents of
+orders that may start now to the spool; (3) starts these; (4) tells the engine, at once where it has something to
+decide, else together with what follows soon. So nothing runs that the spool does not know, and nothing is told that the
+spool could forget. When the engine is away everything goes on: limits, stops and chains of orders are kept here.
 """
 
 import contextlib
@@ -16,21 +16,24 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine.execution import proc, trees
-from engine.execution.attempt import DRAIN_S, Attempt, Order, outcome_of, take_result
+from engine.execution.attempt import DRAIN_S, Attempt, Order, Outcome, outcome_of, take_result
+from engine.execution.block import Block, Fact
+from engine.execution.ending import KILL_AGAIN_S, Ending
+from engine.execution.logs import Caps, Logs
 from engine.execution.loop import Loop, Peer
 from engine.execution.metering import Metering
-from engine.execution.places import Places, log_path, open_log
+from engine.execution.places import Places
 from engine.execution.pool import Pool, Worker
+from engine.execution.report import Report
 from engine.execution.resident import begin, serve_until_stopped
-from engine.execution.spawn import SpawnError, raise_file_limit, spawn
+from engine.execution.spawn import Encoded, SpawnError, raise_file_limit, spawn
 from engine.execution.spool import Exit, Spool, SpoolFull
 from engine.execution.wire import Message
 
-_KILL_AGAIN_S = 0.05
 _SPOOL_AGAIN_S = 1.0
-_STARTS_WAIT_S = 0.003
-_LOG_CALM_S = 1.0
-_LOG_BUSY_S = 0.1
+_LANE_DEEP = 4
+_SPAWN_AGAIN_S = 0.1
+_SPAWN_TRIES = 20
 
 
 class Launcher:
@@ -44,19 +47,24 @@ class Launcher:
         self.epoch = 0
         self.engine: Peer | None = None
         self.envs: dict[str, dict[str, str]] = {}
+        self._encoded = Encoded()
         self.attempts: dict[int, Attempt] = {}
         self.held: dict[int, Order] = {}
         self.followers: dict[int, list[int]] = {}
         self.roots: dict[int, Attempt | Worker] = {}
         self.strays: dict[int, int] = {}
+        self.logs = Logs(places)
+        self.open_own_log = self.logs.open
+        self.kept: dict[int, Block] = {}
+        """Encoded that are over here, until the engine has their end on disk."""
         self.pool = Pool(self)
-        self.meter = Metering(loop, places, self._over_quota)
+        self.ending = Ending(self)
+        self._caps = Caps(loop, self.attempts, self.pool.segment_of)
+        self.meter = Metering(loop, places, self.ending.over_quota)
         self._pid = os.getpid()
         self._ready: dict[int, Order] = {}
         self._ended: list[Exit] = []
-        self._facts: list[list[Any]] = []
-        self._tell_at = 0.0
-        self._log_timer = False
+        self._report = Report(loop, self.tell)
         self._spool_timer = False
         self._leaving: Peer | None = None
         loop.on_child(self._reap)
@@ -88,12 +96,14 @@ class Launcher:
         elif kind == "recall":
             self._recall(message[1])
         elif kind == "stop":
-            for number, at_once in message[1]:
-                self.stop(number, at_once)
+            for number, at_once, *row in message[1]:
+                self.stop(number, at_once, *row)
         elif kind == "ack":
             self._forget(message[1])
         elif kind == "settled":
             self.spool.settle()
+        elif kind == "ping":
+            peer.send(["pong"])
 
     def on_close(self, peer: Peer) -> None:
         if peer is self.engine:
@@ -109,6 +119,7 @@ class Launcher:
             previous.close()
         self.epoch = epoch
         self.envs.clear()
+        self._encoded.clear()
         if instance != self.instance:
             self._change_instance(peer, instance)
         else:
@@ -120,13 +131,16 @@ class Launcher:
         self.followers.clear()
         self._ready.clear()
         for attempt in list(self.attempts.values()):
-            self.end_early(attempt, {"kind": "lost", "why": "the state was replaced"}, at_once=True)
+            self.ending.whole(attempt, {"kind": "lost", "why": "the state was replaced"})
         if self.attempts:
-            self.loop.later(_KILL_AGAIN_S, lambda: self._change_instance(peer, instance))
+            self.loop.later(KILL_AGAIN_S, lambda: self._change_instance(peer, instance))
             return
         self.pool.close_all()
         self._ended.clear()
-        self._facts.clear()
+        self._report.clear()
+        for block in self.kept.values():
+            block.remove()
+        self.kept.clear()
         self.spool.adopt(instance)
         self._welcome(peer)
 
@@ -134,7 +148,8 @@ class Launcher:
         """From here on this engine is told everything."""
         self.engine = peer
         self._save_ends()
-        self._facts.clear()
+        self._report.clear()
+        blocks = [*self.kept.values(), *(one.block for one in self.attempts.values() if one.has_rows and one.block)]
         running = [[one.number, one.tree_pid, *self._start_of(one)] for one in self.attempts.values() if one.tree_pid]
         waiting = [one.number for one in self.attempts.values() if not one.tree_pid]
         peer.send([
@@ -144,11 +159,13 @@ class Launcher:
                 "slot": self.slot,
                 "damaged": self.spool.damaged,
                 "running": running,
-                "held": [*self.held, *waiting, *self._ready, *(found["a"] for found in self._ended)],
+                "held": [*self.held, *waiting, *self._ready, *self.kept, *(found["a"] for found in self._ended)],
                 "exits": list(self.spool.exits.values()),
                 "workers": self.pool.pids(),
             },
         ])  # fmt: skip
+        for block in blocks:
+            self._report.now(block.everything())
 
     @staticmethod
     def _start_of(attempt: Attempt) -> list[Any]:
@@ -157,19 +174,43 @@ class Launcher:
 
     def _forget(self, numbers: list[int]) -> None:
         for number in numbers:
+            if number in self.attempts:  # all rows of a block were told before its worker was done with it
+                self.attempts[number].known = True
+            block = self.kept.pop(number, None)
+            if block is not None:
+                block.remove()
             found = self.spool.exits.get(number)
             if found and found.get("file"):
                 with contextlib.suppress(OSError):
                     os.unlink(found["file"])
-        self.spool.forget(numbers)
+        self.spool.forget(number for number in numbers if number not in self.attempts)
 
     def _find_lost(self) -> None:
         """The launcher before this one left attempts without an end. The keeper has ended their processes."""
         why = "the host was started again" if self.spool.other_boot else "its launcher died"
         now = time.time_ns()
         for number in self.spool.open:
-            self._ended.append({"a": number, "at": now, "o": {"kind": "lost", "why": why}})
+            lost: Outcome = {"kind": "lost", "why": why}
+            block = None if self.spool.other_boot else self._found_block(number, lost)
+            if block is not None and (not block.lone or not block.begun):
+                self.kept[number] = block
+            elif block is not None:
+                self._ended.append(block.news()[0][1])
+                block.remove()
+            else:
+                self._ended.append({"a": number, "at": now, "o": lost})
         self._save_ends()
+
+    def _found_block(self, number: int, lost: Outcome) -> Block | None:
+        """What an earlier launcher left of a block; the row that ran when it died is lost, those behind never ran."""
+        try:
+            block = Block(self.places, number)
+        except OSError:
+            return None
+        if block.running >= 0:
+            block.end_running(lost, 0)
+        block.give_back("its launcher died before it began")
+        return block
 
     # --- starting ---------------------------------------------------------------------------------------------------
 
@@ -193,16 +234,11 @@ class Launcher:
         return before is not None and not self.pool.may_queue(before, order)
 
     def _knows(self, number: int) -> bool:
-        return number in self.attempts or number in self.held or number in self.spool.exits or number in self._ready
+        places = (self.attempts, self.held, self._ready, self.kept, self.spool.exits)
+        return any(number in place for place in places)
 
-    def _start_ready(self) -> None:
-        orders, self._ready = list(self._ready.values()), {}
-        try:
-            self.spool.begin([(order["attempt"], order["number"]) for order in orders])
-        except (SpoolFull, OSError) as error:
-            for order in orders:
-                self._end_unspooled(order["attempt"], {"kind": "not_started", "why": f"the spool is full: {error}"})
-            return
+    def _start(self, orders: list[Order]) -> None:
+        """Their intents are written."""
         for order in orders:
             attempt = Attempt(order)
             self.attempts[attempt.number] = attempt
@@ -213,19 +249,32 @@ class Launcher:
 
     def _start_process(self, attempt: Attempt) -> None:
         order = attempt.order
-        env = {**order["environment"], **self.identity(order)}
         try:
-            self.open_own_log(attempt)
+            if attempt.log_fd < 0:
+                self.logs.open(attempt)
+            env = self._encoded.of(order["env"], order["environment"], self.identity(order))
+            cookie = self.cookie(attempt.number)
             before = proc.ticks_now()
-            pid = spawn(
-                order["argv"], env=env, output=attempt.log_fd, folder=order["dir"], cookie=self.cookie(attempt.number)
-            )
-        except (SpawnError, OSError) as error:
-            self.refuse(attempt, str(error))
+            pid = spawn(order["argv"], env=env, output=attempt.log_fd, folder=order["dir"], cookie=cookie)
+        except (SpawnError, OSError, ValueError) as error:
+            if isinstance(error, SpawnError) and error.passing and attempt.tries < _SPAWN_TRIES:
+                attempt.tries += 1
+                self.loop.later(_SPAWN_AGAIN_S, lambda: self._try_again(attempt))
+            else:
+                tried = f" (tried {attempt.tries + 1} times in {attempt.tries * _SPAWN_AGAIN_S:g} s)"
+                self.refuse(attempt, f"{error}{tried if attempt.tries else ''}")
             return
         self.roots[pid] = attempt
         self.set_memory_limit(pid, order["memory"])
         self.begun(attempt, pid, before if before == proc.ticks_now() else 0)
+
+    def _try_again(self, attempt: Attempt) -> None:
+        """The host had no room for another process a moment ago. One that was stopped meanwhile has ended."""
+        if attempt.ended_by is not None:
+            attempt.outcome = {"kind": "cancelled"}
+            self._conclude(attempt)
+        else:
+            self._start_process(attempt)
 
     def identity(self, order: Order) -> dict[str, str]:
         """What tells a process which attempt it is."""
@@ -237,14 +286,6 @@ class Launcher:
             "ORCHCTL_ATTEMPT": str(order["number"]),
             "ORCHCTL_RESULT": self.places.result(order["attempt"]),
         }
-
-    def open_own_log(self, attempt: Attempt) -> None:
-        order = attempt.order
-        path = log_path(order["run"], order["task"], order["index"], order["number"])
-        attempt.log_fd = open_log(self.places.log(path))
-        attempt.log_start = attempt.log_end = os.fstat(attempt.log_fd).st_size
-        attempt.slice = [path, attempt.log_start, 0]
-        order["log"] = [path, attempt.log_start]
 
     @staticmethod
     def set_memory_limit(pid: int, memory_bytes: int) -> None:
@@ -258,14 +299,11 @@ class Launcher:
         order = attempt.order
         attempt.tree_pid = pid
         order["ticks"], order["at"] = ticks or proc.start_ticks(pid), time.time_ns()
-        self._facts.append(["started", attempt.number, pid, *self._start_of(attempt)])
-        if order["wall_ns"]:
-            attempt.wall_timer = self.loop.later(order["wall_ns"] / 1e9, lambda: self._wall_is_over(attempt))
+        self._report.soon([["started", attempt.number, pid, *self._start_of(attempt)]])
+        self.ending.limit_wall(attempt)
         if order["memory"] or order["processes"]:
             self.meter.watch(attempt.number, pid, self.cookie(attempt.number), order["memory"], order["processes"])
-        if not self._log_timer:
-            self._log_timer = True
-            self.loop.later(_LOG_CALM_S, self._look_at_logs)
+        self._caps.watch()
 
     def refuse(self, attempt: Attempt, why: str) -> None:
         """Nothing of it was started, because it cannot be."""
@@ -274,16 +312,27 @@ class Launcher:
 
     # --- ending -----------------------------------------------------------------------------------------------------
 
-    def stop(self, number: int, at_once: bool) -> None:
-        """An order to end it; one that has not started is recalled and leaves no trace in the spool."""
-        if number in self.held:
+    def stop(self, number: int, at_once: bool, row: int = -1) -> None:
+        """An order to end it; one that has not started is recalled and leaves no trace in the spool. Of a block it ends
+        one row (-1: all)."""
+        waiting = self.held.get(number) or self._ready.get(number)
+        if waiting is not None and waiting["count"] > 1 and row >= 0:
+            waiting.setdefault("skips", []).append(row)
+        elif number in self.held:
             self._close_gap(self.held.pop(number))
             self._end_unspooled(number, {"kind": "cancelled", "why": "recalled before it started"})
         elif number in self._ready:
             del self._ready[number]
             self._end_unspooled(number, {"kind": "cancelled", "why": "recalled before it started"})
         elif number in self.attempts:
-            self.end_early(self.attempts[number], {"kind": "cancelled"}, at_once=at_once)
+            attempt = self.attempts[number]
+            if not attempt.has_rows:
+                self.ending.early(attempt, {"kind": "cancelled"}, at_once=at_once)
+                return
+            if row < 0:
+                self.ending.whole(attempt, {"kind": "cancelled"})
+            else:
+                self.ending.row(attempt, row, {"kind": "cancelled"}, at_once=at_once)
 
     def _recall(self, numbers: list[int]) -> None:
         """Give orders back of which nothing has begun; what runs goes on."""
@@ -291,62 +340,46 @@ class Launcher:
             order = self.held.pop(number, None)
             if order is not None:
                 self._close_gap(order)
-                self._facts.append(["recalled", number])
+                self._report.now([["returned", number, 0, "recalled: the attempt before it takes long"]])
+            elif number in self.attempts:
+                self.pool.take_back(self.attempts[number])
 
     def _close_gap(self, recalled: Order) -> None:
-        """Those that waited for a recalled order wait for the one that it waited for: the claim is still in use."""
+        """Those that waited for a recalled order wait for the one that it waited for, if the claim is still in use."""
         leader = recalled["after"]
+        if not any(leader in place for place in (self.attempts, self.held, self._ready)):
+            self._release_followers(recalled["attempt"])
+            return
         for number in self.followers.pop(recalled["attempt"], ()):
             if number in self.held:
                 self.held[number]["after"] = leader
                 self.followers.setdefault(leader, []).append(number)
 
-    def end_early(self, attempt: Attempt, why: dict[str, Any], *, at_once: bool) -> None:
-        """Ask the tree to end, and kill it after the grace; the first reason is the one that counts."""
-        if attempt.outcome is None and attempt.ended_by is None:
-            attempt.ended_by = why
-        if attempt.worker is not None and not self.pool.seize(attempt):
-            return
-        if at_once:
-            self._kill(attempt)
-        elif attempt.grace_timer is None:
-            trees.ask_to_end(self._tree(attempt), attempt.order["signal"])
-            attempt.grace_timer = self.loop.later(attempt.grace_s, lambda: self._kill(attempt))
-        self.pool.release(attempt)
+    def tell_rows(self, attempt: Attempt, facts: list[Fact]) -> None:
+        """What became of rows of a block, which its page keeps for whoever has to be told again."""
+        if attempt.block is not None and attempt.block.lone:
+            facts = [fact for fact in facts if fact[0] == "returned"]
+        self._report.now(facts)
+        if attempt.grace_timer is not None and attempt.block is not None and not attempt.block.condemned:
+            self.calm(attempt)
 
-    def _tree(self, attempt: Attempt) -> trees.Tree:
-        own = set(attempt.strays)
-        if self.roots.get(attempt.tree_pid) is (attempt.worker or attempt) and self._root_is_its(attempt):
-            own.add(attempt.tree_pid)
-        return trees.Tree(own, self.pool.leftovers(attempt), attempt.tree_pid, self.cookie(attempt.number))
+    def calm(self, attempt: Attempt) -> None:
+        """What was to be ended has ended, and the attempt goes on."""
+        attempt.killing = False
+        if attempt.grace_timer is not None:
+            attempt.grace_timer.cancel()
+            attempt.grace_timer = None
 
-    @staticmethod
-    def _root_is_its(attempt: Attempt) -> bool:
-        """A warm worker goes on when the attempt is done; a process of its own belongs to it to the end."""
-        return attempt.outcome is None or attempt.worker is None or attempt.worker.single
-
-    def _kill(self, attempt: Attempt) -> None:
-        """Again and again until the tree is gone; processes that cannot die yet are asked less and less often."""
-        if attempt.killing or attempt.number not in self.attempts:
-            return
-        attempt.killing = True
-        self._kill_again(attempt, _KILL_AGAIN_S)
-
-    def _kill_again(self, attempt: Attempt, pause_s: float) -> None:
-        if self.attempts.get(attempt.number) is attempt:
-            trees.kill(self._tree(attempt))
-            self.loop.later(pause_s, lambda: self._kill_again(attempt, min(1.0, pause_s * 1.5)))
-
-    def _wall_is_over(self, attempt: Attempt) -> None:
-        if attempt.outcome is None:
-            limit = attempt.order["wall_ns"]
-            self.end_early(attempt, {"kind": "timed_out", "why": f"wall {limit / 1e9:g} s"}, at_once=False)
-
-    def _over_quota(self, number: int, which: str, used: int, limit: int) -> None:
-        attempt = self.attempts.get(number)
-        if attempt is not None and attempt.outcome is None:
-            why = {"kind": "over_quota", "which": which, "used": used, "limit": limit}
-            self.end_early(attempt, why, at_once=which == "processes")
+    def withdraw(self, attempt: Attempt) -> None:
+        """Nothing of the attempt has begun, nor will, and the engine is told so: it is as if it had never come."""
+        self._let_go(attempt)
+        self._close_gap(attempt.order)
+        if attempt.has_rows and attempt.block is not None:
+            self._keep(attempt, attempt.block)
+        else:
+            self.spool.forget([attempt.number])
+            if attempt.block is not None:
+                attempt.block.remove()
 
     def _reap(self) -> None:
         """Take every child that died. Children of a dead parent have become ours by then, so one look finds them."""
@@ -400,84 +433,106 @@ class Launcher:
 
     def look_at_end(self, attempt: Attempt) -> None:
         """After its root or a stray died: it has ended, or what is left of its tree is asked to end."""
-        if attempt.outcome is None or self.attempts.get(attempt.number) is not attempt:
+        if attempt.outcome is None and not self.pool.left(attempt):
+            return
+        if self.attempts.get(attempt.number) is not attempt:
             return
         if not attempt.strays and not self.pool.leftovers(attempt):
             self._conclude(attempt)
         elif attempt.grace_timer is None:
-            trees.ask_to_end(self._tree(attempt), signal.SIGTERM)
-            attempt.grace_timer = self.loop.later(min(attempt.grace_s, DRAIN_S), lambda: self._kill(attempt))
+            trees.ask_to_end(self.ending.tree(attempt), signal.SIGTERM)
+            attempt.grace_timer = self.loop.later(min(attempt.grace_s, DRAIN_S), lambda: self.ending.kill(attempt))
 
     def _conclude(self, attempt: Attempt) -> None:
-        for timer in (attempt.wall_timer, attempt.grace_timer):
-            if timer is not None:
-                timer.cancel()
-        del self.attempts[attempt.number]
-        self.meter.forget(attempt.number)
+        self._let_go(attempt)
+        block = attempt.block
+        if block is not None and attempt.has_rows:  # its page tells how its rows ended
+            self._keep(attempt, block)
+            self._release_followers(attempt.number)
+            return
         found: Exit = {
             "a": attempt.number, "at": time.time_ns(), "o": attempt.final_outcome(), "cpu": attempt.cpu_ns,
             "rss": attempt.rss_bytes,
         }  # fmt: skip
         found |= attempt.result or (take_result(self.places.result(attempt.number)) if attempt.tree_pid else {})
         if attempt.log_fd >= 0:
-            self._close_log(attempt)
+            self.logs.close(attempt)
         if attempt.slice is not None and attempt.slice[2]:
             found["log"] = attempt.slice
         self._ended.append(found)
         self._release_followers(attempt.number)
+        if block is not None:
+            block.remove()
 
-    def _close_log(self, attempt: Attempt) -> None:
-        self._cut_log(attempt)
-        size = os.fstat(attempt.log_fd).st_size
-        os.close(attempt.log_fd)
-        attempt.log_fd = -1
-        if attempt.slice is None:
-            return
-        attempt.slice[2] = size - attempt.log_start
-        if size == 0:
-            with contextlib.suppress(OSError):
-                os.unlink(self.places.log(attempt.slice[0]))
+    def _keep(self, attempt: Attempt, block: Block) -> None:
+        """A block is over: its page stays until the engine has all of it on disk."""
+        if attempt.known:
+            self.spool.forget([attempt.number])
+            block.remove()
+        else:
+            self.kept[attempt.number] = block
+
+    def _let_go(self, attempt: Attempt) -> None:
+        for timer in (attempt.wall_timer, attempt.grace_timer):
+            if timer is not None:
+                timer.cancel()
+        del self.attempts[attempt.number]
+        self.meter.forget(attempt.number)
 
     def _end_unspooled(self, number: int, outcome: dict[str, Any]) -> None:
         """It never had an intent, or none that could be written: nothing is to be remembered."""
         now = time.time_ns()
-        self._facts.append(["exit", {"a": number, "at": now, "o": outcome}])
+        self._report.now([["exit", {"a": number, "at": now, "o": outcome}]])
         self._release_followers(number)
 
     def _release_followers(self, leader: int) -> None:
+        """Those that waited for it may start. The engine is asked for more in time, before the lane has run dry."""
+        if not self._goes_on(leader):
+            self._report.now()
         for number in self.followers.pop(leader, ()):
             order = self.held.pop(number, None)
             if order is not None:
-                self._ready[order["attempt"]] = order
+                self._ready[number] = order
+
+    def _goes_on(self, number: int) -> bool:
+        """Whether so many wait behind the attempt that nobody is idle while its end is told a little later."""
+        for _ in range(_LANE_DEEP):
+            waiting = self.followers.get(number)
+            if not waiting:
+                return False
+            number = waiting[0]
+        return True
 
     # --- the end of a turn ------------------------------------------------------------------------------------------
 
     def _finish_turn(self) -> None:
-        self._save_ends()
-        while self._ready:
-            self._start_ready()
-            self._save_ends()
+        orders = self._save()
+        while orders or self._ready:
+            self._start(orders)
+            orders = self._save()
+        self.logs.drop_spare()
         self.pool.flush()
-        if self._facts:
-            self._tell()
+        self._report.end_turn()
         self.pool.report()
         if self._leaving is not None and not self.attempts:
             self._leave(self._leaving)
 
-    def _tell(self) -> None:
-        """Report at once when something has ended. Mere starts wait a moment: most ends of short attempts follow within
-        it, and one report is one commit of the engine instead of two."""
-        now = time.monotonic()
-        if self._facts[-1][0] == "started" and all(fact[0] == "started" for fact in self._facts):
-            if not self._tell_at:
-                self._tell_at = now + _STARTS_WAIT_S
-                self.loop.later(_STARTS_WAIT_S, lambda: None)  # the end of that turn tells
-            if now < self._tell_at:
-                return
-        self._tell_at = 0.0
-        if self.engine is not None:
-            self.engine.send(["report", self._facts])
-        self._facts = []
+    def _save(self) -> list[Order]:
+        """Write the ends, and with them the intents of all that is ready; the orders that may be started now. An end
+        that finds no room is tried again; an intent is not."""
+        orders, self._ready = list(self._ready.values()), {}
+        if orders:
+            ends = [] if self._spool_timer else self._ended
+            try:
+                self.spool.write(ends, [(order["attempt"], order["number"]) for order in orders])
+            except (SpoolFull, OSError) as error:
+                for order in orders:
+                    self._end_unspooled(order["attempt"], {"kind": "not_started", "why": f"the spool is full: {error}"})
+                orders = []
+            else:
+                self._saved(ends)
+        self._save_ends()
+        return orders
 
     def _save_ends(self) -> None:
         if not self._ended or self._spool_timer:
@@ -487,41 +542,21 @@ class Launcher:
         except (SpoolFull, OSError):
             self._spool_timer = True
             self.loop.later(_SPOOL_AGAIN_S, self._save_again)
-            return
-        self._facts += [["exit", found] for found in self._ended]
-        self._ended = []
+        else:
+            self._saved(self._ended)
+
+    def _saved(self, ends: list[Exit]) -> None:
+        self._report.soon(["exit", found] for found in ends)
+        self._ended = self._ended[len(ends) :]
 
     def _save_again(self) -> None:
         self._spool_timer = False
+        self._report.now()
         self._save_ends()
 
     def tell(self, message: Message) -> None:
         if self.engine is not None:
             self.engine.send(message)
-
-    # --- logs -------------------------------------------------------------------------------------------------------
-
-    def _look_at_logs(self) -> None:
-        """Keep every live log within its cap. It exceeds it by its rate times 0.1 s, at first times 1 s."""
-        busy = False
-        for attempt in self.attempts.values():
-            busy |= self._cut_log(attempt)
-        self._log_timer = bool(self.attempts)
-        if self._log_timer:
-            self.loop.later(_LOG_BUSY_S if busy else _LOG_CALM_S, self._look_at_logs)
-
-    def _cut_log(self, attempt: Attempt) -> bool:
-        fd, start = attempt.log_fd, attempt.log_start
-        if fd < 0:
-            worker = self.pool.segment_of(attempt)
-            if worker is None:
-                return False
-            fd, start = worker.segment_fd, worker.segment_end
-        try:
-            busy, attempt.log_end = cut(fd, start, attempt.log_end, attempt.log_cap)
-        except OSError:  # a full disk takes no mark; the log is short already
-            return True
-        return busy
 
     # --- leaving ----------------------------------------------------------------------------------------------------
 
@@ -534,34 +569,13 @@ class Launcher:
         self.held.clear()
         self._ready.clear()
         for attempt in list(self.attempts.values()):
-            self.end_early(attempt, {"kind": "cancelled", "why": "the engine was shut down"}, at_once=True)
+            self.ending.whole(attempt, {"kind": "cancelled", "why": "the engine was shut down"})
 
     def _leave(self, peer: Peer) -> None:
         self.pool.close_all()
         self.spool.close()
         peer.send(["bye"])
         self.loop.stop()
-
-
-def cut(fd: int, start: int, last: int, cap: int) -> tuple[bool, int]:
-    """Take a log back to `cap` bytes after `start` and mark the place; the writer goes on behind the mark.
-
-    Whether it grows fast enough to look again soon, and where it ends now.
-    """
-    size = os.fstat(fd).st_size
-    marker = f"\n[orchctl: log cut at {cap} bytes]\n".encode()
-    most = start + cap
-    if size <= most or size == most + len(marker):
-        return size - last > cap // 8, size
-    plain = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        # The mark is written into what is there, which a descriptor for appending cannot do, and then the rest is cut
-        # off: a writer that is busy at this moment cannot come between.
-        os.pwrite(plain, marker, most)
-        os.ftruncate(plain, most + len(marker))
-    finally:
-        os.close(plain)
-    return True, most + len(marker)
 
 
 def main(words: list[str]) -> NoReturn:
