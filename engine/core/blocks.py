@@ -28,7 +28,7 @@ from engine.model.instants import MICROSECOND
 from engine.model.status import AttemptStatus, TaskStatus
 from engine.model.workflow import Python
 from engine.planning.plan import Plan
-from engine.scheduling.ready_queue import Entry
+from engine.scheduling.fair_queue import Entry
 
 ROWS_MAX = 4_096
 _OF_A_ROW = ("item", "index")

@@ -26,6 +26,7 @@ from engine.execution.places import Places
 from engine.execution.pool import Pool, Worker
 from engine.execution.report import Report
 from engine.execution.resident import begin, serve_until_stopped
+from engine.execution.sharing import Sharing
 from engine.execution.spawn import Encoded, SpawnError, raise_file_limit, spawn
 from engine.execution.spool import Exit, Spool, SpoolFull
 from engine.execution.wire import Message
@@ -60,6 +61,7 @@ class Launcher:
         self.pool = Pool(self)
         self.ending = Ending(self)
         self._caps = Caps(loop, self.attempts, self.pool.segment_of)
+        self.sharing = Sharing(self.attempts)
         self.meter = Metering(loop, places, self.ending.over_quota)
         self._pid = os.getpid()
         self._ready: dict[int, Order] = {}
@@ -102,6 +104,8 @@ class Launcher:
             self._forget(message[1])
         elif kind == "settled":
             self.spool.settle()
+        elif kind == "share":
+            self.sharing.share(message[1])
         elif kind == "ping":
             peer.send(["pong"])
 
@@ -265,6 +269,7 @@ class Launcher:
                 self.refuse(attempt, f"{error}{tried if attempt.tries else ''}")
             return
         self.roots[pid] = attempt
+        self.sharing.bind(pid, order)
         self.set_memory_limit(pid, order["memory"])
         self.begun(attempt, pid, before if before == proc.ticks_now() else 0)
 

@@ -138,6 +138,7 @@ class Pool:
             self._launcher.refuse(attempt, str(error))
             return None
         if single:
+            self._launcher.sharing.bind(worker.pid, order)
             self._launcher.set_memory_limit(worker.pid, order["memory"])
         worker.ticks = proc.start_ticks(worker.pid)
         self._workers[worker.pid] = worker
@@ -528,7 +529,9 @@ class Pool:
 
 def _is_shared(order: Order) -> bool:
     what = order.get("python")
-    return what is not None and not (what["isolate"] or order["memory"] or what["script"])
+    if what is None or what["isolate"] or what["script"]:
+        return False
+    return not (order["memory"] or order["cpus"] or "CUDA_VISIBLE_DEVICES" in order["extra"])
 
 
 def _group(order: Order) -> str:

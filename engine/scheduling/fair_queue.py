@@ -168,6 +168,11 @@ class _Line:
             found = [head for head in self.heads if head[2].kind in kinds]
         return [head for head in found if _brief(head[2], kinds[head[2].kind])]
 
+    def close(self) -> None:
+        """Nobody waits any more; who was here may come back, to another line."""
+        for _, entry in self.ages:
+            entry.aged = False
+
     def _forget_the_gone(self) -> None:
         for _, entry in self.ages:
             entry.aged = entry.waiting
@@ -195,7 +200,9 @@ class FairQueue:
         """(CPU, kind, claim) of every kind that waits, in order."""
         self._least_ns: dict[int, int] = {}
         """The least that an entry of the kind was expected to take, since the kind waits."""
-        self._age = self._kind = self._last = 0
+        self._age = self._kind = 0
+        self._free_milli = self._last = 0
+        """What was free when the pass began, and how many of `_by_cpu` ask for no more."""
         self._passing: dict[Band, dict[int, int]] = {}
         """The kinds that may start in this pass, and how long they may take."""
         self._behind: dict[int, int] | None = None
@@ -248,6 +255,7 @@ class FairQueue:
             kind = self._kinds[claim] = self._kind
             self._lines_of[kind] = set()
             insort(self._by_cpu, (claim.cpu_milli, kind, claim))
+            self._last += claim.cpu_milli <= self._free_milli
         return kind
 
     # --- a pass -----------------------------------------------------------------------------------------------------
@@ -258,7 +266,8 @@ class FairQueue:
         self._opened = {}
         self._behind = None
         self._refusals = 0
-        self._last = bisect_left(self._by_cpu, (max(gate.cpu_free_milli, 0) + 1,))
+        self._free_milli = max(gate.cpu_free_milli, 0)
+        self._last = bisect_left(self._by_cpu, (self._free_milli + 1,))
 
     def best(self, gate: Gatekeeper) -> Entry | None:
         """The first entry that the gate admits, left where it is."""
@@ -348,9 +357,9 @@ class FairQueue:
                 insort(pending, first)
         return pending
 
-    def advance(self, entry: Entry) -> None:
-        """The entry's first row was ordered (or is no longer ready): the next is its first."""
-        entry.low += 1
+    def advance(self, entry: Entry, rows: int = 1) -> None:
+        """The entry's first rows were ordered (or are no longer ready): the next is its first."""
+        entry.low += rows
         self._bands[entry.band][entry.owner].starts += 1
         if entry.low >= entry.high:
             self.take(entry)
@@ -363,6 +372,7 @@ class FairQueue:
             self._drop_kind(entry, line)
         if line.size:
             return
+        line.close()
         del lines[entry.owner]
         if entry.band in self._opened:
             self._opened[entry.band] = [asked for asked in self._opened[entry.band] if asked[2] is not line]
@@ -390,6 +400,13 @@ class FairQueue:
             for _, _, line in sorted(self._ranked(line) for line in self._bands[band].values())
             for head in line.heads
         ]
+
+    def ranked(self) -> list[Entry]:
+        """All entries that wait, in the order of bands, owners as they stand now, and the ways to the end."""
+        return sorted(
+            self.entries(),
+            key=lambda entry: (entry.band, self._shares.key(entry.owner), entry.owner, -entry.weight, entry.age),
+        )
 
     def entries(self) -> Iterator[Entry]:
         """All entries that wait, in no particular order."""
