@@ -99,7 +99,8 @@ def _holds(word: Word) -> Callable[[str], bool]:
         return lambda name: pattern.search(name) is not None
     if word.kind == "fuzzy":
         return lambda name: _in_order(text, name.casefold())
-    return lambda name: text in name.casefold()
+    part = text.casefold()
+    return lambda name: part in name.casefold()
 
 
 def _in_order(letters: str, name: str) -> bool:
@@ -130,3 +131,8 @@ def _reach(begin: set[int], ways: Ways, steps: int, spend: Callable[[], None]) -
                     following.append(other)
         front, steps = following, steps - 1
     return found
+
+
+def matches(words: Sequence[Word], text: str) -> bool:
+    """Whether all words hold for some text, as far as they are about text: a word of the graph is a part of it."""
+    return all(_holds(word)(text) != word.inverse for word in words)

@@ -70,7 +70,8 @@ class GetRun(Request, frozen=True, kw_only=True):
 
 
 class ListGroups(Request, frozen=True, kw_only=True):
-    """The tasks of a run in topological order. `text` is a filter (engine.protocol.filters)."""
+    """The tasks of a run in topological order. `text` is a filter (engine.protocol.filters); with `statuses`
+    those that have a row of one of them."""
 
     run: int
     text: str = ""

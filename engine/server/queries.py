@@ -148,7 +148,8 @@ def _window(look: Look, run: RunState, question: ListGroups | ListLanes | ListGr
     if question.text:
         tasks = look.plans.of(run.plan).named(_text(question.text))
     if wanted:
-        tasks = [task for task in tasks if run.task_status(task) in wanted]
+        numbers = frozenset(map(int, wanted))
+        tasks = [task for task in tasks if count_in(run, [task], numbers)]
     return tasks[offset : offset + limit], len(tasks)
 
 

@@ -187,16 +187,6 @@ def folded(text: str, width: int) -> list[str]:
     return [*lines, line] if line or not lines else lines
 
 
-def chopped(text: str, width: int) -> list[str]:
-    """The text in pieces of at most `width` columns with every character kept, as a terminal would fold it."""
-    pieces: list[str] = []
-    while cells(text) > width:
-        kept = _head(text, width)
-        pieces.append(kept)
-        text = text[len(kept) :]
-    return [*pieces, text] if text or not pieces else pieces
-
-
 def _head(text: str, width: int) -> str:
     room = width
     for at, character in enumerate(text):

@@ -29,7 +29,7 @@ from orchctl.console.drawing import (
 )
 from orchctl.console.keymap import Place
 from orchctl.console.runlines import row_name, why_text
-from orchctl.console.screens.base import BaseScreen, Mover, bindings_for
+from orchctl.console.screens.base import BaseScreen, Mover
 from orchctl.console.store import Change, Picture
 from orchctl.console.theme import status_style
 from orchctl.console.widgets.vtable import VirtualTable
@@ -80,13 +80,12 @@ class OverviewScreen(BaseScreen):
     """Host, runs and attention."""
 
     place: ClassVar[Place] = "overview"
-    BINDINGS = bindings_for("overview")
 
     def __init__(self) -> None:
         super().__init__()
         self._source = _Runs(self)
         self._filter = ""
-        self._by_attention = True
+        self._by_attention = not self.memory.overview_newest
         self._runs: Picture[RunRow] = Picture(RunRow, self._runs_changed, self._ended)
         self._resources: Picture[ResourcesRow] = Picture(ResourcesRow, self._host_changed, self._ended)
         self._engine: Picture[EngineRow] = Picture(EngineRow, self._host_changed, self._ended)
@@ -271,17 +270,27 @@ class OverviewScreen(BaseScreen):
 
     def action_sort(self) -> None:
         self._by_attention = not self._by_attention
+        self.memory.overview_newest = not self._by_attention
         self._arrange()
 
     def action_filter(self) -> None:
-        self.ask("filter by workflow, run or state", self._filter)
+        self.ask("filter by workflow, run or state", self._filter, self.memory.filters)
 
     def answered(self, text: str) -> None:
+        self.memory.remember_filter(text)
+        self._show(text)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self._show(inert(event.value))
+
+    def _show(self, text: str) -> None:
         self._filter = text
         self._arrange()
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        self.answered(inert(event.value))
+    def action_trigger(self) -> None:
+        row = self.here()
+        if row is not None:
+            self.trigger(row.workflow)
 
     def action_explain(self) -> None:
         from orchctl.console.screens.explain import ExplainScreen

@@ -53,7 +53,7 @@ def test_a_filter_keeps_the_tasks_for_which_all_its_words_hold(text: str, names:
     "text", ["~(a+)+$", "~(a|aa)*", "~a*a*a*b", "~(?=a)", r"~(a)\1", "~[", "~a{2,9}b{2,9}c{2,9}", "a+b+c", "+"]
 )
 def test_what_could_take_long_or_makes_no_sense_is_refused_with_words(text: str) -> None:
-    with pytest.raises(ValueFault, match="filter|expression"):
+    with pytest.raises(ValueFault, match=r"filter|expression"):
         parse_filter(text)
 
 
