@@ -53,6 +53,8 @@ class Intent(msgspec.Struct, frozen=True):
     typed: str
     noun: str = "row"
     verb: str = ""
+    also: str = ""
+    """What else is touched, in words."""
 
 
 def run_verb(verb: Verb, row: RunRow) -> Verb:
@@ -95,10 +97,9 @@ def on_rows(verb: Verb, run: int, targets: Sequence[GroupRow | TaskRow], below: 
     act = Act(
         request_id="", verb=cast("Any", name), run=run, targets=tuple(_target(target) for target in targets), mark=mark
     )
-    names = [_name(verb, target) for target in targets]
-    if below:
-        names.insert(0, f"and {count_text(below, 'task')} downstream")
-    return Intent(act, _SAYS[verb], tuple(names), count, _typed(verb, count), verb=verb)
+    names = tuple(_name(verb, target) for target in targets)
+    also = f"and {count_text(below, 'task')} downstream" if below else ""
+    return Intent(act, _SAYS[verb], names, count, _typed(verb, count), verb=verb, also=also)
 
 
 def why_not_rows(verb: Verb, targets: Sequence[GroupRow | TaskRow]) -> str:
@@ -172,7 +173,7 @@ def told(intent: Intent, done: Done) -> str:
     verb = _DONE[intent.verb]
     refused = done.body.get("refused")
     failures = cast("list[Any]", refused) if isinstance(refused, list) else []
-    what = intent.names[-1].split(",")[0] if len(intent.names) == 1 else f"{intent.count:,} {intent.noun}s"
+    what = intent.names[0].split(",")[0] if len(intent.names) == 1 else f"{intent.count:,} {intent.noun}s"
     if intent.verb == "trigger":
         what = str(done.body.get("run", ""))
     if not failures:

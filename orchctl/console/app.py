@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any, cast
 
 from orchctl.console.terminal import inherited, prepare, speaks_utf8
 from orchctl.paths import Home
@@ -36,3 +37,11 @@ def main(home: Path, *, run: int = 0, read_only: bool = False, ascii_only: bool 
         loop.close()
         keep(place.root / MEMORY, memory)
     return (status or 0) if console.return_code in (None, 0) else console.return_code
+
+
+def snapshot(home: Path, screen: str, run: int, size: tuple[int, int], form: str, *, ascii_only: bool | None) -> str:
+    """A screen as text, ANSI or SVG, without a terminal. Raises EngineError."""
+    prepare(os.environ)
+    from orchctl.console.picture import show
+
+    return show(home, screen, run, size, cast("Any", form), ascii_only=ascii_only)

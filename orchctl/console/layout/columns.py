@@ -9,7 +9,7 @@ Edges of the same targets share one upright line between two columns. An upright
 whole and the other passes behind it, so that every joint that is drawn is one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -108,17 +108,6 @@ def lay_out(nodes: Sequence[Node], width: int, height: int) -> Drawing:
         if drawing.width <= width and drawing.height <= height:
             return drawing
     return drawing
-
-
-def closure(start: str, ways: Mapping[str, Iterable[str]]) -> set[str]:
-    """Everything that is reached from a name, itself included."""
-    found, left = {start}, [start]
-    while left:
-        for name in ways.get(left.pop(), ()):
-            if name not in found:
-                found.add(name)
-                left.append(name)
-    return found
 
 
 def _columns(nodes: Sequence[Node]) -> list[list[_Place]]:

@@ -15,8 +15,8 @@ _FILTER = (
     ("load", "a part of the name"),
     ("~^load.*7$", "a regular expression"),
     ("?ldt", "fuzzy: these letters in this order"),
-    ("+load  load+", "in a run: with all that it needs; with all that needs it"),
-    ("2+load+1", "in a run: with two steps up and one down"),
+    ("+load  load+", "in a run: and all that it needs; and all that needs it"),
+    ("2+load+1", "in a run: and two steps up, one down"),
     ("is:failed is:open", "in a run: by state; is:faults, is:done"),
     ("!load !is:done", "not: the inverse of any of these"),
 )

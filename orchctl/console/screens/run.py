@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, cast
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.geometry import Size
 from textual.widgets import ContentSwitcher, Input
 
 from engine.model.errors import ValueFault
@@ -30,7 +31,7 @@ from orchctl.console.drawing import (
 )
 from orchctl.console.feed import Subscription
 from orchctl.console.filtering import RunFilter, read_filter
-from orchctl.console.keymap import LISTED, Place
+from orchctl.console.keymap import GROUPS, LISTED, Place
 from orchctl.console.runlines import tasks_heading
 from orchctl.console.screens.base import Mover
 from orchctl.console.screens.run_acts import act
@@ -74,6 +75,8 @@ class RunScreen(LogKeys):
         self._details = self.memory.details
         self._back_to: Pane = "graph"
         self._filter_before = ""
+        self._moved = False
+        """Whether the operator has moved the cursor of the pane since it came into sight."""
         self._picture: Picture[RunRow] = Picture(RunRow, self._run_changed, self._ended)
         self._subscription: Subscription | None = None
 
@@ -85,7 +88,7 @@ class RunScreen(LogKeys):
         self._cells = GridRows(*parts, self._grid_changed, self._ended)
         self._events = EventRows(feed, run, self._events_changed, lambda why: self.say(why, "red"))
         self.graph = GraphView(
-            signs, feed, run, chosen, self.run_row, self.now_s, on_cursor=self._show_details,
+            signs, feed, run, chosen, self.run_row, self.now_s, self._room, on_cursor=self._show_details,
             on_change=self._graph_changed, on_end=self._ended, widget_id="graph",
         )  # fmt: skip
         self.outline = Outline(
@@ -110,6 +113,10 @@ class RunScreen(LogKeys):
                 yield self.journal
             yield self.details
         yield from self.foot()
+
+    def _room(self) -> Size:
+        """What a pane has to itself."""
+        return self.query_one("#panes").size
 
     def _table(self, source: Source, name: str) -> VirtualTable:
         marked = self.selection.marked
@@ -146,6 +153,7 @@ class RunScreen(LogKeys):
         return views[self._pane]
 
     def mover(self) -> Mover:
+        self._moved = True
         return self._view()
 
     def run_row(self) -> RunRow | None:
@@ -241,8 +249,9 @@ class RunScreen(LogKeys):
     def _go(self, pane: Pane) -> None:
         if pane == "log" and self.log_view.target is None:
             self._choose_log()
-        task = self._task_here()
+        task = self._task_here() if self._moved or self._pane in GROUPS else ""
         before, self._pane = self._pane, pane
+        self._moved = False
         if pane in LISTED:
             self._back_to = self._graph_pane()
         self.query_one("#panes", ContentSwitcher).current = pane
@@ -284,7 +293,9 @@ class RunScreen(LogKeys):
     def _place_details(self, width: int) -> None:
         useful = self._pane in LISTED and (self._pane not in ("gantt", "grid") or self._details is not None)
         shown = useful and (self._details if self._details is not None else width >= WIDE)
-        self.details.display = bool(shown)
+        if self.details.display != bool(shown):
+            self.details.display = bool(shown)
+        self.call_after_refresh(self.graph.resized)
         self._show_details()
 
     def action_details(self) -> None:
@@ -450,7 +461,7 @@ class RunScreen(LogKeys):
         if self._pane == "log":
             self.log_view.sideways(16 * direction)
         else:
-            self._lanes.middle = min(1.0, max(0.0, self._lanes.middle + direction / (4 * self._lanes.zoom)))
+            self._lanes.middle = min(1.0, max(0.0, self._lanes.middle + direction / (2 * self._lanes.zoom)))
             self._lanes_changed(Change(set()))
 
     def action_zoom(self, factor: int) -> None:

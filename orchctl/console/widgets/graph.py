@@ -8,6 +8,7 @@ Only the states of the tasks come with news; the places of the names change when
 from collections.abc import Callable
 
 from textual import events
+from textual.geometry import Size
 
 from engine.protocol.filters import parse_filter, select
 from engine.protocol.messages import ListGroups
@@ -25,7 +26,7 @@ from orchctl.text import cut
 
 GRAPH_MAX = 30
 _AROUND_MAX = 60
-_NAME_WIDTHS = (40, 20, 14, 10)
+_NAME_WIDTHS = (40, 28, 20, 18, 16, 14, 12, 10)
 _ROOT = "run"
 _ABOVE = 2
 """Lines above the graph: the run itself, and a blank one."""
@@ -34,7 +35,9 @@ _BAR = 12
 
 
 class GraphView(LineView):
-    """The graph of one run. `run_row` gives the first line; `now` the wall clock in seconds."""
+    """The graph of one run. `run_row` gives the first line, `now` the wall clock in seconds; `room` is how large
+    the view would be if it is not in sight.
+    """
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class GraphView(LineView):
         selection: Selection,
         run_row: Callable[[], RunRow | None],
         now: Callable[[], float],
+        room: Callable[[], Size],
         *,
         on_cursor: Callable[[], None],
         on_change: Callable[[], None],
@@ -57,6 +61,7 @@ class GraphView(LineView):
         self._selection = selection
         self._run_row = run_row
         self._now = now
+        self._room = room
         self._on_cursor = on_cursor
         self._on_change = on_change
         self._on_end = on_end
@@ -102,12 +107,13 @@ class GraphView(LineView):
         if self._around:
             return True
         few = 0 < self._picture.total <= GRAPH_MAX
-        return few and self._drawing.width <= self.size.width - 1
+        return few and self._drawing.width <= self._room().width - 1
 
     def around(self, task: str, steps: int) -> None:
         """Show the neighbourhood of a task; no task: all of the run."""
         if (task, steps) != (self._around, self._steps):
             self._around, self._steps = task, steps
+            self.spot = task or self.spot
             self.stop()
             self.start()
 
@@ -135,22 +141,27 @@ class GraphView(LineView):
         self._on_change()
 
     def on_resize(self, event: events.Resize) -> None:
-        self._lay_out()
+        self.resized()
         super().on_resize(event)
+
+    def resized(self) -> None:
+        """There may be more or less room, also where the view is not in sight."""
+        self._lay_out()
         self._on_change()
 
     def _lay_out(self) -> None:
         """Place the names anew, where they or the width are others."""
         rows = self._picture.rows[: _AROUND_MAX if self._around else GRAPH_MAX]
-        shape = (self.size, [(row.task, row.needs, row.mapped) for row in rows])
-        if shape == self._shape or not self.size.width or (self._picture.total > GRAPH_MAX and not self._around):
+        room = self._room()
+        shape = (room, [(row.task, row.needs, row.mapped) for row in rows])
+        if shape == self._shape or not room.width or (self._picture.total > GRAPH_MAX and not self._around):
             return
         self._shape = shape
         for width in _NAME_WIDTHS:
             self._name_width = width
             nodes = [Node(row.task, self._label_width(row), row.needs) for row in rows]
-            self._drawing = lay_out(nodes, self.size.width - 1, self.size.height - _ABOVE - 1)
-            if self._drawing.width <= self.size.width - 1:
+            self._drawing = lay_out(nodes, room.width - 1, room.height - _ABOVE - 1)
+            if self._drawing.width <= room.width - 1:
                 break
         boxes = self._drawing.boxes
         self._order = [_ROOT, *sorted(boxes, key=lambda name: (boxes[name].column, boxes[name].y))]
@@ -225,7 +236,7 @@ class GraphView(LineView):
         box = self._drawing.boxes.get(self.spot)
         self.cursor = 0 if box is None else box.y + _ABOVE
         self.show_cursor()
-        width = self.size.width - 1
+        width = self._room().width - 1
         left = 0 if box is None or self._drawing.width <= width else max(0, box.x + box.width - width * 2 // 3)
         if left != self._left:
             self._left = left
@@ -285,6 +296,12 @@ class GraphView(LineView):
         if group.mapped:
             text += [(letter, "dim") for letter in f" {self.signs.times}{short_count(group.rows)}"]
         line[box.x + 1 : box.x + 1 + len(text)] = text
+        lead = self._drawing.lines[box.y].get(box.x + box.width + 1)
+        if lead is not None:  # the line begins where this name ends, not where the widest one does
+            style = line[box.x + box.width + 2][1]
+            flat = "-" if self.signs.ascii_only else "─"
+            for x in range(box.x + len(text) + 2, box.x + box.width + 2):
+                line[x] = (flat, style)
 
     def _put_bar(self, line: list[Span], box: Box, group: GroupRow, y: int) -> None:
         """How far the rows of a mapped task are, where there is room under its name."""
