@@ -3,6 +3,7 @@ while one types; Tab completes, Enter does it.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -70,7 +71,7 @@ class PaletteScreen(ModalScreen[Callable[[], object] | None]):
     def on_mount(self) -> None:
         self.query_one(Prompt).focus()
         self._match("")
-        self.run_worker(self._ask(""), exclusive=True)
+        self.run_worker(partial(self._ask, ""), exclusive=True)
 
     # --- candidates -----------------------------------------------------------------------------------------------
 
@@ -147,7 +148,7 @@ class PaletteScreen(ModalScreen[Callable[[], object] | None]):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self._match(event.value)
-        self.run_worker(self._ask(event.value), exclusive=True)
+        self.run_worker(partial(self._ask, event.value), exclusive=True)
 
     def action_pick(self, direction: int) -> None:
         self._picked = max(0, min(self._picked + direction, len(self._found) - 1))

@@ -519,7 +519,8 @@ class RunScreen(LogKeys):
         if chosen != self.filter:
             self.filter = chosen
             self.memory.remember_filter(chosen.written)
-            self.selection.clear()
+            if self.selection.all:
+                self.selection.clear()
             self.graph.set_filter(chosen)
             self.outline.set_filter(chosen)
             self._again()

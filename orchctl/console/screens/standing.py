@@ -3,6 +3,7 @@ that is small enough to be here whole (the audit page by page), with a filter of
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, Generic, TypeVar, cast
 
 import msgspec
@@ -213,7 +214,7 @@ class WorkflowsScreen(StandingScreen[WorkflowRow]):
         if row is not None and row.workflow != self._asked and self.feed.live:
             self._asked = row.workflow
             self._runs = []
-            self.run_worker(self._ask_runs(row.workflow), exclusive=True)
+            self.run_worker(partial(self._ask_runs, row.workflow), exclusive=True)
         self.update_bar("about")
 
     async def _ask_runs(self, workflow: str) -> None:
