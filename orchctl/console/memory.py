@@ -20,7 +20,6 @@ class Memory(msgspec.Struct):
     searches: list[str] = []
     overview_newest: bool = False
     shape: str = ""
-    pane: str = ""
     details: bool | None = None
     wrap: bool = True
     colours: bool = False

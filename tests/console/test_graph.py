@@ -15,17 +15,17 @@ from tests.support.console_world import pipeline
 GRAPH = """\
 ▌▶ running  ingest-daily r12  ███████✗▒░░░ 60%  ✓60 ✗2 ▶8 ·32              2h33m
 
- ✓ inventory ─┬─▶ ✓ count ×37 ────▶ ✓ totals ─┐            ┌─▶ · quarantine
-              │     ████████████              ├─▶ · check ─┤
- ✓ fetch ─────└─▶ ✗ load ×37 ─────────────────┘            └─▶ · report
+ ✓ inventory ─┬─▶ ✓ count ×37 ──▶ ✓ totals ─┐            ┌─▶ · quarantine
+              │     ████████████            ├─▶ · check ─┤
+ ✓ fetch ─────└─▶ ✗ load ×37 ───────────────┘            └─▶ · report
                     █████✗░░░░░░"""
 
 GRAPH_ASCII = """\
 >> running  ingest-daily r12  #######x=... 60%  +60 x2 >8 .32              2h33m
 
- + inventory -+-> + count x37 ----> + totals -+            +-> . quarantine
-              |     ############              +-> . check -+
- + fetch -----+-> x load x37 -----------------+            +-> . report
+ + inventory -+-> + count x37 --> + totals -+            +-> . quarantine
+              |     ############            +-> . check -+
+ + fetch -----+-> x load x37 ---------------+            +-> . report
                     #####x......"""
 
 

@@ -50,6 +50,10 @@ def test_tasks_of_the_same_needs_share_one_upright() -> None:
     )
 
 
+def test_an_edge_that_a_longer_way_implies_is_left_out() -> None:
+    assert text(lay_out(nodes("a; b: a; c: a b; d: a c"), 80, 20)) == "o a ──▶ o b ──▶ o c ──▶ o d"
+
+
 def test_ascii_has_the_same_shape() -> None:
     drawing = lay_out(nodes("a; b: a; c: a; d: b c"), 80, 20)
     plain, drawn = text(drawing, ascii_only=True), text(drawing)
@@ -86,8 +90,11 @@ def test_any_graph_has_each_edge_drawn_from_its_source_to_its_target(seed: int) 
     taken = [(x, box.y) for box in boxes.values() for x in range(box.x, box.x + box.width)]
     assert len(taken) == len(set(taken)), "labels do not lie on each other"
     assert not {(x, y) for y, row in enumerate(drawing.lines) for x in row} & set(taken), "nor lines on labels"
+    above: dict[str, set[str]] = {}
     for node in graph:
-        for need in node.needs:
+        implied = set[str]().union(*(above[need] for need in node.needs))
+        above[node.name] = implied | set(node.needs)
+        for need in set(node.needs) - implied:
             assert boxes[need].column < boxes[node.name].column
             _assert_joined(drawing, (need, node.name))
 

@@ -65,14 +65,14 @@ async def test_read_only_may_be_set(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_what_was_left_is_found_again(tmp_path: Path) -> None:
-    memory = Memory(overview_newest=True, pane="gantt", shape="outline", wrap=False)
+    memory = Memory(overview_newest=True, shape="outline", wrap=False)
     async with console_on(tmp_path, ingest(), memory=memory) as console:
         await console.shows("sort: newest")
         await console.press("enter")
-        await console.shows("3 Gantt*")
-        await console.press("1")
-        await until(lambda: memory.pane == "")
-        await console.press("L", "w")
+        await console.shows("1 Outline*", "publish")
+        await console.press("j", "L")
+        await console.shows("wrap off")
+        await console.press("w")
         await until(lambda: memory.wrap)
 
 

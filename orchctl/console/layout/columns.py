@@ -1,9 +1,10 @@
 """A small graph as layered columns, left to right, drawn with lines: pure geometry, no colours and no widgets.
 
-A node's column is its longest way from a root. An edge that skips columns is led through them by empty nodes of one
-row. Within a column the order follows the mean place of the neighbours (barycentres, a few sweeps, the best kept), and
-the rows are those nearest to the neighbours' that keep the order (a least squares problem with order constraints,
-solved exactly by pooling). All of it depends on the names and edges only, so that nothing moves when states change.
+A node's column is its longest way from a root. An edge that a longer way implies is left out; one that skips columns is
+led through them by empty nodes of one row. Within a column the order follows the mean place of the neighbours
+(barycentres, a few sweeps, the best kept), and the rows are those nearest to the neighbours' that keep the order (least
+squares with order constraints, solved exactly by pooling). All of it depends on the names and edges only, so that
+nothing moves when states change.
 
 Edges of the same targets share one upright line between two columns. An upright line that another line crosses stays
 whole and the other passes behind it, so that every joint that is drawn is one.
@@ -102,9 +103,9 @@ def lay_out(nodes: Sequence[Node], width: int, height: int) -> Drawing:
     """Place the nodes, which are in topological order: airily where that fits, else as tightly as can be."""
     columns = _columns(nodes)
     _order(columns)
-    for gap, pitch in ((2, 2), (2, 1), (1, 2), (1, 1)):
+    for gap, pitch, slack in ((2, 2, 1), (2, 1, 1), (1, 2, 1), (1, 1, 1), (2, 1, 0), (1, 1, 0)):
         _rows(columns, gap)
-        drawing = _draw(columns, pitch)
+        drawing = _draw(columns, pitch, slack)
         if drawing.width <= width and drawing.height <= height:
             return drawing
     return drawing
@@ -115,13 +116,12 @@ def _columns(nodes: Sequence[Node]) -> list[list[_Place]]:
     depth: dict[str, int] = {}
     for node in nodes:
         depth[node.name] = 1 + max((depth[up] for up in node.needs if up in depth), default=-1)
+    needs = _without_detours(nodes)
     columns: list[list[_Place]] = [[] for _ in range(1 + max(depth.values(), default=-1))]
     for node in nodes:
         columns[depth[node.name]].append(known[node.name])
     for node in nodes:
-        for up in dict.fromkeys(node.needs):
-            if up not in known:
-                continue
+        for up in needs[node.name]:
             before = known[up]
             for at in range(depth[up] + 1, depth[node.name]):
                 passing = _Place("", 1, (up, node.name))
@@ -130,6 +130,18 @@ def _columns(nodes: Sequence[Node]) -> list[list[_Place]]:
                 before = passing
             _join(before, known[node.name])
     return columns
+
+
+def _without_detours(nodes: Sequence[Node]) -> dict[str, list[str]]:
+    """What each node needs, without what the others of its needs need already."""
+    above: dict[str, set[str]] = {}
+    needs: dict[str, list[str]] = {}
+    for node in nodes:
+        ups = [up for up in dict.fromkeys(node.needs) if up in above]
+        implied = set[str]().union(*(above[up] for up in ups))
+        above[node.name] = implied.union(ups)
+        needs[node.name] = [up for up in ups if up not in implied]
+    return needs
 
 
 def _join(up: _Place, down: _Place) -> None:
@@ -224,8 +236,8 @@ def _spread(wanted: list[float], gap: int) -> list[int]:
 # --- lines ----------------------------------------------------------------------------------------------------------
 
 
-def _draw(columns: list[list[_Place]], pitch: int) -> Drawing:
-    """`pitch` is the distance of two upright lines."""
+def _draw(columns: list[list[_Place]], pitch: int, slack: int) -> Drawing:
+    """`pitch` is the distance of two upright lines; `slack` how much flat line is before and after them."""
     height = 1 + max((place.row for column in columns for place in column), default=-1)
     boxes: dict[str, Box] = {}
     lines: list[dict[int, Cell]] = [{} for _ in range(height)]
@@ -242,11 +254,12 @@ def _draw(columns: list[list[_Place]], pitch: int) -> Drawing:
         if number + 1 < len(columns):
             trunks = _trunks(column)
             tracks = max((trunk.track for trunk in trunks), default=-1) * pitch + 1
-            starts = {id(place): boxes[place.name].x + place.width + 1 if place.edge is None else x for place in column}
+            end = x + 1 + 2 * slack + (tracks if tracks > 0 else 1 - slack)
             for trunk in trunks:
-                trunk.track = x + 2 + pitch * trunk.track
-            _route(lines, trunks, starts, x + 3 + max(0, tracks))
-            x += 5 + max(0, tracks)
+                trunk.track = x + 1 + slack + pitch * trunk.track
+            starts = {id(place): boxes[place.name].x + place.width + 1 if place.edge is None else x for place in column}
+            _route(lines, trunks, starts, end)
+            x = end + 2
     return Drawing(x, height, boxes, lines)
 
 

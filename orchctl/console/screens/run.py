@@ -128,9 +128,6 @@ class RunScreen(LogKeys):
         self.log_view.colours = self.memory.colours
         if self._pane == "graph":
             self.graph.start()
-        remembered = self.memory.pane
-        if remembered in ("tasks", "gantt", "grid"):
-            self._go(cast("Pane", remembered))
         self._place_details(self.console_app.size.width)
 
     def on_unmount(self) -> None:
@@ -242,8 +239,8 @@ class RunScreen(LogKeys):
         """Graph or outline: as the operator chose, else whichever fits."""
         if self.graph.steps:
             return "graph"
-        if self._shape:
-            return cast("Pane", self._shape)
+        if self._shape == "outline":
+            return "outline"
         return "outline" if self.graph.known and not self.graph.fits else "graph"
 
     def _go(self, pane: Pane) -> None:
@@ -268,8 +265,6 @@ class RunScreen(LogKeys):
             self.log_view.stop()
         if task and pane != before:
             self._point(task)
-        if pane in LISTED:
-            self.memory.pane = pane if pane not in ("graph", "outline") else ""
         self._place_details(self.console_app.size.width)
         self._show_details()
         self.tick()

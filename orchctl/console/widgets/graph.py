@@ -26,11 +26,10 @@ from orchctl.text import cut
 
 GRAPH_MAX = 30
 _AROUND_MAX = 60
-_NAME_WIDTHS = (40, 28, 20, 18, 16, 14, 12, 10)
+_NAME_WIDTHS = (40, 28, 20, 18, 16, 14, 12, 11, 10, 9, 8)
 _ROOT = "run"
 _ABOVE = 2
 """Lines above the graph: the run itself, and a blank one."""
-_TIMES = 6
 _BAR = 12
 
 
@@ -153,7 +152,7 @@ class GraphView(LineView):
         """Place the names anew, where they or the width are others."""
         rows = self._picture.rows[: _AROUND_MAX if self._around else GRAPH_MAX]
         room = self._room()
-        shape = (room, [(row.task, row.needs, row.mapped) for row in rows])
+        shape = (room, [(row.task, row.needs, row.mapped and short_count(row.rows)) for row in rows])
         if shape == self._shape or not room.width or (self._picture.total > GRAPH_MAX and not self._around):
             return
         self._shape = shape
@@ -172,7 +171,8 @@ class GraphView(LineView):
         self._show_spot()
 
     def _label_width(self, row: GroupRow) -> int:
-        return 2 + min(len(row.task), self._name_width) + (_TIMES if row.mapped else 0)
+        times = 2 + len(short_count(row.rows)) if row.mapped else 0
+        return 2 + min(len(row.task), self._name_width) + times
 
     def _light(self) -> None:
         if not self._filter:
