@@ -120,7 +120,7 @@ async def test_enter_opens_the_rows_of_a_mapped_task_and_the_log_of_another(tmp_
         await console.press("j", "enter")
         await console.shows("all there")
         await console.press("h", "right", "enter")
-        await console.shows("37 rows, task count")
+        await console.shows("37 rows of count")
         await console.press("h")
         await console.shows("▌✓ count")
 

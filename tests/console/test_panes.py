@@ -62,7 +62,7 @@ async def test_enter_on_a_mapped_lane_shows_those_of_its_rows(tmp_path: Path) ->
         await console.press("3")
         await console.shows("load ×37")
         await console.press("j", "j", "enter")
-        await console.shows("load[16]", "task load")
+        await console.shows("load[16]", "rows of load")
         await console.press("h")
         await console.shows("▌▶ load ×37", "inventory")
         assert all(view.limit <= 200 for view in console.engine.subscriptions if isinstance(view, ListLanes))

@@ -153,7 +153,7 @@ async def test_the_line_of_what_is_not_shown_leads_to_the_list_of_rows(tmp_path:
         await console.press("j", "j", "enter")
         await console.shows("90 more")
         await console.press(*["j"] * 11, "enter")
-        shown = await console.shows("100 rows, task parse, by attention")
+        shown = await console.shows("100 rows of parse")
         assert "parse[11]" in shown.splitlines()[3]
         await console.press("h")
         await console.shows("90 more")

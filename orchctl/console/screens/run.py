@@ -27,6 +27,7 @@ from orchctl.console.drawing import (
     percent,
     rule,
     seconds_between,
+    width_of,
     word,
 )
 from orchctl.console.feed import Subscription
@@ -46,7 +47,7 @@ from orchctl.console.widgets.lines import LineView
 from orchctl.console.widgets.logview import LogView
 from orchctl.console.widgets.outline import Outline
 from orchctl.console.widgets.vtable import Source, VirtualTable
-from orchctl.text import count_text, inert
+from orchctl.text import count_text, cut, inert
 
 Pane = Literal["graph", "outline", "tasks", "gantt", "grid", "log", "events"]
 _TABS: tuple[tuple[str, Pane, str], ...] = (
@@ -103,7 +104,7 @@ class RunScreen(LogKeys):
         self.details = Details(signs, feed, run, self.now_s, widget_id="details")
         yield self.bar("head", self._draw_head, 3)
         with Horizontal(id="body"):
-            with ContentSwitcher(initial=self._pane, id="panes"):
+            with ContentSwitcher(initial=self._pane, id="panes") as self._panes:
                 yield self.graph
                 yield self.outline
                 yield self.table
@@ -116,7 +117,7 @@ class RunScreen(LogKeys):
 
     def _room(self) -> Size:
         """What a pane has to itself."""
-        return self.query_one("#panes").size
+        return self._panes.size
 
     def _table(self, source: Source, name: str) -> VirtualTable:
         marked = self.selection.marked
@@ -185,18 +186,17 @@ class RunScreen(LogKeys):
             shown = "Outline" if self._pane == "outline" and name == "graph" else title
             line += [(key, "key"), (f" {shown}" + ("* " if chosen else "  "), "strong" if chosen else "dim")]
         said = [self.filter_text(), self.selection.text(), "read-only" if self.feed.viewer else ""]
-        right = ", ".join(part for part in said if part)
+        right = cut(", ".join(part for part in said if part), width - width_of(line) - 1)
         return ends(line, [(f"{right} ", "yellow")] if right else [], width)
 
     def filter_text(self) -> str:
         """What is in sight and what limits it, for people."""
         written = f"/{self.filter.written}" if self.filter else ""
         if self._pane == "tasks":
-            task = f"task {self._rows.task}" if self._rows.task else ""
-            order = "by attention" if self._rows.sort == "attention" else ""
-            parts = [count_text(self._rows.count(), "row"), task, written, order]
+            rows = count_text(self._rows.count(), "row") + (f" of {self._rows.task}" if self._rows.task else "")
+            parts = [rows, written, "by attention" if self._rows.sort == "attention" else ""]
         elif self._pane == "gantt":
-            parts = [f"task {self._lanes.task}" if self._lanes.task else "", written]
+            parts = [f"rows of {self._lanes.task}" if self._lanes.task else "", written]
         elif self._pane == "graph":
             parts = [self.graph.around_text(), written]
         else:
@@ -250,8 +250,8 @@ class RunScreen(LogKeys):
         before, self._pane = self._pane, pane
         self._moved = False
         if pane in LISTED:
-            self._back_to = self._graph_pane()
-        self.query_one("#panes", ContentSwitcher).current = pane
+            self._back_to = pane
+        self._panes.current = pane
         sources = {"graph": self.graph, "tasks": self._rows, "gantt": self._lanes, "grid": self._cells,
                    "events": self._events}  # fmt: skip
         for name, source in sources.items():

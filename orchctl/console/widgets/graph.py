@@ -145,8 +145,9 @@ class GraphView(LineView):
 
     def resized(self) -> None:
         """There may be more or less room, also where the view is not in sight."""
-        self._lay_out()
-        self._on_change()
+        if self.is_attached:
+            self._lay_out()
+            self._on_change()
 
     def _lay_out(self) -> None:
         """Place the names anew, where they or the width are others."""
