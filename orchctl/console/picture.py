@@ -42,6 +42,7 @@ async def picture(
     if name not in screen_names():
         raise ValueFault(f"there is no screen {name!r}", f"the screens are {', '.join(screen_names())}")
     shape = name if name in ("graph", "outline") else ""
+    run = run if name in PANES else 0
     console = Console(
         Home(home), run=run, read_only=True, ascii_only=ascii_only, settings=settings, memory=Memory(shape=shape)
     )

@@ -184,7 +184,7 @@ async def test_a_log_is_saved_as_it_was_written_and_nothing_is_overwritten(tmp_p
     target = tmp_path / "kept.log"
     async with console_on(tmp_path, world, run=12) as console:
         await _open_log(console)
-        for said in ("saved 878.9 KiB", "is there already"):
+        for said in ("saved 878.9 KiB", "not saved: it is there already"):
             await console.press("Y")
             await until(lambda: bool(console.console.screen.query("Prompt")))
             console.console.screen.query_one("Prompt").value = str(target)

@@ -97,8 +97,8 @@ class DefinitionScreen(BaseScreen):
             with path.open("x", encoding="utf-8") as file:
                 file.write(self._found.text)
         except FileExistsError:
-            self.say(f"{path} is there already: nothing was written", "yellow")
+            self.say(f"not saved: it is there already: {path}", "yellow")
         except OSError as error:
-            self.say(f"{path} cannot be written: {error.strerror}", "red")
+            self.say(f"not saved: {error.strerror}: {path}", "red")
         else:
             self.say(f"saved to {path}", "green")

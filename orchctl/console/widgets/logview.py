@@ -390,9 +390,9 @@ class LogView(Widget, can_focus=False):
         try:
             size = await source.save(path, self._progress("saving"))
         except FileExistsError:
-            tell(f"{path} is there already: nothing was written")
+            tell(f"not saved: it is there already: {path}")
         except OSError as error:
-            tell(f"{path} cannot be written: {error.strerror}")
+            tell(f"not saved: {error.strerror}: {path}")
         else:
             tell(f"saved {size_text(size)} to {path}")
         self._said = ""
