@@ -1,29 +1,24 @@
 """What does an engine cost that has nothing to do: CPU and memory of all its processes?"""
 
 import time
-from pathlib import Path
 
 from benchmarks import lab
+from benchmarks.cpu import pss_bytes, used_by_all
+
+SETTLE_S = 2.0
 
 
-def _pss_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
-def run(*, quick: bool) -> list[lab.Record]:
-    """Percent of one core over the span, and MiB of proportional memory."""
-    seconds = 5 if quick else 30
+def run(options: lab.Options) -> list[lab.Record]:
+    """Percent of one core over the span, and MiB of proportional memory. Nobody asks anything meanwhile."""
+    seconds = 5 if options.quick else 30
     with lab.engine() as bench:
-        time.sleep(2)
-        processes = bench.processes()
-        before = sum(sum(process.cpu_times()[:2]) for process in processes)
+        pids = bench.pids()
+        time.sleep(SETTLE_S)
+        before = used_by_all(pids)
         time.sleep(seconds)
-        used = sum(sum(process.cpu_times()[:2]) for process in processes) - before
-        memory = sum(_pss_mib(process.pid) for process in processes)
+        used = used_by_all(pids) - before
+        memory = pss_bytes(pids)
     return [
-        *lab.compare("idle CPU", "% of a core", {"orchctl": [100 * used / seconds]}, processes=len(processes)),
-        *lab.compare("idle memory", "MiB PSS", {"orchctl": [memory]}, processes=len(processes)),
+        lab.one("idle CPU", "% of a core", 100 * used.own_s / seconds, processes=len(pids), seconds=seconds),
+        lab.one("idle memory", "MiB PSS", memory / 2**20, processes=len(pids)),
     ]

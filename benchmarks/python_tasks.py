@@ -1,65 +1,55 @@
-"""How many Python callables a second: no-ops and callables of 1 and 10 ms, against a pool that remembers nothing?"""
+"""How many Python callables a second (W4): no-ops of which every tenth writes a line, and such as last 1 to 100 ms?"""
 
-import multiprocessing
-import tempfile
-import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from benchmarks import lab
+from benchmarks import contest, lab
+from benchmarks.cpu import Sample
+from benchmarks.peers import calls
+from benchmarks.peers.kit import Work
 
-SOURCE = """
-import time
-
-def nothing(x):
-    return None
-
-def nap(x, seconds):
-    time.sleep(seconds)
-"""
+COUNTS = {0.0: 100_000, 0.001: 5_000, 0.01: 1_000, 0.1: 100}
 
 
-def nothing(_: int) -> None:
-    """The pool's no-op."""
-
-
-def _pool(count: int, seconds: float) -> float:
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        pool.map(nothing, range(2))
-        start = time.perf_counter()
-        if seconds:
-            pool.map(time.sleep, [seconds] * count, chunksize=1)
-        else:
-            pool.map(nothing, range(count), chunksize=1)
-        return count / (time.perf_counter() - start)
-
-
-def _workflow(folder: Path, count: int, seconds: float) -> Path:
-    (folder / "calls.py").write_text(SOURCE)
-    function, extra = ("nap", f", seconds: {seconds}") if seconds else ("nothing", "")
-    path = folder / f"calls-{count}-{function}.yaml"
-    path.write_text(
-        f"name: calls\ntasks:\n  call:\n    python: calls:{function}\n"
-        f'    args: {{x: "{{{{ item }}}}"{extra}}}\n    for_each: "{{{{ range({count}) }}}}"\n'
+def as_workflow(work: Work) -> str:
+    """One task with a row for each call."""
+    seconds = f", seconds: {work.seconds}" if work.seconds else ""
+    return (
+        f"name: calls\ntasks:\n  call:\n    python: calls:call\n    args: {{number: '{{{{ item }}}}'{seconds}}}\n"
+        f"    for_each: '{{{{ range({work.calls}) }}}}'\n"
     )
-    return path
 
 
-def run(*, quick: bool) -> list[lab.Record]:
-    """W4: no-ops and short callables."""
-    rounds = 1 if quick else 5
-    records: list[lab.Record] = []
-    with lab.engine() as bench, tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for question, count, seconds in (("W4 no-op", 10_000, 0.0), ("W4 1 ms", 2_000, 0.001), ("W4 10 ms", 400, 0.01)):
-            amount = count // 5 if quick else count
-            flow = _workflow(folder, amount, seconds)
+def ours(bench: lab.Engine) -> Callable[[Work], Sample]:
+    """The whole `orchctl run` of a `for_each` over the same function as the peers'."""
+    bench.file("calls.py", Path(calls.__file__).read_text())
 
-            def ours(flow: Path = flow, amount: int = amount) -> float:
-                return amount / lab.timed(lambda: bench.call("run", str(flow)))
+    def run(work: Work) -> Sample:
+        sample = bench.sample("run", str(bench.file("calls.yaml", as_workflow(work))))[0]
+        return Sample(sample.seconds, sample.cpu_s)  # a call's own CPU is its worker's: it cannot be told apart
 
-            def pool(amount: int = amount, seconds: float = seconds) -> float:
-                return _pool(amount, seconds)
+    return run
 
-            figures = lab.interleaved({"orchctl": ours, "multiprocessing.Pool": pool}, rounds)
-            records += lab.compare(question, "tasks/s", figures, tasks=amount)
-    return records
+
+def run(options: lab.Options) -> list[lab.Record]:
+    """No-ops, and callables of three lengths."""
+    rounds, budget_s, scale = (1, 0.5, 50) if options.quick else (5, 3.0, 1)
+    questions = [
+        contest.Question(
+            f"W4 callables of {seconds * 1e3:.0f} ms" if seconds else "W4 no-op callables",
+            "lasting" if seconds else "no-op", max(count // scale, 20), partial(_work, seconds),
+        )
+        for seconds, count in COUNTS.items()
+    ]  # fmt: skip
+    with lab.engine() as bench:
+        call = ours(bench)
+        call(Work(calls=50))
+        turns = contest.hold(
+            questions, [contest.Ours("orchctl", question, call) for question in questions], options, rounds, budget_s
+        )
+    return [record for question in questions for record in contest.records(turns, question)]
+
+
+def _work(seconds: float, count: int) -> Work:
+    return Work(calls=count, seconds=seconds)

@@ -6,7 +6,6 @@ same disk in the same run.
 
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +65,7 @@ class World:
         run = RunState(header, self.plan)
         run.append_rows(0, rows)
         run.items[0] = range(rows)
+        header.tasks, header.rows = run.mapped_tasks(), len(run.status)
         self.state.runs[number] = run
         changes.runs.add(number)
         changes.new_runs.add(number)
@@ -292,11 +292,10 @@ def measure_retention(committer: Committer, now_ns: int, runs: int) -> list[lab.
     return figures
 
 
-def run(*, quick: bool) -> list[lab.Record]:
+def run(options: lab.Options) -> list[lab.Record]:
     """All questions, in a folder of the temporary file system."""
-    scale = 10 if quick else 1
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    scale = 10 if options.quick else 1
+    with lab.folder() as folder:
         return [
             *measure_commits(folder, 1, 2_000 // scale),
             *measure_commits(folder, 64, 20_000 // scale),

@@ -8,7 +8,6 @@ Exit codes: 0 stopped as asked, 1 it could not go on, 2 usage or configuration, 
 
 import argparse
 import os
-import platform
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,10 +39,10 @@ def main() -> int:
 
 
 def _host_is_fit() -> bool:
-    release = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2] if part.isdigit())
+    release = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2] if part.isdigit())
     if sys.platform == "linux" and release >= MINIMUM_KERNEL:
         return True
-    sys.stderr.write(f"orchctl needs Linux 5.10 or newer, this is {platform.system()} {platform.release()}\n")
+    sys.stderr.write(f"orchctl needs Linux 5.10 or newer, this is {os.uname().sysname} {os.uname().release}\n")
     return False
 
 

@@ -87,6 +87,5 @@ class Lanes:
                 best, backlog = lane.members[-1], work
         return best
 
-    def waiting(self) -> Iterator[Lane]:
-        """Lanes in which somebody waits behind the holder."""
-        return (lane for lanes in self._by_claim.values() for lane in lanes if len(lane.members) > 1)
+    def __iter__(self) -> Iterator[Lane]:
+        return (lane for lanes in self._by_claim.values() for lane in lanes)

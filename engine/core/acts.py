@@ -50,7 +50,8 @@ def on_run_pause(cx: Context, event: RunPauseRequested) -> None:
         raise Conflict(f"{run_text(run.run)} is {run.header.status.text}: only a queued or running run can be paused")
     run.header.paused_from = run.header.status
     cx.move_run(run, "paused")
-    recall(cx, [number for number in run.live.values() if not cx.lanes.holds(number)])
+    numbers = sorted(set(run.live.values()))
+    recall(cx, [number for number in numbers if cx.state.attempts[number].is_block or not cx.lanes.holds(number)])
     cx.accept(event.ask, "pause", run_text(run.run), {"changed": 1}, event.note)
 
 
@@ -101,7 +102,7 @@ def _end_everything(cx: Context, run: RunState, *, kill: bool) -> int:
     """All rows that are not final; teardowns of a run that is merely cancelled are left to run. Returns how many."""
     changed = 0
     for task in range(len(run.plan)):
-        if run.task_final[task] != NOT_FINAL or (run.plan.tasks[task].teardown and not kill):
+        if run.task_final[task] != NOT_FINAL or (run.plan.teardown[task] and not kill):
             continue
         if run.first_row[task] < 0:
             finish_task(cx, run, task, TaskStatus.CANCELLED)
@@ -120,7 +121,8 @@ def _end_rows(cx: Context, run: RunState, rows: Iterable[Row], *, kill: bool) ->
         row = run.row(task, index)
         number = run.live.get(row)
         if number is not None:
-            cx.stop_attempt(cx.state.attempts[number], kill=kill)
+            attempt = cx.state.attempts[number]
+            cx.stop_attempt(attempt, index - attempt.index, kill=kill)
         elif run.status[row] < TaskStatus.SUCCEEDED:
             finish_row(cx, run, task, index, "cancelled")
 

@@ -9,8 +9,9 @@ from engine.admission.lanes import OVERDUE_NS
 from engine.core.context import Context
 from engine.core.effects import RecallAttempt
 from engine.core.state import Attempt, RunState
+from engine.model.instants import MILLISECOND
 from engine.model.status import RunStatus
-from engine.model.workflow import Command, Python
+from engine.model.workflow import Command, Shell
 from engine.scheduling.ready_queue import Entry
 
 CLAIMS_MAX = 16
@@ -18,14 +19,15 @@ CLAIMS_MAX = 16
 
 DURATIONS_MAX = 10_000
 
+BLOCK_NS = 10 * MILLISECOND
+"""The expected work of a block: a lane has room for more than one, so that a worker has the next one while the engine
+learns of the last one's end."""
+
 _Key = tuple[str, int, str]
 
 
 def expected_ns(cx: Context, run: RunState, task: int) -> int | None:
-    """What an attempt of the task is expected to take; None while none has ended, or where it cannot go ahead."""
-    spec = run.plan.tasks[task]
-    if isinstance(spec.action, Python) or spec.max_parallel:
-        return None
+    """What an attempt of the task is expected to take; None while none has ended."""
     return cx.durations.get(_key(run, task))
 
 
@@ -33,18 +35,26 @@ def _key(run: RunState, task: int) -> _Key:
     spec = run.plan.tasks[task]
     if spec.mapped:
         return run.header.version, task, ""
-    program = spec.action.argv[0] if isinstance(spec.action, Command) else "shell"
+    action = spec.action
+    program = "shell"
+    if not isinstance(action, Shell):
+        program = action.argv[0] if isinstance(action, Command) else action.target
     return run.header.version, -1, program
 
 
 def learn(cx: Context, run: RunState, attempt: Attempt) -> None:
     """An attempt has ended; one that never began, or took no time that a clock can tell, teaches nothing."""
-    took = attempt.finished_ns - attempt.started_ns
-    if attempt.started_ns and took > 0 and not isinstance(run.plan.tasks[attempt.task].action, Python):
+    if attempt.started_ns:
+        learn_took(cx, run, attempt.task, attempt.finished_ns - attempt.started_ns)
+
+
+def learn_took(cx: Context, run: RunState, task: int, took_ns: int) -> None:
+    """An attempt of the task took so long, or those of a span did on average."""
+    if took_ns > 0:
         if len(cx.durations) >= DURATIONS_MAX:
             cx.durations.clear()
-        key = _key(run, attempt.task)
-        cx.durations[key] = max(took, (took + cx.durations.get(key, 0)) // 2)
+        key = _key(run, task)
+        cx.durations[key] = max(took_ns, (took_ns + cx.durations.get(key, 0)) // 2)
 
 
 def next_ahead(cx: Context) -> tuple[Entry, int] | None:
@@ -57,7 +67,7 @@ def next_ahead(cx: Context) -> tuple[Entry, int] | None:
         run = cx.state.runs.get(entry.run)
         if run is None or run.header.status.finished or run.header.status is RunStatus.PAUSED:
             return entry, 0  # to be put aside, not to be ordered
-        expected = expected_ns(cx, run, entry.task)
+        expected = None if run.plan.tasks[entry.task].max_parallel else expected_ns(cx, run, entry.task)
         leader = cx.lanes.room(entry.claim, expected) if expected is not None else 0
         if leader and _may_pass_on(cx, entry, before):
             return entry, leader
@@ -73,18 +83,21 @@ def _may_pass_on(cx: Context, entry: Entry, before: list[Entry]) -> bool:
 
 
 def recall_overdue(cx: Context) -> None:
-    """Take back what waits behind holders that are slower than anybody thought."""
+    """Take back what waits behind holders that are slower than anybody thought: other orders, and rows of a block
+    behind the one that runs."""
     cx.lanes_due_ns = 0
-    for lane in cx.lanes.waiting():
-        holder = cx.state.attempts[lane.members[0]]
-        since = holder.started_ns or holder.ordered_ns
-        if lane.closed:
+    for lane in cx.lanes:
+        holder, *others = lane.members
+        attempt = cx.state.attempts[holder]
+        if attempt.is_block and attempt.limit - attempt.done > 1:
+            others.append(holder)
+        if lane.closed or not others:
             continue
-        if cx.now_ns - since < OVERDUE_NS:
+        if cx.now_ns - attempt.newest_ns < OVERDUE_NS:
             watch(cx)
             continue
         lane.closed = True
-        recall(cx, list(lane.members)[1:])
+        recall(cx, others)
 
 
 def recall(cx: Context, numbers: list[int]) -> None:

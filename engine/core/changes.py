@@ -8,9 +8,12 @@ from typing import Any
 
 import msgspec
 
-from engine.core.effects import AnyEffect
-from engine.core.events import Actor, AnyEvent
+from engine.core.effects import AnyEffect, StartAttempt
+from engine.core.events import Actor, AnyEvent, LogSlice, Usage, columns_of
 from engine.core.state import Attempt
+from engine.model.instants import MICROSECOND
+from engine.model.resources import Claim
+from engine.model.status import SUCCESS, AttemptStatus
 
 
 class AuditEntry(msgspec.Struct, frozen=True, array_like=True):
@@ -23,6 +26,38 @@ class AuditEntry(msgspec.Struct, frozen=True, array_like=True):
     note: str = ""
 
 
+class Span(msgspec.Struct, frozen=True, array_like=True):
+    """`count` attempts from `attempt` on, of the rows from `index` on, each the `number`th of its row, that ended well
+    in one worker; the rest as in RowsSucceeded."""
+
+    attempt: int
+    run: int
+    task: int
+    index: int
+    number: int
+    count: int
+    ordered_ns: int
+    pid: int
+    start_ticks: int
+    claim: Claim
+    last_us: int
+    columns: bytes
+    log: LogSlice
+    max_rss_bytes: int
+
+    def of_row(self, offset: int) -> Attempt:
+        """One of the attempts."""
+        gaps, took, cpu, written = columns_of(self.columns)
+        began_us = self.last_us + sum(gaps[: offset + 1]) + sum(took[:offset])
+        log = LogSlice(self.log.path, self.log.offset + sum(written[:offset]), written[offset])
+        return Attempt(
+            self.attempt + offset, self.run, self.task, self.index + offset, self.number, self.claim,
+            AttemptStatus.EXITED, self.ordered_ns, began_us * MICROSECOND, (began_us + took[offset]) * MICROSECOND,
+            self.pid, self.start_ticks, outcome=SUCCESS,
+            usage=Usage(cpu[offset] * MICROSECOND, self.max_rss_bytes), log=log if written[offset] else LogSlice(),
+        )  # fmt: skip
+
+
 class Changes:
     """The outcome of one `step`. Belongs to the batch at `revision`."""
 
@@ -30,6 +65,8 @@ class Changes:
         self.revision = revision
         self.now_ns = now_ns
         self.journal: list[AnyEvent] = []
+        self.early: list[StartAttempt] = []
+        """Orders of workflows whose durability is relaxed: given before the batch is on disk."""
         self.effects: list[AnyEffect] = []
         self.audit: list[AuditEntry] = []
         self.runs: set[int] = set()
@@ -44,7 +81,11 @@ class Changes:
         self.results: list[tuple[int, int, int, bytes]] = []
         """(run, task, index, JSON) of new results."""
         self.attempts: dict[int, Attempt] = {}
-        """Attempts that changed, live or ended, by number."""
+        """Attempts and blocks that changed, live or ended, by number."""
+        self.ended: list[Attempt] = []
+        """Attempts of a block that ended otherwise than their neighbours."""
+        self.spans: list[Span] = []
+        """Attempts of a block that ended well, one after the other."""
         self.workflows: set[str] = set()
         """Entries that changed or were removed."""
         self.versions: set[str] = set()

@@ -13,8 +13,8 @@ from engine.core import transitions
 from engine.core.changes import AuditEntry, Changes
 from engine.core.effects import Answer, Refusal, StopAttempt
 from engine.core.events import AnyEvent, Ask, RunStatusChanged
-from engine.core.state import CHUNK_ROWS, Attempt, EngineState, RunState
-from engine.model.errors import EngineError, NotFound
+from engine.core.state import CHUNK_ROWS, Attempt, EngineState, RunState, chunks_of
+from engine.model.errors import EngineError, IllegalTransition, NotFound
 from engine.model.resources import Claim
 from engine.model.status import RunStatus, TaskStatus
 from engine.model.workflow import Policy, Quota
@@ -22,6 +22,8 @@ from engine.planning.plan import Plan
 from engine.scheduling.ready_queue import Entry, ReadyQueue
 from engine.scheduling.retry import grown
 
+EARLY_MAX = 100_000
+"""So many numbers of attempts may be in use that a crash makes the state forget; the next life begins above them."""
 REQUESTS_KEPT = 10_000
 WHYS_KEPT = 1_000
 CANCELLED, KILLED = "cancelled", "killed"
@@ -48,7 +50,11 @@ class Context:
         self.parallel_parked: dict[tuple[int, int], list[Entry]] = {}
         """By (run, task): entries that wait for a sibling to end, because of `max_parallel`."""
         self.claims: dict[tuple[str, int], Claim] = {}
+        self.blockable: dict[tuple[str, int], bool] = {}
+        """By (version, task): whether rows of the task may be ordered as a block."""
         self.changes = Changes(state.meta.revision, 0)
+        self.early_below = 0
+        """Attempts below this number may be ordered before the batch in hand is on disk."""
         self.now_ns = 0
         self.wall_ns = 0
         self.draining = False
@@ -121,6 +127,14 @@ class Context:
         self.touch(run, row)
         return status
 
+    def move_rows(self, run: RunState, rows: range, task: int, before: TaskStatus, after: TaskStatus) -> None:
+        """Take consecutive rows of an expanded task, all of one status, to another one that may follow it."""
+        if run.status.count(before, rows.start, rows.stop) != len(rows):
+            raise IllegalTransition(f"not all of {run.text(task, 0)} and the rows behind it are {before.text}")
+        run.set_rows(rows, task, before, after)
+        self.changes.chunks.update((run.run, chunk) for chunk in chunks_of(rows))
+        self.changes.runs.add(run.run)
+
     def explain_row(self, run: RunState, key: int, why: str) -> None:
         """Keep a sentence for a row (or ~task); beyond a bound only the journal has it."""
         if why and (key in run.header.whys or len(run.header.whys) < WHYS_KEPT):
@@ -131,7 +145,7 @@ class Context:
     def enqueue(self, run: RunState, task: int, rows: range) -> None:
         """Rows (all ready, consecutive) join the queue."""
         policy = run.plan.policy(task)
-        claim = self.claim_of(run.plan, run.plan.tasks[task].policy)
+        claim = self.claim_of(run.plan, run.plan.policies[task])
         if run.header.grown and len(rows) == 1:
             claim = self.grown_of(run, task, rows.start)[0]
         weight = run.plan.weight[task]
@@ -148,7 +162,7 @@ class Context:
     def grown_of(self, run: RunState, task: int, row: int) -> tuple[Claim, Quota]:
         """Claim and quota of the row's next attempt, after the over_quota outcomes that it has had."""
         policy: Policy = run.plan.policy(task)
-        claim = self.claim_of(run.plan, run.plan.tasks[task].policy)
+        claim = self.claim_of(run.plan, run.plan.policies[task])
         times = run.header.grown.get(row, 0)
         return grown(policy.retry, claim, policy.quota, times, self.state.capacity.memory_bytes)
 
@@ -170,16 +184,22 @@ class Context:
 
     # --- attempts ---------------------------------------------------------------------------------------------------
 
-    def stop_attempt(self, attempt: Attempt, *, kill: bool) -> None:
-        """Order the attempt's end; that it was to be killed is kept, so that the order can be repeated as it was."""
-        attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, "stop_ordered")
-        attempt.stop = KILLED if kill or attempt.stop == KILLED else CANCELLED
+    def stop_attempt(self, attempt: Attempt, offset: int, *, kill: bool) -> None:
+        """Order the end of an attempt, or of a block's row; that it was to be killed is kept, so that the order can be
+        repeated as it was."""
+        if attempt.is_block:
+            how = attempt.stops[offset] = KILLED if kill or attempt.stops.get(offset) == KILLED else CANCELLED
+        else:
+            attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, "stop_ordered")
+            how = attempt.stop = KILLED if kill or attempt.stop == KILLED else CANCELLED
         self.changes.attempts[attempt.attempt] = attempt
-        self.repeat_stop(attempt)
+        self.changes.effects.append(StopAttempt(attempt.attempt, how == KILLED, offset))
 
-    def repeat_stop(self, attempt: Attempt) -> None:
-        """Give the order to stop (again): the first may have been lost with the engine that gave it."""
-        self.changes.effects.append(StopAttempt(attempt.attempt, attempt.stop == KILLED))
+    def repeat_stops(self, attempt: Attempt) -> None:
+        """Give the orders to stop again: the first may have been lost with the engine that gave it."""
+        stops = attempt.stops if attempt.is_block else {0: attempt.stop} if attempt.stop else {}
+        for offset, how in stops.items():
+            self.changes.effects.append(StopAttempt(attempt.attempt, how == KILLED, offset))
 
     # --- timers -----------------------------------------------------------------------------------------------------
 

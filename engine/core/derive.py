@@ -38,7 +38,8 @@ def derive(run: RunState, live: Iterable[Attempt]) -> None:
     run.live = {}
     run.live_of_task = {}
     for attempt in live:
-        run.live[run.row(attempt.task, attempt.index)] = attempt.attempt
+        first = run.row(attempt.task, attempt.index)
+        run.live.update(dict.fromkeys(range(first + attempt.done, first + attempt.limit), attempt.attempt))
         run.live_of_task[attempt.task] = run.live_of_task.get(attempt.task, 0) + 1
 
 

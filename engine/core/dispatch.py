@@ -1,15 +1,22 @@
 """From ready to ordered: take the best entry whose claim fits, render its texts, order an attempt."""
 
+from array import array
+from typing import Any
+
+import msgspec
+
 from engine.admission.lanes import HORIZON_NS
 from engine.core.ahead import expected_ns, next_ahead, watch
+from engine.core.blocks import arguments, size_of_block
 from engine.core.context import Context
 from engine.core.effects import StartAttempt
-from engine.core.events import AttemptOrdered
+from engine.core.events import AttemptOrdered, BlockOrdered
 from engine.core.progress import finish_row, settle
 from engine.core.scope import environment_of, folder_of, rendered_action, scope_of
 from engine.core.state import Attempt, RunState
 from engine.model.errors import EngineError, Unavailable
 from engine.model.status import RunStatus, TaskStatus
+from engine.model.workflow import Action
 from engine.scheduling.ready_queue import Entry
 
 TRIES_MAX = 65_535
@@ -45,6 +52,11 @@ def _order_next(cx: Context, entry: Entry, claim_from: int) -> None:
         cx.queue.take(entry)
         cx.parallel_parked.setdefault((run.run, task), []).append(entry)
         return
+    block = _render_block(cx, run, entry, claim_from)
+    if block is not None:
+        _advance(cx, entry, block.count)
+        _order(cx, run, row, block)
+        return
     _advance(cx, entry)
     if run.header.grown and cx.grown_of(run, task, row)[0] != entry.claim:
         cx.enqueue(run, task, range(row, row + 1))  # queued before its claim grew
@@ -53,7 +65,9 @@ def _order_next(cx: Context, entry: Entry, claim_from: int) -> None:
     try:
         if run.tries[row] >= TRIES_MAX:
             raise Unavailable(f"it was ordered {TRIES_MAX} times: run it anew in another run")
-        effect = _render(cx, run, task, index, row, claim_from)
+        scope = scope_of(run, task, index)
+        action = rendered_action(run.plan.tasks[task].action, scope)
+        effect = _render(cx, run, task, index, row, claim_from, action, scope)
     except EngineError as error:
         finish_row(cx, run, task, index, "failed", error.sentence)
         settle(cx)
@@ -61,16 +75,33 @@ def _order_next(cx: Context, entry: Entry, claim_from: int) -> None:
     _order(cx, run, row, effect)
 
 
-def _advance(cx: Context, entry: Entry) -> None:
-    entry.low += 1
+def _advance(cx: Context, entry: Entry, rows: int = 1) -> None:
+    entry.low += rows
     if entry.low >= entry.high:
         cx.queue.take(entry)
 
 
-def _render(cx: Context, run: RunState, task: int, index: int, row: int, claim_from: int) -> StartAttempt:
+def _render_block(cx: Context, run: RunState, entry: Entry, claim_from: int) -> StartAttempt | None:
+    """The entry's next rows as a block; None where a row has to be ordered, or to fail, by itself."""
+    task, row = entry.task, entry.low
+    count = size_of_block(cx, run, entry, expected_ns(cx, run, task))
+    if count == 1 or run.tries[row] >= TRIES_MAX:
+        return None
+    index = run.place(row)[1]
+    try:
+        scope = scope_of(run, task, index)
+        action, columns = arguments(run, task, index, count, scope)
+        order = _render(cx, run, task, index, row, claim_from, action, scope)
+    except EngineError:
+        return None
+    return msgspec.structs.replace(order, count=count, columns=columns)
+
+
+def _render(
+    cx: Context, run: RunState, task: int, index: int, row: int, claim_from: int, action: Action, scope: dict[str, Any]
+) -> StartAttempt:
     spec = run.plan.tasks[task]
     policy = run.plan.policy(task)
-    scope = scope_of(run, task, index)
     claim, quota = cx.claim_of(run.plan, spec.policy), policy.quota
     if run.header.grown:
         claim, quota = cx.grown_of(run, task, row)
@@ -82,7 +113,7 @@ def _render(cx: Context, run: RunState, task: int, index: int, row: int, claim_f
         task=spec.name,
         index=index,
         number=run.tries[row] + 1,
-        action=rendered_action(spec.action, scope),
+        action=action,
         dir=folder_of(run, policy.dir, scope),
         env=environment_of(run, policy.env, scope),
         pass_env=policy.pass_env,
@@ -96,34 +127,38 @@ def _render(cx: Context, run: RunState, task: int, index: int, row: int, claim_f
 
 def _order(cx: Context, run: RunState, row: int, effect: StartAttempt) -> None:
     task, _ = run.place(row)
-    meta = cx.state.meta
-    meta.next_attempt += 1
+    meta, count = cx.state.meta, effect.count
+    meta.next_attempt += count
     attempt = Attempt(
         attempt=effect.attempt, run=run.run, task=task, index=effect.index, number=effect.number, claim=effect.claim,
-        ordered_ns=cx.now_ns, claim_from=effect.claim_from,
+        ordered_ns=cx.now_ns, claim_from=effect.claim_from, count=count, limit=count,
     )  # fmt: skip
-    cx.move_row(run, row, task, "ordered")
-    run.tries[row] = effect.number
-    run.live[row] = effect.attempt
+    if count > 1:
+        rows = range(row, row + count)
+        cx.move_rows(run, rows, task, TaskStatus.READY, TaskStatus.RUNNING)
+        run.tries[row : row + count] = array("H", [effect.number]) * count
+        run.live.update(dict.fromkeys(rows, effect.attempt))
+        watch(cx)
+    else:
+        cx.move_row(run, row, task, "ordered")
+        run.tries[row] = effect.number
+        run.live[row] = effect.attempt
     run.live_of_task[task] = run.live_of_task.get(task, 0) + 1
     cx.state.attempts[effect.attempt] = attempt
     expected = expected_ns(cx, run, task)
     if effect.claim_from:
-        cx.lanes.follow(effect.attempt, effect.claim_from, expected or 0)
+        cx.lanes.follow(effect.attempt, effect.claim_from, (expected or 0) * count)
         watch(cx)
     else:
-        cx.lanes.open(effect.attempt, effect.claim, HORIZON_NS if expected is None else expected)
+        cx.lanes.open(effect.attempt, effect.claim, HORIZON_NS if expected is None else expected * count)
         cx.ledger.take(effect.claim)
     cx.changes.attempts[effect.attempt] = attempt
-    cx.changes.effects.append(effect)
-    cx.note(AttemptOrdered(effect.attempt, run.run, task, effect.index, effect.number, effect.claim_from))
-
-
-def unpark_siblings(cx: Context, run: RunState, task: int) -> None:
-    """A row of the task has ended: those that waited for a place among `max_parallel` may go."""
-    parked = cx.parallel_parked.pop((run.run, task), None)
-    for entry in parked or ():
-        cx.queue.put_back(entry)
+    relaxed = run.plan.workflow.durability == "relaxed" and effect.attempt < cx.early_below
+    (cx.changes.early if relaxed else cx.changes.effects).append(effect)
+    if count > 1:
+        cx.note(BlockOrdered(effect.attempt, run.run, task, effect.index, count, effect.number, effect.claim_from))
+    else:
+        cx.note(AttemptOrdered(effect.attempt, run.run, task, effect.index, effect.number, effect.claim_from))
 
 
 def unpark_run(cx: Context, run: RunState) -> None:

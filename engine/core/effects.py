@@ -1,5 +1,6 @@
 """Orders, in the imperative: what the world shall do after the batch that caused them is on disk."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +17,9 @@ class StartAttempt(Effect, frozen=True):
     """Start the attempt exactly once. All text is rendered; `dir` is absolute. `folder` is the workflow file's own,
     where Python modules are looked for first (empty: in `dir`).
 
-    `number` counts the attempts of the row from 1. `claim_from`: start when that attempt's tree is empty.
+    `number` counts the attempts of the row from 1. With a `count` it is a block: that many rows from `index` on, which
+    one worker runs one after another; `columns` holds those arguments that differ from row to row.
+    `claim_from`: start when that attempt's tree is empty.
     `env` is what the definition declares (with PARAM_*); the executor adds the base environment and ORCHCTL_*.
     """
 
@@ -36,20 +39,25 @@ class StartAttempt(Effect, frozen=True):
     stop: Stop
     folder: str = ""
     claim_from: int = 0
+    count: int = 1
+    columns: tuple[tuple[str, Sequence[Any]], ...] = ()
 
 
 class StopAttempt(Effect, frozen=True):
     """End the attempt's tree: by the stop signal and after the grace SIGKILL, or (`kill`) at once.
 
-    An attempt that has not started yet is recalled: it ends as cancelled, without a process.
+    An attempt that has not started yet is recalled: it ends as cancelled, without a process. `row` is the offset of a
+    row in its block, of which `attempt` is the first.
     """
 
     attempt: int
     kill: bool = False
+    row: int = 0
 
 
 class RecallAttempt(Effect, frozen=True):
-    """Take an order back if nothing of it has begun: it is reported as never started. What runs goes on."""
+    """Take an order back if nothing of it has begun: it is reported as never started. What runs goes on; of a block,
+    the rows that have not begun are given back."""
 
     attempt: int
 

@@ -5,6 +5,7 @@ family comes from the world (requests, launchers, timers); the second are the ma
 a restart loads them and decides nothing again. Rows are (task index in the plan, row index); instants are ns.
 """
 
+from array import array
 from typing import Any
 
 import msgspec
@@ -187,7 +188,10 @@ class AttemptStarted(Event, frozen=True):
 
 
 class AttemptExited(Event, frozen=True):
-    """The attempt's whole tree has ended. `result` is JSON, at most 1 MiB."""
+    """The attempt's whole tree has ended. `result` is JSON, at most 1 MiB.
+
+    `block` names the block that the attempt was a row of (0: it was ordered by itself), `began_ns` when it began there.
+    """
 
     attempt: int
     at_ns: int
@@ -195,6 +199,8 @@ class AttemptExited(Event, frozen=True):
     usage: Usage = Usage()
     log: LogSlice = LogSlice()
     result: bytes | None = None
+    block: int = 0
+    began_ns: int = 0
 
 
 class AttemptNeverStarted(Event, frozen=True):
@@ -209,6 +215,53 @@ class AttemptLost(Event, frozen=True):
 
     attempt: int
     at_ns: int
+    why: str
+    block: int = 0
+
+
+class BlockStarted(Event, frozen=True):
+    """A worker has the block, and begins its rows one after the other; the fields are those of AttemptStarted."""
+
+    attempt: int
+    at_ns: int
+    pid: int
+    start_ticks: int = 0
+    log: LogSlice = LogSlice()
+
+
+class RowsSucceeded(Event, frozen=True):
+    """Rows of a block ended well, one after the other: a *span*.
+
+    `attempt` is the block's, `offset` counts its rows from 0. `columns` holds four arrays of `count` unsigned integers
+    of 32 bits, in the host's byte order: microseconds between the row before and this one, microseconds that it took,
+    microseconds of CPU, and bytes of output. `last_us` is when the row before ended, `log` where the output of the
+    first begins. `results` holds JSON for those rows that have a result; empty if none has.
+    """
+
+    attempt: int
+    offset: int
+    count: int
+    last_us: int
+    columns: bytes
+    log: LogSlice = LogSlice()
+    max_rss_bytes: int = 0
+    results: tuple[bytes | None, ...] = ()
+
+
+def columns_of(data: bytes) -> "list[array[int]]":
+    """The four columns of a span: gap, duration, CPU, bytes of output. Raises ValueError where they are not equal."""
+    cells = array("I", data)
+    count, rest = divmod(len(cells), 4)
+    if rest:
+        raise ValueError(f"{len(data)} bytes are not four columns")
+    return [cells[count * n : count * (n + 1)] for n in range(4)]
+
+
+class RowsReturned(Event, frozen=True):
+    """From `offset` on nothing of the block ever ran, nor will: its rows are as ready as they were before."""
+
+    attempt: int
+    offset: int
     why: str
 
 
@@ -270,6 +323,20 @@ class AttemptOrdered(Event, frozen=True):
     claim_from: int = 0
 
 
+class BlockOrdered(Event, frozen=True):
+    """Rows `index` to `index + count` of a task were ordered as a block: a worker runs them one after another with one
+    claim. The attempts are `attempt`, `attempt + 1` and so on, and each is the `number`th of its row.
+    """
+
+    attempt: int
+    run: int
+    task: int
+    index: int
+    count: int
+    number: int
+    claim_from: int = 0
+
+
 class RetryScheduled(Event, frozen=True):
     """The row's attempt has ended badly; the row backs off until `due_ns` and is then ready for another attempt."""
 
@@ -301,9 +368,10 @@ External = (
     EngineStarted | ClockAdvanced | SpaceChanged | RunRequested | WorkflowAdded | WorkflowRemoved
     | WorkflowPauseRequested | RunPauseRequested | RunResumeRequested | CancelRequested | RetryRequested
     | RerunRequested | MarkRequested | AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost
+    | BlockStarted | RowsSucceeded | RowsReturned
 )  # fmt: skip
 Decision = (
-    RunQueued | RunStarted | RunStatusChanged | RunFinished | RunSkipped | Expanded | AttemptOrdered | RetryScheduled
-    | TaskFinished | TaskReopened
+    RunQueued | RunStarted | RunStatusChanged | RunFinished | RunSkipped | Expanded | AttemptOrdered | BlockOrdered
+    | RetryScheduled | TaskFinished | TaskReopened
 )  # fmt: skip
 AnyEvent = External | Decision

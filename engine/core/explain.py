@@ -81,7 +81,7 @@ class Explainer:
         limit = run.plan.tasks[task].max_parallel
         live = run.live_of_task.get(task, 0)
         if limit and live >= limit:
-            holders = [self._state.attempts[number] for number in run.live.values()]
+            holders = [self._state.attempts[number] for number in sorted(set(run.live.values()))]
             names = [run.text(task, attempt.index) for attempt in holders if attempt.task == task]
             found.append(Reason("max_parallel", run.plan.names[task], 1, limit - live, tuple(names[:10])))
         claim = self._cx.grown_of(run, task, row)[0]

@@ -1,7 +1,7 @@
 """What is always true between two steps. The simulation asks after every one; a violation names the place."""
 
 from engine.admission.ledger import Ledger
-from engine.core.events import AttemptOrdered
+from engine.core.events import AttemptOrdered, BlockOrdered
 from engine.core.machine import Machine
 from engine.core.state import NOT_FINAL, RunState
 from engine.model.ids import run_text
@@ -61,7 +61,7 @@ def _ledger(machine: Machine) -> list[str]:
 def _overdrawn(machine: Machine, held: dict[str, int]) -> list[str]:
     """What attempts that were ordered just now claim must be there; a host that has shrunk may hold older ones."""
     ledger, changes = machine.cx.ledger, machine.cx.changes
-    numbers = [event.attempt for event in changes.journal if isinstance(event, AttemptOrdered)]
+    numbers = [event.attempt for event in changes.journal if isinstance(event, AttemptOrdered | BlockOrdered)]
     newest = [changes.attempts[number].claim for number in numbers if not changes.attempts[number].claim_from]
     found: list[str] = []
     if ledger.cpu_milli > ledger.capacity.cpu_milli and any(claim.cpu_milli for claim in newest):
@@ -105,20 +105,22 @@ def _run(run: RunState) -> list[str]:
 def _live(machine: Machine, run: RunState) -> list[str]:
     found: list[str] = []
     for task in range(len(run.plan)):
-        live = 0
+        orders: set[int] = set()
         for row in run.rows_of(task):
-            live += row in run.live
+            orders.update((run.live[row],) if row in run.live else ())
             if (run.status[row] == TaskStatus.RUNNING) != (row in run.live):
                 found.append(
                     f"{run.text(*run.place(row))} is {TaskStatus(run.status[row]).text}, live: {row in run.live}"
                 )
         limit = run.plan.tasks[task].max_parallel
+        live = len(orders)
         if limit and live > limit:
-            found.append(f"{live} rows of {run.plan.names[task]} run, max_parallel is {limit}")
+            found.append(f"{live} orders of {run.plan.names[task]} run, max_parallel is {limit}")
         if live != run.live_of_task.get(task, 0):
-            found.append(f"{run.plan.names[task]} counts {run.live_of_task.get(task, 0)} live rows, {live} are")
+            found.append(f"{run.plan.names[task]} counts {run.live_of_task.get(task, 0)} live orders, {live} are")
     for row, number in run.live.items():
         attempt = machine.state.attempts.get(number)
-        if attempt is None or not attempt.live or run.row(attempt.task, attempt.index) != row:
+        first = run.row(attempt.task, attempt.index) if attempt is not None else 0
+        if attempt is None or not attempt.live or not first + attempt.done <= row < first + attempt.limit:
             found.append(f"attempt {number} is not the live attempt of its row")
     return found

@@ -12,8 +12,9 @@ from typing import Any, cast
 from engine.admission.lanes import HORIZON_NS
 from engine.core.acts import on_cancel, on_mark, on_rerun, on_retry, on_run_pause, on_run_resume
 from engine.core.ahead import recall_overdue, watch
+from engine.core.blocks import on_rows_returned, on_rows_succeeded
 from engine.core.changes import Changes
-from engine.core.context import Context
+from engine.core.context import EARLY_MAX, Context
 from engine.core.dispatch import dispatch
 from engine.core.events import (
     Ask,
@@ -21,6 +22,7 @@ from engine.core.events import (
     AttemptLost,
     AttemptNeverStarted,
     AttemptStarted,
+    BlockStarted,
     CancelRequested,
     ClockAdvanced,
     EngineStarted,
@@ -28,6 +30,8 @@ from engine.core.events import (
     MarkRequested,
     RerunRequested,
     RetryRequested,
+    RowsReturned,
+    RowsSucceeded,
     RunPauseRequested,
     RunRequested,
     RunResumeRequested,
@@ -58,13 +62,16 @@ def _on_engine_started(cx: Context, event: EngineStarted) -> None:
     rebooted = bool(meta.boot_id) and meta.boot_id != event.boot_id
     meta.boot_id = event.boot_id
     meta.epoch = event.epoch
+    meta.next_attempt += EARLY_MAX
     cx.state.capacity = event.capacity
     cx.ledger.set_capacity(event.capacity)
     if rebooted:
-        for number in sorted(cx.state.attempts):
-            lost = AttemptLost(number, cx.now_ns, "the host was restarted")
-            cx.note(lost)
-            on_lost(cx, lost)
+        for number, attempt in sorted(cx.state.attempts.items()):
+            for row in range(attempt.done, attempt.limit):
+                block = number if attempt.is_block else 0
+                lost = AttemptLost(number + row, cx.now_ns, "the host was restarted", block)
+                cx.note(lost)
+                on_lost(cx, lost)
 
 
 def _on_space(cx: Context, event: SpaceChanged) -> None:
@@ -105,10 +112,15 @@ _REPORTS: dict[type[External], Callable[[Context, Any], None]] = {
     AttemptExited: on_exited,
     AttemptNeverStarted: on_never_started,
     AttemptLost: on_lost,
+    BlockStarted: on_started,
+    RowsSucceeded: on_rows_succeeded,
+    RowsReturned: on_rows_returned,
     ClockAdvanced: _on_clock,
     SpaceChanged: _on_space,
     EngineStarted: _on_engine_started,
 }
+_NOTED_BY_THEMSELVES = (ClockAdvanced, RowsSucceeded, RowsReturned)
+"""Of these the journal holds what was news, or nothing."""
 
 
 class Machine:
@@ -129,6 +141,8 @@ class Machine:
             else:
                 self.cx.lanes.open(number, attempt.claim, HORIZON_NS)
                 self.cx.ledger.take(attempt.claim)
+            if attempt.is_block:
+                watch(self.cx)
 
     def step(self, events: Sequence[External], now_ns: int, wall_ns: int) -> Changes:
         """Take a batch of facts at an instant of engine time (never goes back) and of the wall clock."""
@@ -138,6 +152,7 @@ class Machine:
         meta.now_ns = cx.now_ns = max(now_ns, meta.now_ns)
         cx.wall_ns = wall_ns
         cx.changes = changes = Changes(meta.revision, cx.now_ns)
+        cx.early_below = meta.next_attempt + EARLY_MAX
         for event in events:
             self._take(cx, event)
             if cx.unsettled:
@@ -155,7 +170,7 @@ class Machine:
         kind = type(event)
         report = _REPORTS.get(kind)
         if report is not None:
-            if kind is not ClockAdvanced:
+            if kind not in _NOTED_BY_THEMSELVES:
                 cx.note(event)
             report(cx, event)
             return

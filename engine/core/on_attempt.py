@@ -4,10 +4,18 @@ import msgspec
 
 from engine.core import transitions
 from engine.core.ahead import learn
+from engine.core.blocks import end_row
 from engine.core.context import Context
-from engine.core.dispatch import unpark_siblings
 from engine.core.effects import AcknowledgeExit
-from engine.core.events import AttemptExited, AttemptLost, AttemptNeverStarted, AttemptStarted, RetryScheduled
+from engine.core.events import (
+    AttemptExited,
+    AttemptLost,
+    AttemptNeverStarted,
+    AttemptStarted,
+    BlockStarted,
+    RetryScheduled,
+)  # fmt: skip
+from engine.core.orders import give_back
 from engine.core.progress import finish_row, is_ending
 from engine.core.state import Attempt, RunState
 from engine.model.ids import NO_INDEX
@@ -18,7 +26,7 @@ LOSSES_MAX = 3
 _COUNT_MAX = 255
 
 
-def on_started(cx: Context, event: AttemptStarted) -> None:
+def on_started(cx: Context, event: AttemptStarted | BlockStarted) -> None:
     """A process of it runs. A report about an attempt that has ended already says nothing new.
 
     After a restart the launchers say again what runs: who shall stop is told once more.
@@ -31,18 +39,16 @@ def on_started(cx: Context, event: AttemptStarted) -> None:
     if event.log.path:
         attempt.log = event.log
     cx.changes.attempts[event.attempt] = attempt
-    if attempt.stop:
-        cx.repeat_stop(attempt)
+    cx.repeat_stops(attempt)
     run = cx.state.runs[attempt.run]
-    row = run.row(attempt.task, attempt.index)
+    row = run.row(attempt.task, attempt.index + attempt.done if attempt.is_block else attempt.index)
     run.started[row] = event.at_ns
     cx.touch(run, row)
 
 
 def on_exited(cx: Context, event: AttemptExited) -> None:
     """Its tree has ended, and how is known."""
-    cx.changes.effects.append(AcknowledgeExit(event.attempt))
-    found = _end(cx, event.attempt, "exited", event.at_ns)
+    found = _end(cx, event, "exited", event.began_ns, event.log.length)
     if found is None:
         return
     run, attempt = found
@@ -68,18 +74,19 @@ def on_never_started(cx: Context, event: AttemptNeverStarted) -> None:
         cx.note(lost)
         on_lost(cx, lost)
         return
-    found = _end(cx, event.attempt, "never_started", cx.now_ns)
-    if found is None:
+    attempt = known
+    if attempt is None:
         return
-    run, attempt = found
+    attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, "never_started")
+    attempt.finished_ns = cx.now_ns
+    run = _end_single(cx, attempt)
     attempt.outcome = Outcome(OutcomeKind.NOT_STARTED, why=event.why)
     _again_or_cancelled(cx, run, attempt)
 
 
 def on_lost(cx: Context, event: AttemptLost) -> None:
     """How it ended is unknown. It costs no retry, but a task that is lost three times in a row has failed."""
-    cx.changes.effects.append(AcknowledgeExit(event.attempt))
-    found = _end(cx, event.attempt, "lost", event.at_ns)
+    found = _end(cx, event, "lost")
     if found is None:
         return
     run, attempt = found
@@ -99,29 +106,30 @@ def on_lost(cx: Context, event: AttemptLost) -> None:
         _again_or_cancelled(cx, run, attempt)
 
 
-def _end(cx: Context, number: int, cause: str, at_ns: int) -> tuple[RunState, Attempt] | None:
+def _end(
+    cx: Context, event: AttemptExited | AttemptLost, cause: str, began_ns: int = 0, written: int = 0
+) -> tuple[RunState, Attempt] | None:
     """Give back the attempt's claim and its row's place; None for an attempt that has ended already."""
-    attempt = cx.state.attempts.get(number)
+    if event.block:
+        found = end_row(cx, event.block, event.attempt - event.block, cause, event.at_ns, began_ns, written)
+        if found is not None:
+            learn(cx, *found)
+        return found
+    cx.changes.effects.append(AcknowledgeExit(event.attempt))
+    attempt = cx.state.attempts.get(event.attempt)
     if attempt is None:
         return None
     attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, cause)
-    attempt.finished_ns = at_ns
-    del cx.state.attempts[number]
-    cx.changes.attempts[number] = attempt
-    free, moved = cx.lanes.end(number)
-    if free:
-        cx.ledger.release(attempt.claim)
-    if moved is not None:
-        follower, before = moved
-        cx.changes.attempts[follower] = cx.state.attempts[follower]
-        cx.state.attempts[follower].claim_from = before
+    attempt.finished_ns = event.at_ns
+    return _end_single(cx, attempt), attempt
+
+
+def _end_single(cx: Context, attempt: Attempt) -> RunState:
     run = cx.state.runs[attempt.run]
-    learn(cx, run, attempt)
     del run.live[run.row(attempt.task, attempt.index)]
-    run.live_of_task[attempt.task] -= 1
-    cx.changes.runs.add(run.run)
-    unpark_siblings(cx, run, attempt.task)
-    return run, attempt
+    give_back(cx, run, attempt)
+    learn(cx, run, attempt)
+    return run
 
 
 def _show_outcome(run: RunState, attempt: Attempt, outcome: Outcome) -> None:

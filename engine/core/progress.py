@@ -9,7 +9,7 @@ from engine.core.derive import count_upstream
 from engine.core.events import Expanded, RunFinished, TaskFinished
 from engine.core.runs import leave_workflow
 from engine.core.scope import holds, items_of, when_is_per_row
-from engine.core.state import CHUNK_ROWS, NOT_FINAL, RunState
+from engine.core.state import NOT_FINAL, RunState, chunks_of
 from engine.model.errors import EngineError, ValueFault
 from engine.model.ids import NO_INDEX
 from engine.model.status import RunStatus, TaskStatus
@@ -30,6 +30,11 @@ def finish_row(cx: Context, run: RunState, task: int, index: int, cause: str, wh
     cx.note(TaskFinished(run.run, task, index, status, why))
     if index != NO_INDEX:
         release_pairs(cx, run, task, index)
+    sum_up_if_over(cx, run, task)
+
+
+def sum_up_if_over(cx: Context, run: RunState, task: int) -> None:
+    """With its last row a task has ended."""
     if run.task_final[task] == NOT_FINAL and run.rows_finished(task):
         finish_task(cx, run, task, _sum_up(run, task))
 
@@ -196,10 +201,8 @@ def _expand(cx: Context, run: RunState, task: int, pairs: list[int]) -> None:
     cx.note(Expanded(run.run, task, len(items)))
     cx.unsettled.extend((run, down) for down in run.plan.downs(task) if task in run.plan.paired(down))
     rows = run.rows_of(task)
-    for row in range(rows.start, rows.stop, CHUNK_ROWS):
-        cx.touch(run, row)
     if rows:
-        cx.touch(run, rows.stop - 1)
+        cx.changes.chunks.update((run.run, chunk) for chunk in chunks_of(rows))
         _release_rows(cx, run, task, rows, one_by_one=per_row or bool(pairs))
     else:
         finish_task(cx, run, task, TaskStatus.SKIPPED, "for_each gave no items")
@@ -210,11 +213,7 @@ def _release_rows(cx: Context, run: RunState, task: int, rows: range, *, one_by_
         for index in range(len(rows)):
             consider_row(cx, run, task, index)
         return
-    counts = run.mapped_counts[task]
-    run.status[rows.start : rows.stop] = bytes([TaskStatus.READY]) * len(rows)
-    for tally in (counts, run.header.counts):
-        tally[TaskStatus.WAITING] -= len(rows)
-        tally[TaskStatus.READY] += len(rows)
+    run.set_rows(rows, task, TaskStatus.WAITING, TaskStatus.READY)
     cx.enqueue(run, task, rows)
 
 
@@ -261,12 +260,12 @@ def _row_upstream(run: RunState, task: int, index: int) -> Upstream:
 def is_ending(run: RunState, task: int) -> bool:
     """Whether nothing more of the task shall begin. Teardowns of a cancelled run still do, not of a killed one."""
     header = run.header
-    return header.status is RunStatus.CANCELLING and (header.killed or not run.plan.tasks[task].teardown)
+    return header.status is RunStatus.CANCELLING and (header.killed or not run.plan.teardown[task])
 
 
 def finish_run(cx: Context, run: RunState) -> None:
     """All tasks have ended. A failed teardown does not fail the run; any other failed or upstream_failed task does."""
-    seen = {final for task, final in enumerate(run.task_final) if not run.plan.tasks[task].teardown}
+    seen = {final for task, final in enumerate(run.task_final) if not run.plan.teardown[task]}
     if TaskStatus.FAILED in seen or TaskStatus.UPSTREAM_FAILED in seen:
         cause = "failed"
     elif TaskStatus.CANCELLED in seen:

@@ -26,8 +26,19 @@ _STATUSES = len(TaskStatus)
 _FINISHED = [status for status in TaskStatus if status.finished]
 
 
+def chunks_of(rows: range) -> range:
+    """The chunks in which consecutive rows lie."""
+    return range(rows.start // CHUNK_ROWS, (rows.stop - 1) // CHUNK_ROWS + 1)
+
+
 class Attempt(msgspec.Struct):
-    """One try of one row. `number` counts the row's tries from 1; instants are ns, 0 is "not yet"."""
+    """One try of one row. `number` counts the row's tries from 1; instants are ns, 0 is "not yet".
+
+    With a `count` it is a *block*, an order for that many rows from `index` on, which one worker runs one after
+    another with one claim: the attempts of its rows are `attempt`, `attempt + 1` and so on. `done` of them have ended,
+    those from `limit` on were given back. While it lives, `finished_ns` is when the newest of them ended, `log` what
+    they wrote, and `stops` says which rows were told to stop, by offset, and how.
+    """
 
     attempt: int
     run: int
@@ -46,6 +57,31 @@ class Attempt(msgspec.Struct):
     outcome: Outcome | None = None
     usage: Usage = Usage()
     log: LogSlice = LogSlice()
+    count: int = 1
+    done: int = 0
+    limit: int = 1
+    stops: dict[int, str] = {}
+
+    @property
+    def is_block(self) -> bool:
+        return self.count > 1
+
+    @property
+    def newest_ns(self) -> int:
+        """When something of it was last heard: its order, its start, the end of one of its rows."""
+        return self.finished_ns or self.started_ns or self.ordered_ns
+
+    def of_row(self, offset: int) -> "Attempt":
+        """The attempt of one row of a block that has not ended: the first of these runs, if the block has begun."""
+        runs = offset == self.done and self.status is not AttemptStatus.ORDERED
+        log = self.log
+        return Attempt(
+            self.attempt + offset, self.run, self.task, self.index + offset, self.number, self.claim,
+            self.status if runs else AttemptStatus.ORDERED, self.ordered_ns,
+            (self.finished_ns or self.started_ns) if runs else 0, 0, self.pid if runs else 0,
+            self.start_ticks if runs else 0, self.claim_from, self.stops.get(offset, ""),
+            log=LogSlice(log.path, log.offset + log.length) if runs else LogSlice(),
+        )  # fmt: skip
 
     @property
     def live(self) -> bool:
@@ -116,11 +152,10 @@ class RunState:
         """(first row, task) of each expansion, ascending, to find the task of an appended row."""
         self.parked: list[Any] = []
         """Entries of the ready queue that wait for the run to be resumed."""
-        for task, spec in enumerate(plan.tasks):
-            if spec.mapped:
-                self.first_row[task] = -1
-                self.row_count[task] = 0
-                self.mapped_counts[task] = [0] * _STATUSES
+        for task in plan.mapped:
+            self.first_row[task] = -1
+            self.row_count[task] = 0
+            self.mapped_counts[task] = [0] * _STATUSES
         header.counts = [0] * _STATUSES
         header.counts[TaskStatus.WAITING] = tasks - len(self.mapped_counts)
 
@@ -199,6 +234,13 @@ class RunState:
         if mapped is not None:
             mapped[old] -= 1
             mapped[status] += 1
+
+    def set_rows(self, rows: range, task: int, before: TaskStatus, after: TaskStatus) -> None:
+        """As `set_status`, for consecutive rows of an expanded task that are all of one status."""
+        self.status[rows.start : rows.stop] = bytes((after,)) * len(rows)
+        for counts in (self.header.counts, self.mapped_counts[task]):
+            counts[before] -= len(rows)
+            counts[after] += len(rows)
 
     def rows_finished(self, task: int) -> bool:
         """Whether all rows of an expanded task are final."""
@@ -279,6 +321,14 @@ class EngineState:
         self.workflows: dict[str, WorkflowEntry] = {}
         self.requests: dict[str, dict[str, Any]] = {}
         """Answers to the newest requests by their ids, oldest first: a repeat gets the same answer."""
+
+    def attempt_of_row(self, run: RunState, row: int) -> Attempt | None:
+        """The live attempt of a row, None where it has none."""
+        number = run.live.get(row)
+        attempt = self.attempts.get(number) if number is not None else None
+        if attempt is None or not attempt.is_block:
+            return attempt
+        return attempt.of_row(row - run.row(attempt.task, attempt.index))
 
     def holding(self) -> Iterator[Attempt]:
         """Live attempts that use their claim; the others wait to take one over."""

@@ -1,8 +1,9 @@
 """The engine as a program: everything is opened here in order, runs in one nursery, and is closed in reverse.
 
-The order of a start matters. The state is opened (a second engine is refused), the new epoch is committed, and only
-then the keeper and launchers are contacted, so that no two lives of an engine can ever use the same epoch. What became
-of attempts while no engine ran is known to the loop before the socket opens.
+The order of a start matters. The state is opened (a second engine is refused) and a keeper is started where none is,
+by `main`; the new epoch is committed, and only then the keeper and launchers are contacted, so that no two lives of an
+engine can ever use the same epoch. What became of attempts while no engine ran is known to the loop before the socket
+opens.
 """
 
 import os
@@ -19,27 +20,25 @@ from engine.core.events import Actor, Ask, ClockAdvanced, EngineStarted, Externa
 from engine.core.machine import Machine
 from engine.daemon.catalogue import Catalogue
 from engine.daemon.clock import EngineClock, boot_id
-from engine.daemon.config import Config, capacity_of
+from engine.daemon.config import Config, launchers_of
 from engine.daemon.folders import Folders
 from engine.daemon.history import StoredHistory
 from engine.daemon.log import say
 from engine.daemon.loop import Loop
 from engine.daemon.tending import Tending
 from engine.daemon.world import DaemonWorld
-from engine.definition.compile_python import read_answer
-from engine.execution.executor import Executor
+from engine.definition.compile_python import definition_in
+from engine.execution.executor import Executor, Rows
 from engine.model.errors import EngineError, Unavailable
 from engine.model.resources import parse_size
-from engine.model.workflow import encode
 from engine.server.access import access_of
 from engine.server.server import Server
-from engine.store.environment import Environment, Options, open_environment
+from engine.store.environment import Environment
 from engine.store.errors import StoreFull
-from engine.store.load import load_state
+from engine.store.load import Loaded
 from engine.store.records import Batch, encode_batch
 from engine.store.writer import SpaceLimits, Writer
 
-CORES_A_LAUNCHER = 8
 FULL_DISK_S = 5.0
 FULL_DISK_PAUSE_S = 0.5
 
@@ -47,26 +46,18 @@ FULL_DISK_PAUSE_S = 0.5
 class App:
     """One life of the engine in a home. `run` returns the exit code."""
 
-    def __init__(self, home: Path, config: Config) -> None:
+    def __init__(self, home: Path, config: Config, environment: Environment, loaded: Loaded) -> None:
         self._home = home
         self._config = config
+        self._environment = environment
+        self._loaded = loaded
         self._stop = trio.Event()
         self._kill = False
         self._drain = False
-        self._damage: list[str] = []
 
     async def run(self) -> int:
         """Until somebody stops it. Raises EngineError where it cannot start, and what makes it unable to go on."""
-        options = Options(map_bytes=parse_size(self._config.store.map_bytes))
-        environment = open_environment(self._home / "state", options)
-        try:
-            return await self._with_store(environment)
-        finally:
-            environment.close()
-
-    async def _with_store(self, environment: Environment) -> int:
-        loaded = load_state(environment, capacity_of(self._config))
-        self._damage = loaded.damage
+        environment, loaded = self._environment, self._loaded
         for sentence in loaded.damage:
             say("damage", sentence=sentence)
         state = loaded.state
@@ -85,7 +76,8 @@ class App:
             await loop.turn()
             executor = self._executor(state.meta.instance, state.meta.epoch, loop)
             try:
-                loop.post([*await executor.connect(set(state.attempts)), ClockAdvanced()])
+                orders = {number: Rows(one.done, one.limit, one.is_block) for number, one in state.attempts.items()}
+                loop.post([*await executor.connect(orders), ClockAdvanced()])
                 machine.drain(on=False)
                 return await self._serve(environment, writer, loop, executor, history)
             finally:
@@ -108,15 +100,12 @@ class App:
                 return
 
     def _executor(self, instance: int, epoch: int, loop: Loop) -> Executor:
-        cores = os.cpu_count() or 1
-        launchers = self._config.engine.launchers or max(2, -(-cores // CORES_A_LAUNCHER))
-
         def report(events: Sequence[External]) -> None:
             loop.post(events)
 
         return Executor(
             home=self._home, run_dir=self._home / "run", logs=self._home / "logs", instance=instance, epoch=epoch,
-            launchers=launchers, report=report,
+            launchers=launchers_of(self._config), report=report,
         )  # fmt: skip
 
     async def _serve(
@@ -128,7 +117,7 @@ class App:
         world = DaemonWorld(
             home=self._home, loop=loop, catalogue=catalogue, executor=executor, folders=folders,
             backup=tending.backup, collect=tending.collect, store_bytes=lambda: environment.file_bytes,
-            on_stop=self._begin_stop, damage=self._damage,
+            on_stop=self._begin_stop, damage=self._loaded.damage,
         )  # fmt: skip
         roles: dict[str, Any] = {}
         if self._config.access is not None:
@@ -210,7 +199,7 @@ class App:
         words = [sys.executable, "-m", "engine.definition", str(path)]
         try:
             answer = await executor.compile(words, str(path.parent))
-            plan = await catalogue.install(encode(read_answer(answer, str(path))))
+            plan = await catalogue.install(definition_in(answer, str(path)))
         except EngineError as error:
             return error.sentence
         loop.post([WorkflowAdded(Ask(actor=Actor(os.getuid(), "folder", "folder")), plan.workflow.name, plan.version)])

@@ -4,6 +4,7 @@ import trio
 
 from engine.core.machine import Machine
 from engine.definition.check import check
+from engine.definition.collecting import uncollected
 from engine.model.errors import DefinitionError, ValueFault
 from engine.model.workflow import DEFINITION_BYTES_MAX, decode
 from engine.planning.plan import Plan, make_plan
@@ -30,6 +31,11 @@ class Catalogue:
 
 
 def _checked_plan(data: bytes) -> Plan:
+    with uncollected():
+        return _plan_of(data)
+
+
+def _plan_of(data: bytes) -> Plan:
     try:
         workflow = decode(data)
     except (ValueError, RecursionError) as error:

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import psutil
 
 from engine.model.errors import DefinitionError, Fault
 from engine.model.resources import Capacity, parse_cpu, parse_size
 
 MEMORY_RESERVE_SHARE = 0.05
+CORES_A_LAUNCHER = 8
 
 
 class HostConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -83,6 +83,11 @@ def load_config(path: Path) -> Config:
     return config
 
 
+def launchers_of(config: Config) -> int:
+    """How many launchers the engine has."""
+    return config.engine.launchers or max(2, -(-(os.cpu_count() or 1) // CORES_A_LAUNCHER))
+
+
 def capacity_of(config: Config) -> Capacity:
     """What this process may use (affinity, cgroup limits, memory less a reserve), unless [host] says otherwise."""
     cpu_milli = parse_cpu(config.host.cpus) if config.host.cpus is not None else usable_cpu_milli()
@@ -102,7 +107,7 @@ def usable_cpu_milli() -> int:
 
 def usable_memory_bytes() -> int:
     """Memory of the host or of the cgroup (v2 `memory.max`), whichever is less, without a twentieth kept back."""
-    total = psutil.virtual_memory().total
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = _cgroup_value("memory.max")
     if limit.isdigit():
         total = min(total, int(limit))

@@ -1,4 +1,5 @@
 """The loop that can be read aloud: take the waiting events as one batch, step, commit, perform the effects, publish.
+Only orders of workflows that want it so (`durability: relaxed`) go out before the commit.
 
 While a batch is on its way to disk new events gather for the next one, so that a busy engine commits large batches
 and an idle one commits at once. Between step and commit, while `settled` is held, the state is ahead of the disk, and
@@ -97,6 +98,8 @@ class Loop:
             changes = self.machine.step(batch, self.clock.now_ns(), self.clock.wall_ns())
             changes.audit += self._audit
             self._audit = []
+            if changes.early and self.world is not None:
+                self.world.start(changes.early)
             if not changes.empty:
                 await self._write(batch, changes)
         self._perform(changes.effects)

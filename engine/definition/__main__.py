@@ -1,18 +1,18 @@
-"""`python -m engine.definition FILE`: compile a file of either kind, and write the answer for `read_answer` to stdout.
+"""`python -m engine.definition FILE`: compile a file of either kind, and answer on stdout, for `definition_in`.
 The engine has its keeper run this for files in watched folders, so that no definition is ever read in the engine.
 """
 
 import sys
 
 from engine.definition.compile_python import write_faults, write_workflow
-from engine.definition.load import load_file
+from engine.definition.load import encode_file
 from engine.model.errors import DefinitionError
 
 
 def main() -> int:
     """0, or 2 where the file has faults."""
     try:
-        answer, code = write_workflow(load_file(sys.argv[1])), 0
+        answer, code = write_workflow(encode_file(sys.argv[1])), 0
     except DefinitionError as error:
         answer, code = write_faults(error.faults), 2
     sys.stdout.buffer.write(answer)

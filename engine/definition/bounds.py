@@ -18,7 +18,7 @@ from engine.definition.fields import (
     SLOTS_MAX,
     TASKS_MAX,
 )
-from engine.definition.kinds import NAME_HINT, text_fault
+from engine.definition.kinds import NAME_HINT, TEXT_CHARS_MAX, text_fault
 from engine.expressions.params import param_value
 from engine.expressions.values import json_fault
 from engine.model.errors import ValueFault
@@ -101,8 +101,10 @@ def check_bounds(workflow: Workflow, complaints: Complaints) -> bool:
     bounds.true(1 <= len(workflow.policies) <= TASKS_MAX, (), "a workflow has at least one policy")
     for policy in workflow.policies:
         _check_policy(policy, bounds)
+    policies = len(workflow.policies)
     for task in workflow.tasks:
-        _check_task(task, len(workflow.policies), bounds)
+        if not _is_plain(task, policies):
+            _check_task(task, policies, bounds)
     return not complaints
 
 
@@ -170,6 +172,29 @@ def _check_retry(retry: Retry, bounds: _Bounds) -> None:
     for name, factor in retry.grow:
         bounds.true(name in GROW, ("retry", "grow"), f"one of {', '.join(GROW)} is expected")
         bounds.number(factor, 1, 100, ("retry", "grow", name))
+
+
+def _is_plain(task: Task, policies: int) -> bool:
+    """Whether the task is so simple that nothing of it can be out of bounds: nearly all are, and this is quick."""
+    action = task.action
+    if action.__class__ is Command:
+        words = cast("Command", action).argv
+        sound = bool(words and words[0])
+    elif action.__class__ is Shell:
+        words = (cast("Shell", action).script,)
+        sound = bool(words[0])
+    else:
+        return False
+    if not sound or task.for_each is not None or task.max_parallel or task.tolerate or task.tolerate_percent:
+        return False
+    text = "".join((*words, task.when, task.description, task.owner, *task.tags, *task.outputs))
+    return (
+        text.isascii()
+        and text.isprintable()
+        and len(text) <= TEXT_CHARS_MAX
+        and 0 <= task.policy < policies
+        and is_name(task.name)
+    )
 
 
 def _check_task(task: Task, policies: int, bounds: _Bounds) -> None:

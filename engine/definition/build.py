@@ -34,9 +34,11 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _NOTHING = Command(("true",))
 _ACTIONS = ("run", "shell", "python")
 _ONLY_PYTHON = ("args", "interpreter", "isolate")
-_TASK_PLAIN = (
-    "when", "for_each", "max_parallel", "outputs", "setup", "teardown_for", "owner", "tags", "description",
-)  # fmt: skip
+_NOT_BESIDE_RUN = frozenset(("shell", "python", *_ONLY_PYTHON))
+_TASK_PLAIN = frozenset(
+    ("when", "for_each", "max_parallel", "outputs", "setup", "teardown_for", "owner", "tags", "description")
+)
+_POLICY_KEYS = frozenset(POLICY)
 _RECORDS = ("retry", "claim", "quota", "stop")
 
 
@@ -124,9 +126,9 @@ class _Policies:
 
     def index_for(self, read: dict[str, Any]) -> int:
         """The index of the policy of a task whose fields were read; equal fields are looked at once."""
-        given = {key: read[key] for key in POLICY if key in read}
-        if not given:
+        if _POLICY_KEYS.isdisjoint(read):
             return 0
+        given = {key: read[key] for key in POLICY if key in read}
         text = repr(given)
         index = self._by_text.get(text)
         if index is None:
@@ -177,9 +179,11 @@ def _tasks(given: Any, policies: _Policies, complaints: Complaints) -> tuple[Tas
 
 def _task(name: str, raw: dict[str, Any], read: dict[str, Any], policies: _Policies, complaints: Complaints) -> Task:
     action = _action(name, raw, read, complaints)
-    values = {key: read[key] for key in _TASK_PLAIN if key in read}
+    values = {key: value for key, value in read.items() if key in _TASK_PLAIN}
     if "needs" in read:
-        values["needs"] = tuple([Need(**need) for need in read["needs"] if "task" in need])
+        values["needs"] = tuple(
+            [Need(need["task"], need.get("same_index", False)) for need in read["needs"] if "task" in need]
+        )
     if "tolerate" in read:
         values["tolerate"], values["tolerate_percent"] = read["tolerate"]
     if "for_each" not in raw:
@@ -190,6 +194,8 @@ def _task(name: str, raw: dict[str, Any], read: dict[str, Any], policies: _Polic
 
 
 def _action(name: str, raw: dict[str, Any], read: dict[str, Any], complaints: Complaints) -> Action:
+    if "run" in read and _NOT_BESIDE_RUN.isdisjoint(raw):
+        return _run(read["run"])
     written = [key for key in _ACTIONS if key in raw]
     path = ("tasks", name)
     if len(written) != 1:
@@ -208,5 +214,8 @@ def _action(name: str, raw: dict[str, Any], read: dict[str, Any], complaints: Co
     if kind == "python":
         rest = {key: read[key] for key in _ONLY_PYTHON if key in read}
         return Python(read["python"], **rest)
-    run = read["run"]
-    return command_of(run) if isinstance(run, str) else Command(run or _NOTHING.argv)
+    return _run(read["run"])
+
+
+def _run(given: str | tuple[str, ...]) -> Action:
+    return command_of(given) if isinstance(given, str) else Command(given or _NOTHING.argv)

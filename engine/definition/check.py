@@ -9,12 +9,11 @@ from typing import Any, cast
 from engine.definition import bounds
 from engine.definition.complaints import Complaints, shown
 from engine.definition.graph import cycle_text, cycles
-from engine.definition.references import References
+from engine.definition.references import Known, References
 from engine.expressions import ExpressionFault, compile_template
 from engine.expressions.faults import did_you_mean
 from engine.model.errors import Fault, ValueFault
 from engine.model.workflow import Schedule, Task, Workflow
-from engine.scheduling.local_time import zone
 
 # Looking for close names among thousands takes milliseconds: enough for the faults that a person reads first.
 _SUGGESTIONS_MAX = 50
@@ -30,48 +29,60 @@ def check(workflow: Workflow) -> list[Fault]:
 
 def check_meaning(workflow: Workflow, complaints: Complaints) -> None:
     """Needs, cycles, setups, pairs, expressions and schedules."""
-    tasks: dict[str, Task] = {}
-    for task in workflow.tasks:
-        if task.name in tasks:
-            complaints.add(("tasks", task.name), f"the task {task.name} is there twice")
-        tasks[task.name] = task
-    _check_graph(workflow, tasks, complaints)
+    tasks = Known(workflow.tasks)
+    for name in tasks.repeated:
+        complaints.add(("tasks", name), f"the task {name} is there twice")
     references = References(workflow, tasks, complaints)
     references.params(workflow)
-    for task in workflow.tasks:
+    ordered = True
+    numbers = tasks.numbers
+    for number, task in enumerate(workflow.tasks):
+        needs = task.needs
+        # One need, of a task that stands before: the common case, and nothing can be wrong with it.
+        sound = len(needs) == 1 and not needs[0].same_index and numbers.get(needs[0].task, number) < number
+        if needs and not sound:
+            ordered = _check_needs(task, number, tasks, complaints) and ordered
         references.task(task)
         if task.setup or task.teardown_for:
+            ordered = False
             _check_teardown(task, tasks, complaints)
+    if not ordered:
+        _check_cycles(tasks, complaints)
     for index, schedule in enumerate(workflow.schedules):
         _check_schedule(schedule, index, len(workflow.schedules), complaints)
 
 
-def _check_graph(workflow: Workflow, tasks: dict[str, Task], complaints: Complaints) -> None:
-    numbers = {name: number for number, name in enumerate(tasks)}
-    names = list(tasks)
-    parents: list[list[int]] = []
-    for task in tasks.values():
-        above: list[int] = []
-        seen: set[str] = set()
-        for index, need in enumerate(task.needs):
-            name = need.task
-            number = numbers.get(name)
-            if number is None:
-                hint = did_you_mean(name, names) if len(complaints.items) < _SUGGESTIONS_MAX else ""
-                complaints.add(("tasks", task.name, "needs", index), f"there is no task {shown(name)!r}", hint)
-            elif name == task.name:
-                complaints.add(("tasks", task.name, "needs", index), f"{name} needs itself")
-            elif name in seen:
-                complaints.add(("tasks", task.name, "needs", index), f"{name} is needed twice")
-            else:
-                above.append(number)
-                seen.add(name)
-                if need.same_index:
-                    _check_pair(task, tasks[name], index, complaints)
-        above += [numbers[name] for name in task.teardown_for if name in numbers and name != task.name]
-        parents.append(above)
+def _check_needs(task: Task, number: int, tasks: Known, complaints: Complaints) -> bool:
+    """Whether all that it needs stands before it in the file: where that is so for all tasks, no cycle can be."""
+    seen: set[str] = set()
+    before = True
+    for index, need in enumerate(task.needs):
+        name = need.task
+        parent = tasks.numbers.get(name)
+        if parent is None:
+            hint = did_you_mean(name, list(tasks.numbers)) if len(complaints.items) < _SUGGESTIONS_MAX else ""
+            complaints.add(("tasks", task.name, "needs", index), f"there is no task {shown(name)!r}", hint)
+            continue
+        if name == task.name:
+            complaints.add(("tasks", task.name, "needs", index), f"{name} needs itself")
+        elif name in seen:
+            complaints.add(("tasks", task.name, "needs", index), f"{name} is needed twice")
+        else:
+            before = before and parent < number
+            seen.add(name)
+            if need.same_index:
+                _check_pair(task, tasks.tasks[parent], index, complaints)
+    return before
+
+
+def _check_cycles(tasks: Known, complaints: Complaints) -> None:
+    numbers = tasks.numbers
+    parents: list[list[int]] = [[] for _ in tasks.tasks]
+    for number, task in enumerate(tasks.tasks):
+        names = dict.fromkeys((*(need.task for need in task.needs), *task.teardown_for))
+        parents[number] = [numbers[name] for name in names if name in numbers and name != task.name]
     for cycle in cycles(parents):
-        members = [names[number] for number in cycle]
+        members = [tasks.tasks[number].name for number in cycle]
         complaints.add(("tasks", members[0], "needs"), f"tasks wait for each other: {cycle_text(members)}")
 
 
@@ -98,19 +109,18 @@ def _row_count(for_each: Any) -> int | None:
     return len(cast("list[Any]", value)) if isinstance(value, list | range) else None
 
 
-def _check_teardown(task: Task, tasks: dict[str, Task], complaints: Complaints) -> None:
+def _check_teardown(task: Task, tasks: Known, complaints: Complaints) -> None:
     if task.setup and task.teardown_for:
         complaints.add(("tasks", task.name, "setup"), f"{task.name} cannot be both a setup and a teardown")
     if task.setup and task.mapped:
         complaints.add(("tasks", task.name, "for_each"), "a setup has one row")
     path = ("tasks", task.name, "teardown")
     for name in task.teardown_for:
-        setup = tasks.get(name)
-        if setup is None:
+        if name not in tasks.numbers:
             complaints.add(path, f"there is no task {shown(name)!r}")
         elif name == task.name:
             complaints.add(path, f"{name} cannot be its own teardown")
-        elif not setup.setup:
+        elif name not in tasks.setups:
             complaints.add(path, f"{name} is not a setup", f"add `setup: true` to {name}")
 
 
@@ -119,6 +129,8 @@ def _check_schedule(schedule: Schedule, index: int, count: int, complaints: Comp
     if bool(schedule.cron) == bool(schedule.interval_ns):
         complaints.add(path, "a schedule has either `cron` or `every`")
         return
+    from engine.scheduling.local_time import zone  # zone data too is for those who have schedules
+
     try:
         zone(schedule.timezone)
     except ValueFault as fault:
@@ -129,7 +141,7 @@ def _check_schedule(schedule: Schedule, index: int, count: int, complaints: Comp
 
 def _check_cron(expression: str, path: tuple[str | int, ...], complaints: Complaints) -> None:
     """The scheduler itself says whether it can keep the expression."""
-    from engine.scheduling.cron_expression import compile_expression  # it loads croniter: 40 ms that few workflows need
+    from engine.scheduling.cron_expression import compile_expression
 
     try:
         if compile_expression(expression).never():

@@ -4,6 +4,7 @@ Only this process and its children ever run user code. It is single-threaded, so
 """
 
 import ctypes
+import gc
 import os
 import resource
 import select
@@ -21,13 +22,14 @@ from engine.definition.compile_python import SIGNALLED, STARTED, TIMED_OUT, writ
 from engine.definition.complaints import inert
 from engine.definition.load import read_text
 from engine.model.errors import DefinitionError, EngineError, Fault
-from engine.model.workflow import Source, Workflow
+from engine.model.workflow import Source, Workflow, encode
 
 MEMORY_BYTES_MAX = 2**30
 _FILES_BYTES_MAX = 2**30
 _MODULE_NAME = "orchctl_definition"
 _PR_SET_CHILD_SUBREAPER = 36
 _SWEEP_SECONDS_MAX = 4.0
+_COLLECT_FROM = 100_000
 
 
 def main() -> int:
@@ -120,7 +122,7 @@ def _write(result: int, data: bytes) -> None:
 
 def _answer(path: Path) -> bytes:
     try:
-        return write_workflow(_workflow(path))
+        return write_workflow(encode(_workflow(path)))
     except DefinitionError as error:
         faults = error.faults
     except MemoryError:
@@ -134,6 +136,7 @@ def _answer(path: Path) -> bytes:
 
 
 def _workflow(path: Path) -> Workflow:
+    gc.set_threshold(_COLLECT_FROM, 20, 100)  # a definition makes many small objects, and hardly a cycle among them
     text = read_text(path)
     sys.path.insert(0, str(path.parent))
     sys.argv = [str(path)]

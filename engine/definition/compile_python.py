@@ -19,10 +19,9 @@ from pathlib import Path
 
 import msgspec
 
-from engine.definition.check import check
 from engine.definition.complaints import inert, shown
 from engine.model.errors import DefinitionError, Fault
-from engine.model.workflow import DEFINITION_BYTES_MAX, Workflow, decode, encode
+from engine.model.workflow import DEFINITION_BYTES_MAX, Workflow, decode
 
 COMPILE_SECONDS_MAX = 30.0
 GRACE_SECONDS = 5.0
@@ -39,11 +38,21 @@ def compile_file(
     limit_seconds: float = COMPILE_SECONDS_MAX,
     grace_seconds: float = GRACE_SECONDS,
 ) -> Workflow:
-    """The workflow that a Python file defines. Blocks for at most the limit and the grace.
+    """The checked workflow that a Python file defines. Blocks for at most the limit and the grace.
 
     Raises DefinitionError: with the line in the user's file where the code raised, or saying that it ended without a
     result, took too long, used too much memory, or defined none or several workflows.
     """
+    return checked(encode_file(path, interpreter, limit_seconds, grace_seconds), str(path))
+
+
+def encode_file(
+    path: str | Path,
+    interpreter: str = sys.executable,
+    limit_seconds: float = COMPILE_SECONDS_MAX,
+    grace_seconds: float = GRACE_SECONDS,
+) -> bytes:
+    """As `compile_file`, but encoded, and to be checked by whoever takes it: the process that gave it ran user code."""
     file = Path(path).absolute()
     outer, inner = os.pipe()
     try:
@@ -58,7 +67,7 @@ def compile_file(
     finally:
         os.close(outer)
         _end(process)
-    return _workflow_of(result, output, process.returncode, file, limit_seconds)
+    return _definition_of(result, output, process.returncode, file, limit_seconds)
 
 
 def _start(file: Path, interpreter: str, limit_seconds: float, result: int) -> "subprocess.Popen[bytes]":
@@ -111,7 +120,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         process.stdout.close()
 
 
-def _workflow_of(result: bytes, output: bytes, code: int, file: Path, limit_seconds: float) -> Workflow:
+def _definition_of(result: bytes, output: bytes, code: int, file: Path, limit_seconds: float) -> bytes:
     started, answer = result[:1] == STARTED, result[1:]
     if len(result) > DEFINITION_BYTES_MAX:
         fault = Fault(f"the workflow has more than {DEFINITION_BYTES_MAX // 2**20} MiB", str(file))
@@ -119,7 +128,7 @@ def _workflow_of(result: bytes, output: bytes, code: int, file: Path, limit_seco
         hint = "a definition only describes tasks; the work belongs into them"
         fault = Fault(f"the definition did not come to an end within {limit_seconds:g} s", str(file), hint=hint)
     elif answer:
-        return read_answer(answer, str(file))
+        return definition_in(answer, str(file))
     elif started:
         fault = _silent(output, code, file)
     else:
@@ -128,30 +137,45 @@ def _workflow_of(result: bytes, output: bytes, code: int, file: Path, limit_seco
     raise DefinitionError([fault])
 
 
-def read_answer(answer: bytes, file: str) -> Workflow:
-    """The checked workflow of what a runner, or `python -m engine.definition`, wrote. Raises DefinitionError."""
+def definition_in(answer: bytes, file: str) -> bytes:
+    """The encoded workflow in what a runner, or `python -m engine.definition`, wrote; whoever takes it checks it.
+
+    Raises DefinitionError with the faults that the answer tells.
+    """
+    if answer[:1] == b"W":
+        return answer[1:]
     faults: list[Fault] = []
-    try:
-        if answer[:1] == b"W":
-            workflow = decode(answer[1:])
-            faults = check(workflow)
-            if not faults:
-                return workflow
-        elif answer[:1] == b"F":
+    if answer[:1] == b"F":
+        try:
             faults = _faults_decoder.decode(answer[1:])
-    except ValueError as error:
-        faults = [Fault(f"the definition gave a result that cannot be read: {error}", file)]
+        except ValueError as error:
+            faults = [Fault(f"the definition gave a result that cannot be read: {error}", file)]
     raise DefinitionError(faults or [Fault("the definition gave no result that can be read", file)])
 
 
+def checked(definition: bytes, file: str) -> Workflow:
+    """The workflow of what `definition_in` gave. Raises DefinitionError."""
+    from engine.definition.check import check  # whoever only passes a definition on loads no checker
+
+    try:
+        workflow = decode(definition)
+        faults = check(workflow)
+    except ValueError as error:
+        faults = [Fault(f"the definition gave a result that cannot be read: {error}", file)]
+    else:
+        if not faults:
+            return workflow
+    raise DefinitionError(faults)
+
+
 def write_faults(faults: list[Fault]) -> bytes:
-    """The answer of a definition with faults, for `read_answer`."""
+    """The answer of a definition with faults, for `definition_in`."""
     return b"F" + msgspec.msgpack.encode(faults)
 
 
-def write_workflow(workflow: Workflow) -> bytes:
-    """The answer of a definition without faults, for `read_answer`."""
-    return b"W" + encode(workflow)
+def write_workflow(definition: bytes) -> bytes:
+    """The answer of an encoded definition without faults, for `definition_in`."""
+    return b"W" + definition
 
 
 def _silent(output: bytes, code: int, file: Path) -> Fault:

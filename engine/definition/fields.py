@@ -24,7 +24,7 @@ from engine.definition.kinds import (
     Text,
     as_written,
 )
-from engine.definition.yaml_reader import WrittenFloat, WrittenInt
+from engine.definition.written import WrittenFloat, WrittenInt
 from engine.expressions.faults import did_you_mean
 from engine.model.errors import ValueFault
 from engine.model.instants import DAY, from_text, parse_duration
@@ -203,6 +203,9 @@ class _Run(Kind):
     _words = ListOf(Text("a word", command=True, scalars=True), least=1, most=10_000)
     _script = Text("a command", command=True, empty=False)
 
+    def quick(self, value: Any) -> Any:
+        return (self._words if value.__class__ is list else self._script).quick(value)
+
     def read(self, value: Any, path: Path, complaints: Complaints) -> Any:
         if isinstance(value, list):
             return self._words.read(value, path, complaints)
@@ -355,7 +358,9 @@ HEAD = Record(
         "schedule": Field(ListOf(SCHEDULE, single=True, most=100), "when a run is due", "schedules"),
         "catch_up": Field(_words_of(CatchUp), "which of the runs that were missed are made up for"),
         "if_running": Field(_words_of(IfRunning), "what happens when a run is due and the one before goes on"),
-        "durability": Field(Choice("strict", "relaxed"), "relaxed permits starts ahead of the disk; none are made yet"),
+        "durability": Field(
+            Choice("strict", "relaxed"), "relaxed: attempts may start ahead of the disk, and twice after a crash"
+        ),
         "params": Field(MapOf(PARAM, Name(), ordered=True), "inputs of a run"),
         "pools": Field(MapOf(Number(1, SLOTS_MAX), Name()), "named pools and their slots"),
         "defaults": Field(Record(POLICY), "what holds for every task that does not say otherwise, key by key"),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from engine.definition.complaints import Complaints, Path, shown
-from engine.definition.yaml_reader import WrittenFloat, WrittenInt
+from engine.definition.written import WrittenFloat, WrittenInt
 from engine.expressions.faults import did_you_mean
 from engine.expressions.values import json_fault, kind_of
 from engine.model.errors import ValueFault
@@ -28,6 +28,13 @@ class Kind(ABC):
     @abstractmethod
     def read(self, value: Any, path: Path, complaints: Complaints) -> Any:
         """The value in the model's form, or INVALID after a complaint."""
+
+    def quick(self, value: Any) -> Any:
+        """What `read` would give for a value that is plainly sound; INVALID means that only `read` can tell.
+
+        Nearly all values are, and for them nobody has to say where they stand.
+        """
+        return INVALID
 
     @abstractmethod
     def schema(self) -> dict[str, Any]:
@@ -80,6 +87,11 @@ class Text(Kind):
         self.expected = expected
         self._command, self._scalars, self._empty = command, scalars, empty
 
+    def quick(self, value: Any) -> Any:
+        if value.__class__ is str and value.isascii() and value.isprintable() and len(value) <= TEXT_CHARS_MAX:
+            return value if value or self._empty else INVALID
+        return INVALID
+
     def read(self, value: Any, path: Path, complaints: Complaints) -> Any:
         text = value if value.__class__ is str else as_written(value) if self._scalars else None
         if text is None:
@@ -102,6 +114,9 @@ class Name(Kind):
     """The name of a workflow, task, pool or parameter."""
 
     expected = "a name"
+
+    def quick(self, value: Any) -> Any:
+        return value if value.__class__ is str and is_name(value) else INVALID
 
     def read(self, value: Any, path: Path, complaints: Complaints) -> Any:
         text = as_written(value)
@@ -195,6 +210,16 @@ class ListOf(Kind):
     def __init__(self, item: Kind, *, single: bool = False, least: int = 0, most: int = LIST_ITEMS_MAX) -> None:
         self._item, self._single, self._least, self._most = item, single, least, most
         self.expected = "a list"
+
+    def quick(self, value: Any) -> Any:
+        quick = self._item.quick
+        if value.__class__ is not list:
+            one = quick(value) if self._single else INVALID
+            return INVALID if one is INVALID else (one,)
+        if not self._least <= len(value) <= self._most:
+            return INVALID
+        items = tuple([quick(item) for item in value])
+        return INVALID if INVALID in items else items
 
     def read(self, value: Any, path: Path, complaints: Complaints) -> Any:
         if value.__class__ is not list:
@@ -321,10 +346,16 @@ class Record(Kind):
         needed: tuple[str, ...] = (),
     ) -> None:
         self.fields = dict(fields)
-        self._lookup = {key: (field.kind.read, field.attribute or key) for key, field in self.fields.items()}
+        self._lookup = {key: (field.kind, field.attribute or key) for key, field in self.fields.items()}
         self._short, self._short_for, self._needed = short, short_for, needed
         if short is not None:
             self.expected = f"a map or {short.expected}"
+
+    def quick(self, value: Any) -> Any:
+        if self._short is None or value.__class__ is dict:
+            return INVALID
+        one = self._short.quick(value)
+        return INVALID if one is INVALID else {self._short_for: one}
 
     def read(self, value: Any, path: Path, complaints: Complaints) -> Any:
         if value.__class__ is not dict:
@@ -344,9 +375,12 @@ class Record(Kind):
                 known = did_you_mean(key, list(lookup), f"known: {', '.join(lookup)}")
                 complaints.add((*path, key), f"the key {shown(key)} is not known here", known)
                 continue
-            one = found[0](item, (*path, key), complaints)
+            kind, attribute = found
+            one = kind.quick(item)
+            if one is INVALID:
+                one = kind.read(item, (*path, key), complaints)
             if one is not INVALID:
-                result[found[1]] = one
+                result[attribute] = one
         for key in self._needed:
             if key not in value:
                 complaints.add(path, f"the key {key} is missing")

@@ -7,13 +7,10 @@ import os
 import stat
 from pathlib import Path
 
-from engine.definition.build import build
-from engine.definition.check import check_meaning
 from engine.definition.collecting import uncollected
 from engine.definition.complaints import Complaints, shown
-from engine.definition.yaml_reader import Places, read_yaml
 from engine.model.errors import DefinitionError, Fault
-from engine.model.workflow import DEFINITION_BYTES_MAX, Source, Workflow
+from engine.model.workflow import DEFINITION_BYTES_MAX, Source, Workflow, encode
 
 YAML_SUFFIXES = (".yaml", ".yml")
 
@@ -28,6 +25,10 @@ def parse_yaml(text: str, file: str, folder: str) -> Workflow:
 
 
 def _parse(text: str, file: str, folder: str) -> Workflow:
+    from engine.definition.build import build  # a Python file is read elsewhere, and needs none of these here
+    from engine.definition.check import check_meaning
+    from engine.definition.yaml_reader import Places, read_yaml
+
     document, faults = read_yaml(text, file)
     complaints = Complaints()
     workflow = None
@@ -42,15 +43,33 @@ def _parse(text: str, file: str, folder: str) -> Workflow:
 
 
 def load_file(path: str | Path) -> Workflow:
-    """The workflow of a .yaml, .yml or .py file; a Python file is run in a process of its own.
+    """The checked workflow of a .yaml, .yml or .py file; a Python file is run in a process of its own.
 
     Raises DefinitionError, also for what cannot be read.
     """
     path = Path(path).absolute()
-    if path.suffix == ".py":
-        from engine.definition.compile_python import compile_file
+    if path.suffix != ".py":
+        return _load_yaml(path)
+    from engine.definition.compile_python import compile_file
 
+    with uncollected():
         return compile_file(path)
+
+
+def encode_file(path: str | Path) -> bytes:
+    """The encoding of the workflow of a file, for an engine to check and take. Raises as `load_file`.
+
+    What a Python file's process gives goes on as it is: the engine looks at it as at all that comes from outside.
+    """
+    path = Path(path).absolute()
+    if path.suffix != ".py":
+        return encode(_load_yaml(path))
+    from engine.definition import compile_python
+
+    return compile_python.encode_file(path)
+
+
+def _load_yaml(path: Path) -> Workflow:
     if path.suffix not in YAML_SUFFIXES:
         raise DefinitionError([Fault("a workflow is written in a .yaml, .yml or .py file", shown(str(path)))])
     return parse_yaml(read_text(path), str(path), str(path.parent))

@@ -4,7 +4,7 @@ Known in a task's texts: params, run, partition, needs (its own), and with `for_
 is looked at before there are rows, so it knows no item. Parameters' defaults know only the partition.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from engine.definition.complaints import Complaints, Path
@@ -18,6 +18,7 @@ from engine.expressions import (
 )
 from engine.expressions.faults import did_you_mean
 from engine.expressions.parser import Path as Reference
+from engine.model.packed import Packed
 from engine.model.workflow import ROWS_MAX, Command, Need, Policy, Python, Shell, Task, Workflow
 
 _NEED_FIELDS = ("status", "outcome", "exit_code", "result", "results", "count")
@@ -25,15 +26,36 @@ _RUN_FIELDS = ("id", "workflow", "trigger")
 _KNOWN = ("params", "run", "partition", "needs")
 
 
+class Known:
+    """What is asked of the tasks of a workflow by their names, so that no task has to be kept for it."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.tasks = tasks
+        self.numbers: dict[str, int] = {}
+        self.repeated: list[str] = []
+        self.mapped: set[str] = set()
+        self.setups: set[str] = set()
+        for number, task in enumerate(tasks):
+            if self.numbers.setdefault(task.name, number) != number:
+                self.repeated.append(task.name)
+            if task.for_each is not None:
+                self.mapped.add(task.name)
+            if task.setup:
+                self.setups.add(task.name)
+
+
 class References:
     """Checks the expressions of one workflow; what tasks share is looked at once."""
 
-    def __init__(self, workflow: Workflow, tasks: dict[str, Task], complaints: Complaints) -> None:
+    def __init__(self, workflow: Workflow, tasks: Known, complaints: Complaints) -> None:
         self._tasks = tasks
         self._params = [param.name for param in workflow.params]
         self._known_params = frozenset(self._params)
         self._complaints = complaints
         self._policies = [_policy_texts(policy) for policy in workflow.policies]
+        packed = workflow.tasks if isinstance(workflow.tasks, Packed) else None
+        # Where not one text has braces, only what is an expression without them is looked at.
+        self._silent = packed is not None and not packed.mentions(b"{{") and not any(self._policies)
 
     def params(self, workflow: Workflow) -> None:
         """Defaults that are expressions."""
@@ -47,6 +69,8 @@ class References:
 
     def task(self, task: Task) -> None:
         """All texts of a task."""
+        if self._silent and not task.when and task.for_each is None and task.action.__class__ is not Python:
+            return
         path = ("tasks", task.name)
         self._action(task, path)
         for key, text in self._policies[task.policy] if task.policy < len(self._policies) else ():
@@ -65,9 +89,10 @@ class References:
     def _action(self, task: Task, path: Path) -> None:
         action = task.action
         if isinstance(action, Command):
-            for index, word in enumerate(action.argv):
-                if "{{" in word:
-                    self._text(task, word, (*path, "run", index))
+            if "{{" in "".join(action.argv):
+                for index, word in enumerate(action.argv):
+                    if "{{" in word:
+                        self._text(task, word, (*path, "run", index))
         elif isinstance(action, Shell):
             if "{{" in action.script:
                 path = (*path, "shell" if action.bash else "run")
@@ -164,20 +189,20 @@ class References:
         name = reference[1]
         need: Need | None = next((need for need in task.needs if need.task == name), None)
         if need is None:
-            hint = f"add {name} to its `needs`" if name in self._tasks else ""
+            hint = f"add {name} to its `needs`" if name in self._tasks.numbers else ""
             hint = hint or did_you_mean(name, [n.task for n in task.needs], 'write needs["a-b"] for a name with a dash')
             self._complaints.add(path, f"the expression reads {name}, which {task.name} does not need", hint)
         elif len(reference) > 2:
             self._need_field(need, reference[2], path)
 
     def _need_field(self, need: Need, field: str, path: Path) -> None:
-        parent = self._tasks.get(need.task)
+        mapped = need.task in self._tasks.mapped
         if field not in _NEED_FIELDS:
             hint = did_you_mean(field, _NEED_FIELDS, f"known: {', '.join(_NEED_FIELDS)}")
             self._complaints.add(path, f"a need has no {field!r}", hint)
-        elif parent is not None and field == "results" and not parent.mapped:
+        elif need.task in self._tasks.numbers and field == "results" and not mapped:
             self._complaints.add(path, f"{need.task} has one result: write `result`")
-        elif parent is not None and field == "result" and parent.mapped and not need.same_index:
+        elif field == "result" and mapped and not need.same_index:
             self._complaints.add(path, f"{need.task} has a result for each row: write `results`")
 
 

@@ -23,6 +23,7 @@ from yaml.events import (
 )
 
 from engine.definition.complaints import Path, shown
+from engine.definition.written import WrittenFloat, WrittenInt
 from engine.model.errors import Fault
 from engine.model.workflow import DEFINITION_BYTES_MAX
 
@@ -44,24 +45,6 @@ _WORDS: dict[str, bool | None] = {
 }
 _NUMERIC = frozenset("-+.0123456789")
 _DIGITS_MAX = 400
-
-
-class WrittenInt(int):
-    """An integer that was written in another way than Python would."""
-
-    raw: str
-
-    def __repr__(self) -> str:
-        return self.raw
-
-
-class WrittenFloat(float):
-    """A float that was written in another way than Python would."""
-
-    raw: str
-
-    def __repr__(self) -> str:
-        return self.raw
 
 
 class YamlRefusedError(Exception):

@@ -13,6 +13,7 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from engine.execution.block import Block
     from engine.execution.loop import Timer
     from engine.execution.pool import Worker
 
@@ -26,11 +27,12 @@ _TAIL_BYTES = 4096
 
 
 class Attempt:
-    """The order, and what became of it so far. `outcome` is that of the root, once it is done."""
+    """The order, and what became of it so far. `outcome` is that of the root, once it is done; `known` says that the
+    engine has the end of every row of a block on disk already."""
 
     __slots__ = (
-        "cpu_ns", "ended_by", "grace_timer", "killing", "log_end", "log_fd", "log_start", "number", "order",
-        "outcome", "result", "rss_bytes", "slice", "strays", "tree_pid", "wall_timer", "worker",
+        "block", "cpu_ns", "ended_by", "grace_timer", "killing", "known", "log_end", "log_fd", "log_start", "number",
+        "order", "outcome", "result", "rss_bytes", "slice", "strays", "tree_pid", "wall_timer", "worker",
     )  # fmt: skip
 
     def __init__(self, order: Order) -> None:
@@ -38,12 +40,14 @@ class Attempt:
         self.order = order
         self.tree_pid = 0
         self.worker: Worker | None = None
+        self.block: Block | None = None
         self.strays: set[int] = set()
         self.outcome: Outcome | None = None
         self.ended_by: Outcome | None = None
         self.wall_timer: Timer | None = None
         self.grace_timer: Timer | None = None
         self.killing = False
+        self.known = False
         self.log_fd = -1
         self.log_start = 0
         self.log_end = 0
@@ -51,6 +55,11 @@ class Attempt:
         self.result: dict[str, Any] = {}
         self.cpu_ns = 0
         self.rss_bytes = 0
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether it is a block of several rows, each of which ends by itself."""
+        return self.order["count"] > 1
 
     @property
     def grace_s(self) -> float:

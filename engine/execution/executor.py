@@ -10,18 +10,26 @@ nothing, so that it is lost. An attempt that nobody here knows is killed.
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import trio
 
 from engine.core.effects import StartAttempt, StopAttempt
-from engine.core.events import AttemptExited, AttemptLost, AttemptNeverStarted, AttemptStarted, LogSlice
+from engine.core.events import (
+    AttemptExited,
+    AttemptLost,
+    AttemptNeverStarted,
+    AttemptStarted,
+    BlockStarted,
+    LogSlice,
+    RowsReturned,
+)  # fmt: skip
 from engine.execution import wire
 from engine.execution.environment import Environments, launcher_order
-from engine.execution.facts import AttemptEvent, exited
+from engine.execution.facts import AttemptEvent, exited, succeeded
 from engine.execution.keeping import KeeperLine
 from engine.execution.link import Link, Welcome
 from engine.execution.places import Places
@@ -34,16 +42,26 @@ _METER_AGAIN_S = 0.05
 _SHUTDOWN_S = 30.0
 
 
+class Rows(NamedTuple):
+    """Of an order: how many of its rows have ended, from which on they were given back, whether it is a block."""
+
+    done: int = 0
+    limit: int = 1
+    block: bool = False
+
+
 class _Live:
-    """An attempt that was ordered and has not ended. `order` is None when an earlier engine sent it."""
+    """An attempt or a block that was ordered and has not ended. `order` is None when an earlier engine sent it."""
 
-    __slots__ = ("link", "order", "pid", "stop")
+    __slots__ = ("link", "order", "pid", "rows", "stops")
 
-    def __init__(self, order: StartAttempt | None, link: Link) -> None:
+    def __init__(self, order: StartAttempt | None, link: Link, rows: Rows) -> None:
         self.order = order
         self.link = link
+        self.rows = rows
         self.pid = 0
-        self.stop: StopAttempt | None = None
+        self.stops: dict[int, StopAttempt] = {}
+        """By row."""
 
 
 class Executor:
@@ -79,10 +97,10 @@ class Executor:
 
     # --- the beginning ------------------------------------------------------------------------------------------------
 
-    async def connect(self, expected: set[int]) -> list[AttemptEvent]:
+    async def connect(self, expected: Mapping[int, Rows]) -> list[AttemptEvent]:
         """Find or start the keeper, connect to all launchers, and say what became of the attempts that the state
-        expects to be ordered or running. What runs and is not expected is killed. Raises link.Refused when a newer
-        engine has the launchers, OSError when no keeper can be started.
+        expects to be ordered or running; of blocks, that follows. What runs and is not expected is killed. Raises
+        link.Refused when a newer engine has the launchers, OSError when no keeper can be started.
         """
         try:
             return await self._connect(expected)
@@ -91,7 +109,7 @@ class Executor:
                 await self.aclose()
             raise
 
-    async def _connect(self, expected: set[int]) -> list[AttemptEvent]:
+    async def _connect(self, expected: Mapping[int, Rows]) -> list[AttemptEvent]:
         for slot in await self._keeper.connect():
             self._links[slot] = Link(self._places, slot, self._instance, self._epoch)
         welcomes: dict[int, Welcome] = {}
@@ -106,26 +124,30 @@ class Executor:
             link = self._links[slot]
             for number in (*welcome["held"], *(entry[0] for entry in welcome["running"])):
                 if number in expected:
-                    self._add(number, _Live(None, link))
+                    self._add(number, _Live(None, link, expected[number]))
             for found in welcome["exits"]:
                 if found["a"] in expected:
-                    self._add(found["a"], _Live(None, link))
-        events = self._unknown(expected - self._live.keys())
+                    self._add(found["a"], _Live(None, link, expected[found["a"]]))
+        events = self._unknown({number: rows for number, rows in expected.items() if number not in self._live})
         for slot, welcome in welcomes.items():
             events += self._compare(self._links[slot], welcome)
         return events
 
-    def _unknown(self, numbers: set[int]) -> list[AttemptEvent]:
+    def _unknown(self, orders: Mapping[int, Rows]) -> list[AttemptEvent]:
         damaged = [str(link.slot) for link in self._links.values() if link.damaged]
-        if not damaged:
-            return [AttemptNeverStarted(number, "no launcher had begun it") for number in sorted(numbers)]
-        why = f"the spool of launcher {', '.join(damaged)} is damaged"
-        return [self._lost(number, why) for number in sorted(numbers)]
+        events: list[AttemptEvent] = []
+        for number, rows in sorted(orders.items()):
+            if damaged:
+                events += self._lost(number, rows, f"the spool of launcher {', '.join(damaged)} is damaged")
+            else:
+                events.append(_never_started(number, rows, "no launcher had begun it"))
+        return events
 
-    def _lost(self, number: int, why: str) -> AttemptLost:
+    def _lost(self, number: int, rows: Rows, why: str) -> list[AttemptEvent]:
         self._unproved.add(number)
         self._ended[number] = None
-        return AttemptLost(number, time.time_ns(), why)
+        block = number if rows.block else 0
+        return [AttemptLost(number + row, time.time_ns(), why, block) for row in range(rows.done, rows.limit)]
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follow keeper and launchers until cancelled. Raises link.Refused when another engine takes over."""
@@ -161,7 +183,7 @@ class Executor:
         for found in welcome["running"]:
             known.add(found[0])
             events += self._started(*found)
-        foreign = [[number, True] for number in known if number not in self._live]
+        foreign = [[number, True] for number in known if number not in self._live and number not in self._ended]
         stale: list[int] = []
         for found in welcome["exits"]:
             known.add(found["a"])
@@ -178,9 +200,10 @@ class Executor:
 
     def _send_stops(self, link: Link, known: set[int]) -> None:
         stops = [
-            [number, live.stop.kill]
+            _stop_order(stop)
             for number, live in self._live.items()
-            if live.link is link and number in known and live.stop is not None
+            if live.link is link and number in known
+            for stop in live.stops.values()
         ]
         if stops:
             link.post(wire.pack(["stop", stops]))
@@ -194,13 +217,13 @@ class Executor:
                 continue
             self._remove(number)
             if link.damaged or live.pid:
-                events.append(self._lost(number, f"launcher {link.slot} lost its spool"))
-            elif live.stop is not None:
+                events += self._lost(number, live.rows, f"launcher {link.slot} lost its spool")
+            elif live.stops and not live.rows.block:
                 self._ended[number] = None
                 cancelled = Outcome(OutcomeKind.CANCELLED, why="recalled before it started")
                 events.append(AttemptExited(number, time.time_ns(), cancelled))
-            elif live.order is None:
-                events.append(AttemptNeverStarted(number, "its launcher died before it began"))
+            elif live.order is None or live.stops:
+                events.append(_never_started(number, live.rows, "its launcher died before it began"))
             else:
                 again.append(live.order)
         self._settle()
@@ -217,7 +240,7 @@ class Executor:
                 continue
             leader = self._live.get(order.claim_from)
             link = leader.link if leader is not None else self._least_loaded()
-            self._add(order.attempt, _Live(order, link))
+            self._add(order.attempt, _Live(order, link, Rows(0, order.count, order.count > 1)))
             table = self._environments.table(order)
             if table[0] not in link.tables and link.connected:
                 link.tables.add(table[0])
@@ -236,8 +259,8 @@ class Executor:
         for order in orders:
             live = self._live.get(order.attempt)
             if live is not None:
-                live.stop = order
-                by_slot.setdefault(live.link.slot, []).append([order.attempt, order.kill])
+                live.stops[order.row] = order
+                by_slot.setdefault(live.link.slot, []).append(_stop_order(order))
         for slot, entries in by_slot.items():
             self._links[slot].post(wire.pack(["stop", entries]))
 
@@ -294,30 +317,65 @@ class Executor:
         if events:
             self._report(events)
 
-    def _fact(self, link: Link, fact: list[Any]) -> list[AttemptEvent]:
-        if fact[0] == "started":
+    def _fact(self, link: Link, fact: list[Any]) -> Sequence[AttemptEvent]:
+        kind = fact[0]
+        if kind == "started":
             return self._started(*fact[1:])
-        if fact[0] == "recalled":
-            return self._recalled(fact[1])
-        number = fact[1]["a"]
-        if number in self._live:
-            return [self._exit(link, fact[1])]
+        if kind == "returned":
+            return self._returned(link, *fact[1:])
+        if kind == "span":
+            return self._rows(link, fact[1], fact[2] + fact[3], lambda: succeeded(fact[1:]))
+        found = fact[1]
+        number = found.get("b") or found["a"]
+        live = self._live.get(number)
+        if live is not None and live.rows.block:
+            return self._rows(link, number, found["a"] - number + 1, lambda: (exited(found),))
+        if live is not None:
+            return [self._exit(link, found)]
         if number not in self._ended:
             link.post(wire.pack(["ack", [number]]))
         return []
 
-    def _recalled(self, number: int) -> list[AttemptEvent]:
-        if number not in self._live:
+    def _rows(
+        self, link: Link, number: int, done: int, events: Callable[[], Sequence[AttemptEvent]]
+    ) -> Sequence[AttemptEvent]:
+        """Rows of a block have ended, so that `done` of them have."""
+        live = self._live.get(number)
+        if live is None:
+            if number not in self._ended:
+                link.post(wire.pack(["ack", [number]]))
             return []
-        self._remove(number)
-        return [AttemptNeverStarted(number, "recalled: the attempt before it takes long")]
+        if done <= live.rows.done:
+            return []
+        self._move(link, number, live, live.rows._replace(done=done))
+        return events()
+
+    def _returned(self, link: Link, number: int, offset: int, why: str) -> list[AttemptEvent]:
+        live = self._live.get(number)
+        if live is None:
+            if number not in self._ended:
+                link.post(wire.pack(["ack", [number]]))
+            return []
+        if offset >= live.rows.limit:
+            return []
+        self._move(link, number, live, live.rows._replace(limit=offset))
+        return [_never_started(number, live.rows._replace(done=offset), why)]
+
+    def _move(self, link: Link, number: int, live: _Live, rows: Rows) -> None:
+        """So many rows have ended or were given back; an order of which none is left has ended."""
+        live.rows = rows
+        if rows.done >= rows.limit:
+            self._remove(number)
+            if rows.block:
+                self._ended[number] = link
 
     def _started(self, number: int, pid: int, ticks: int, at_ns: int, log: list[Any]) -> list[AttemptEvent]:
         live = self._live.get(number)
         if live is None or live.pid == pid:
             return []
         live.pid = pid
-        return [AttemptStarted(number, at_ns, pid, ticks, LogSlice(log[0], log[1]))]
+        kind = BlockStarted if live.rows.block else AttemptStarted
+        return [kind(number, at_ns, pid, ticks, LogSlice(log[0], log[1]))]
 
     def _exit(self, link: Link, found: dict[str, Any]) -> AttemptEvent:
         self._remove(found["a"])
@@ -402,6 +460,14 @@ class Executor:
         if self._meter is not None:
             with contextlib.suppress(OSError):
                 await trio.aclose_forcefully(self._meter)
+
+
+def _never_started(number: int, rows: Rows, why: str) -> AttemptEvent:
+    return RowsReturned(number, rows.done, why) if rows.block else AttemptNeverStarted(number, why)
+
+
+def _stop_order(order: StopAttempt) -> list[Any]:
+    return [order.attempt, order.kill, order.row]
 
 
 def _take_file(path: str) -> bytes:

@@ -2,15 +2,30 @@
 
 import os
 import stat
+from binascii import a2b_base64
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from engine.core.events import AttemptExited, AttemptLost, AttemptNeverStarted, AttemptStarted, LogSlice, Usage
+from engine.core.events import (
+    AttemptExited,
+    AttemptLost,
+    AttemptNeverStarted,
+    AttemptStarted,
+    BlockStarted,
+    LogSlice,
+    RowsReturned,
+    RowsSucceeded,
+    Usage,
+)  # fmt: skip
+from engine.core.unfold import unfold
 from engine.model.status import Outcome, OutcomeKind
 from engine.model.workflow import RESULT_BYTES_MAX
 
-AttemptEvent = AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost
+AttemptEvent = (
+    AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost | BlockStarted | RowsSucceeded | RowsReturned
+)
 _KINDS = {kind.text: kind for kind in OutcomeKind}
 
 
@@ -19,7 +34,7 @@ def exited(found: dict[str, Any]) -> AttemptExited | AttemptLost:
     told = found["o"]
     kind = _KINDS.get(told["kind"], OutcomeKind.LOST)
     if kind is OutcomeKind.LOST:
-        return AttemptLost(attempt=found["a"], at_ns=found["at"], why=told.get("why", ""))
+        return AttemptLost(found["a"], found["at"], told.get("why", ""), found.get("b", 0))
     outcome = Outcome(
         kind=kind,
         exit_code=told.get("exit_code"),
@@ -42,7 +57,33 @@ def exited(found: dict[str, Any]) -> AttemptExited | AttemptLost:
         usage=Usage(cpu_ns=found.get("cpu", 0), max_rss_bytes=found.get("rss", 0)),
         log=LogSlice(*found["log"]) if "log" in found else LogSlice(),
         result=result,
+        block=found.get("b", 0),
+        began_ns=found.get("began", 0),
     )
+
+
+def succeeded(fact: list[Any]) -> Sequence[RowsSucceeded | AttemptExited]:
+    """The span that a launcher read from a block's page. With a result that is no JSON its rows are told one by one."""
+    number, offset, count, last_us, columns, (path, log), rss, results = fact
+    span = RowsSucceeded(
+        attempt=number, offset=offset, count=count, last_us=last_us, columns=a2b_base64(columns),
+        log=LogSlice(path, log), max_rss_bytes=rss,
+        results=tuple(None if text is None else text.encode() for text in results or ()),
+    )  # fmt: skip
+    whys = [_no_json(data) if data is not None else "" for data in span.results]
+    if not any(whys):
+        return (span,)
+    ends: list[AttemptExited] = []
+    began_ns = 0
+    for event, _ in unfold(span, (0, 0, 0, 0)):
+        if isinstance(event, AttemptStarted):
+            began_ns = event.at_ns
+        elif isinstance(event, AttemptExited):
+            why = whys[len(ends)]
+            outcome = Outcome(OutcomeKind.FAILED, exit_code=0, why=why) if why else event.outcome
+            result = None if why else event.result
+            ends.append(msgspec.structs.replace(event, outcome=outcome, result=result, began_ns=began_ns))
+    return ends
 
 
 def _result(found: dict[str, Any]) -> tuple[bytes | None, str]:
@@ -58,11 +99,17 @@ def _result(found: dict[str, Any]) -> tuple[bytes | None, str]:
             return None, f"result cannot be read: {error}"
     else:
         return None, ""
+    why = _no_json(data)
+    return (None, why) if why else (data, "")
+
+
+def _no_json(data: bytes) -> str:
+    """Why the result is none; empty for one that is."""
     try:
         msgspec.json.decode(data)
     except (ValueError, RecursionError) as error:
-        return None, f"result is not JSON: {error}"
-    return data, ""
+        return f"result is not JSON: {error}"
+    return ""
 
 
 def _read(path: str) -> bytes:

@@ -8,12 +8,11 @@ from typing import Any
 import trio
 
 from engine.execution import wire
-from engine.execution.keeper import command
+from engine.execution.beginning import begun, keeper_listens, start_keeper
 from engine.execution.places import Places
-from engine.execution.spawn import SpawnError, spawn
 
 _START_S = 10.0
-_PAUSE_S = 0.01
+_PAUSE_S = 0.005
 _AGAIN_S = 0.3
 
 
@@ -29,7 +28,7 @@ class KeeperLine:
         self._instance = instance
         self._launchers = launchers
         self._on_slots = on_slots
-        self._child = 0
+        self._child = begun(places)
         self._stream: trio.SocketStream | None = None
         self._inbox = wire.Inbox()
         self._leaving: trio.Event | None = None
@@ -69,25 +68,12 @@ class KeeperLine:
         """Start a keeper; one that finds another alive ends by itself. Wait until one listens."""
         self._reap()
         if self._child == 0:
-            self._start()
+            self._child = start_keeper(self._places, self._instance, self._launchers)
         with trio.move_on_after(_AGAIN_S):
             while not self._reap():
                 await trio.sleep(_PAUSE_S)
-                with contextlib.suppress(OSError):
-                    wire.connect(self._places.socket("keeper")).close()
+                if keeper_listens(self._places):
                     return
-
-    def _start(self) -> None:
-        places = self._places
-        folders = [str(places.home), str(places.run_dir), str(places.logs)]
-        words = command("keeper", *folders, str(self._instance), str(self._launchers))
-        fd = os.open(places.diary, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            self._child = spawn(words, env=dict(os.environ), output=fd)
-        except SpawnError as error:
-            raise OSError(f"the keeper cannot be started: {error}") from error
-        finally:
-            os.close(fd)
 
     def _reap(self) -> bool:
         """Whether the keeper that this engine started has ended."""

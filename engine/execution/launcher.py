@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine.execution import proc, trees
-from engine.execution.attempt import DRAIN_S, Attempt, Order, outcome_of, take_result
+from engine.execution.attempt import DRAIN_S, Attempt, Order, Outcome, outcome_of, take_result
+from engine.execution.block import Block, Fact
 from engine.execution.loop import Loop, Peer
 from engine.execution.metering import Metering
 from engine.execution.places import Places, log_path, open_log
@@ -49,6 +50,8 @@ class Launcher:
         self.followers: dict[int, list[int]] = {}
         self.roots: dict[int, Attempt | Worker] = {}
         self.strays: dict[int, int] = {}
+        self.kept: dict[int, Block] = {}
+        """Blocks that are over here, until the engine has their end on disk."""
         self.pool = Pool(self)
         self.meter = Metering(loop, places, self._over_quota)
         self._pid = os.getpid()
@@ -88,8 +91,8 @@ class Launcher:
         elif kind == "recall":
             self._recall(message[1])
         elif kind == "stop":
-            for number, at_once in message[1]:
-                self.stop(number, at_once)
+            for number, at_once, *row in message[1]:
+                self.stop(number, at_once, *row)
         elif kind == "ack":
             self._forget(message[1])
         elif kind == "settled":
@@ -120,13 +123,16 @@ class Launcher:
         self.followers.clear()
         self._ready.clear()
         for attempt in list(self.attempts.values()):
-            self.end_early(attempt, {"kind": "lost", "why": "the state was replaced"}, at_once=True)
+            self._end_whole(attempt, {"kind": "lost", "why": "the state was replaced"})
         if self.attempts:
             self.loop.later(_KILL_AGAIN_S, lambda: self._change_instance(peer, instance))
             return
         self.pool.close_all()
         self._ended.clear()
         self._facts.clear()
+        for block in self.kept.values():
+            block.remove()
+        self.kept.clear()
         self.spool.adopt(instance)
         self._welcome(peer)
 
@@ -135,6 +141,7 @@ class Launcher:
         self.engine = peer
         self._save_ends()
         self._facts.clear()
+        blocks = [*self.kept.values(), *(one.block for one in self.attempts.values() if one.has_rows and one.block)]
         running = [[one.number, one.tree_pid, *self._start_of(one)] for one in self.attempts.values() if one.tree_pid]
         waiting = [one.number for one in self.attempts.values() if not one.tree_pid]
         peer.send([
@@ -144,11 +151,13 @@ class Launcher:
                 "slot": self.slot,
                 "damaged": self.spool.damaged,
                 "running": running,
-                "held": [*self.held, *waiting, *self._ready, *(found["a"] for found in self._ended)],
+                "held": [*self.held, *waiting, *self._ready, *self.kept, *(found["a"] for found in self._ended)],
                 "exits": list(self.spool.exits.values()),
                 "workers": self.pool.pids(),
             },
         ])  # fmt: skip
+        for block in blocks:
+            self._facts += block.everything()
 
     @staticmethod
     def _start_of(attempt: Attempt) -> list[Any]:
@@ -157,19 +166,43 @@ class Launcher:
 
     def _forget(self, numbers: list[int]) -> None:
         for number in numbers:
+            if number in self.attempts:  # all rows of a block were told before its worker was done with it
+                self.attempts[number].known = True
+            block = self.kept.pop(number, None)
+            if block is not None:
+                block.remove()
             found = self.spool.exits.get(number)
             if found and found.get("file"):
                 with contextlib.suppress(OSError):
                     os.unlink(found["file"])
-        self.spool.forget(numbers)
+        self.spool.forget(number for number in numbers if number not in self.attempts)
 
     def _find_lost(self) -> None:
         """The launcher before this one left attempts without an end. The keeper has ended their processes."""
         why = "the host was started again" if self.spool.other_boot else "its launcher died"
         now = time.time_ns()
         for number in self.spool.open:
-            self._ended.append({"a": number, "at": now, "o": {"kind": "lost", "why": why}})
+            lost: Outcome = {"kind": "lost", "why": why}
+            block = None if self.spool.other_boot else self._found_block(number, lost)
+            if block is not None and (not block.lone or not block.begun):
+                self.kept[number] = block
+            elif block is not None:
+                self._ended.append(block.news()[0][1])
+                block.remove()
+            else:
+                self._ended.append({"a": number, "at": now, "o": lost})
         self._save_ends()
+
+    def _found_block(self, number: int, lost: Outcome) -> Block | None:
+        """What an earlier launcher left of a block; the row that ran when it died is lost, those behind never ran."""
+        try:
+            block = Block(self.places, number)
+        except OSError:
+            return None
+        if block.running >= 0:
+            block.end_running(lost, 0)
+        block.give_back("its launcher died before it began")
+        return block
 
     # --- starting ---------------------------------------------------------------------------------------------------
 
@@ -193,7 +226,8 @@ class Launcher:
         return before is not None and not self.pool.may_queue(before, order)
 
     def _knows(self, number: int) -> bool:
-        return number in self.attempts or number in self.held or number in self.spool.exits or number in self._ready
+        places = (self.attempts, self.held, self._ready, self.kept, self.spool.exits)
+        return any(number in place for place in places)
 
     def _start_ready(self) -> None:
         orders, self._ready = list(self._ready.values()), {}
@@ -260,7 +294,8 @@ class Launcher:
         order["ticks"], order["at"] = ticks or proc.start_ticks(pid), time.time_ns()
         self._facts.append(["started", attempt.number, pid, *self._start_of(attempt)])
         if order["wall_ns"]:
-            attempt.wall_timer = self.loop.later(order["wall_ns"] / 1e9, lambda: self._wall_is_over(attempt))
+            over = self._wall_of_row if attempt.has_rows else self._wall_is_over
+            attempt.wall_timer = self.loop.later(order["wall_ns"] / 1e9, lambda: over(attempt))
         if order["memory"] or order["processes"]:
             self.meter.watch(attempt.number, pid, self.cookie(attempt.number), order["memory"], order["processes"])
         if not self._log_timer:
@@ -274,16 +309,27 @@ class Launcher:
 
     # --- ending -----------------------------------------------------------------------------------------------------
 
-    def stop(self, number: int, at_once: bool) -> None:
-        """An order to end it; one that has not started is recalled and leaves no trace in the spool."""
-        if number in self.held:
+    def stop(self, number: int, at_once: bool, row: int = -1) -> None:
+        """An order to end it; one that has not started is recalled and leaves no trace in the spool. Of a block it ends
+        one row (-1: all)."""
+        waiting = self.held.get(number) or self._ready.get(number)
+        if waiting is not None and waiting["count"] > 1 and row >= 0:
+            waiting.setdefault("skips", []).append(row)
+        elif number in self.held:
             self._close_gap(self.held.pop(number))
             self._end_unspooled(number, {"kind": "cancelled", "why": "recalled before it started"})
         elif number in self._ready:
             del self._ready[number]
             self._end_unspooled(number, {"kind": "cancelled", "why": "recalled before it started"})
         elif number in self.attempts:
-            self.end_early(self.attempts[number], {"kind": "cancelled"}, at_once=at_once)
+            attempt = self.attempts[number]
+            if not attempt.has_rows:
+                self.end_early(attempt, {"kind": "cancelled"}, at_once=at_once)
+                return
+            if row < 0:
+                self._end_whole(attempt, {"kind": "cancelled"})
+            else:
+                self._end_row(attempt, row, {"kind": "cancelled"}, at_once=at_once)
 
     def _recall(self, numbers: list[int]) -> None:
         """Give orders back of which nothing has begun; what runs goes on."""
@@ -291,11 +337,16 @@ class Launcher:
             order = self.held.pop(number, None)
             if order is not None:
                 self._close_gap(order)
-                self._facts.append(["recalled", number])
+                self._facts.append(["returned", number, 0, "recalled: the attempt before it takes long"])
+            elif number in self.attempts:
+                self.pool.take_back(self.attempts[number])
 
     def _close_gap(self, recalled: Order) -> None:
-        """Those that waited for a recalled order wait for the one that it waited for: the claim is still in use."""
+        """Those that waited for a recalled order wait for the one that it waited for, if the claim is still in use."""
         leader = recalled["after"]
+        if not any(leader in place for place in (self.attempts, self.held, self._ready)):
+            self._release_followers(recalled["attempt"])
+            return
         for number in self.followers.pop(recalled["attempt"], ()):
             if number in self.held:
                 self.held[number]["after"] = leader
@@ -314,16 +365,67 @@ class Launcher:
             attempt.grace_timer = self.loop.later(attempt.grace_s, lambda: self._kill(attempt))
         self.pool.release(attempt)
 
+    def _end_whole(self, attempt: Attempt, why: Outcome) -> None:
+        """End an attempt at once, of a block all that runs or has not begun."""
+        if not attempt.has_rows:
+            self.end_early(attempt, why, at_once=True)
+            return
+        self.pool.take_back(attempt)
+        if attempt.block is not None and attempt.number in self.attempts:
+            self._end_row(attempt, attempt.block.running, why, at_once=True)
+
+    def _end_row(self, attempt: Attempt, row: int, why: Outcome, *, at_once: bool) -> None:
+        """End one row of a block: one that has not begun never will, one that runs takes its worker with it."""
+        if row < 0 or not self.pool.seize_row(attempt, row) or attempt.block is None:
+            return
+        attempt.block.judge(row, why)
+        if at_once:
+            self._kill(attempt)
+        else:
+            trees.ask_to_end(self._tree(attempt), attempt.order["signal"])
+            if attempt.grace_timer is None:
+                attempt.grace_timer = self.loop.later(
+                    attempt.grace_s, lambda: self._end_row(attempt, row, why, at_once=True)
+                )
+        self.pool.release(attempt)
+
+    def tell_rows(self, attempt: Attempt, facts: list[Fact]) -> None:
+        """What became of rows of a block, which its page keeps for whoever has to be told again."""
+        if attempt.block is not None and attempt.block.lone:
+            facts = [fact for fact in facts if fact[0] == "returned"]
+        self._facts += facts
+        if attempt.grace_timer is not None and attempt.block is not None and not attempt.block.condemned:
+            self.calm(attempt)
+
+    def calm(self, attempt: Attempt) -> None:
+        """What was to be ended has ended, and the attempt goes on."""
+        attempt.killing = False
+        if attempt.grace_timer is not None:
+            attempt.grace_timer.cancel()
+            attempt.grace_timer = None
+
+    def withdraw(self, attempt: Attempt) -> None:
+        """Nothing of the attempt has begun, nor will, and the engine is told so: it is as if it had never come."""
+        self._let_go(attempt)
+        self._close_gap(attempt.order)
+        if attempt.has_rows and attempt.block is not None:
+            self._keep(attempt, attempt.block)
+        else:
+            self.spool.forget([attempt.number])
+            if attempt.block is not None:
+                attempt.block.remove()
+
     def _tree(self, attempt: Attempt) -> trees.Tree:
         own = set(attempt.strays)
         if self.roots.get(attempt.tree_pid) is (attempt.worker or attempt) and self._root_is_its(attempt):
             own.add(attempt.tree_pid)
         return trees.Tree(own, self.pool.leftovers(attempt), attempt.tree_pid, self.cookie(attempt.number))
 
-    @staticmethod
-    def _root_is_its(attempt: Attempt) -> bool:
+    def _root_is_its(self, attempt: Attempt) -> bool:
         """A warm worker goes on when the attempt is done; a process of its own belongs to it to the end."""
-        return attempt.outcome is None or attempt.worker is None or attempt.worker.single
+        if attempt.worker is None or attempt.worker.single:
+            return True
+        return attempt.outcome is None and not self.pool.left(attempt)
 
     def _kill(self, attempt: Attempt) -> None:
         """Again and again until the tree is gone; processes that cannot die yet are asked less and less often."""
@@ -333,7 +435,7 @@ class Launcher:
         self._kill_again(attempt, _KILL_AGAIN_S)
 
     def _kill_again(self, attempt: Attempt, pause_s: float) -> None:
-        if self.attempts.get(attempt.number) is attempt:
+        if self.attempts.get(attempt.number) is attempt and attempt.killing:
             trees.kill(self._tree(attempt))
             self.loop.later(pause_s, lambda: self._kill_again(attempt, min(1.0, pause_s * 1.5)))
 
@@ -341,6 +443,20 @@ class Launcher:
         if attempt.outcome is None:
             limit = attempt.order["wall_ns"]
             self.end_early(attempt, {"kind": "timed_out", "why": f"wall {limit / 1e9:g} s"}, at_once=False)
+
+    def _wall_of_row(self, attempt: Attempt) -> None:
+        """The rows of a block are looked at one by one: the limit is that of the row that runs."""
+        block, limit_s = attempt.block, attempt.order["wall_ns"] / 1e9
+        if block is None or self.attempts.get(attempt.number) is not attempt:
+            return
+        left_s = limit_s
+        row = block.running
+        if row >= 0:
+            left_s = block.began_s + limit_s - time.time()
+            if left_s <= 0:
+                self._end_row(attempt, row, {"kind": "timed_out", "why": f"wall {limit_s:g} s"}, at_once=False)
+                left_s = limit_s
+        attempt.wall_timer = self.loop.later(left_s, lambda: self._wall_of_row(attempt))
 
     def _over_quota(self, number: int, which: str, used: int, limit: int) -> None:
         attempt = self.attempts.get(number)
@@ -400,7 +516,9 @@ class Launcher:
 
     def look_at_end(self, attempt: Attempt) -> None:
         """After its root or a stray died: it has ended, or what is left of its tree is asked to end."""
-        if attempt.outcome is None or self.attempts.get(attempt.number) is not attempt:
+        if attempt.outcome is None and not self.pool.left(attempt):
+            return
+        if self.attempts.get(attempt.number) is not attempt:
             return
         if not attempt.strays and not self.pool.leftovers(attempt):
             self._conclude(attempt)
@@ -409,11 +527,12 @@ class Launcher:
             attempt.grace_timer = self.loop.later(min(attempt.grace_s, DRAIN_S), lambda: self._kill(attempt))
 
     def _conclude(self, attempt: Attempt) -> None:
-        for timer in (attempt.wall_timer, attempt.grace_timer):
-            if timer is not None:
-                timer.cancel()
-        del self.attempts[attempt.number]
-        self.meter.forget(attempt.number)
+        self._let_go(attempt)
+        block = attempt.block
+        if block is not None and attempt.has_rows:  # its page tells how its rows ended
+            self._keep(attempt, block)
+            self._release_followers(attempt.number)
+            return
         found: Exit = {
             "a": attempt.number, "at": time.time_ns(), "o": attempt.final_outcome(), "cpu": attempt.cpu_ns,
             "rss": attempt.rss_bytes,
@@ -425,6 +544,23 @@ class Launcher:
             found["log"] = attempt.slice
         self._ended.append(found)
         self._release_followers(attempt.number)
+        if block is not None:
+            block.remove()
+
+    def _keep(self, attempt: Attempt, block: Block) -> None:
+        """A block is over: its page stays until the engine has all of it on disk."""
+        if attempt.known:
+            self.spool.forget([attempt.number])
+            block.remove()
+        else:
+            self.kept[attempt.number] = block
+
+    def _let_go(self, attempt: Attempt) -> None:
+        for timer in (attempt.wall_timer, attempt.grace_timer):
+            if timer is not None:
+                timer.cancel()
+        del self.attempts[attempt.number]
+        self.meter.forget(attempt.number)
 
     def _close_log(self, attempt: Attempt) -> None:
         self._cut_log(attempt)
@@ -514,9 +650,9 @@ class Launcher:
         fd, start = attempt.log_fd, attempt.log_start
         if fd < 0:
             worker = self.pool.segment_of(attempt)
-            if worker is None:
+            if worker is None or attempt.block is None or not attempt.block.begun:
                 return False
-            fd, start = worker.segment_fd, worker.segment_end
+            fd, start = worker.segment_fd, attempt.block.row_log
         try:
             busy, attempt.log_end = cut(fd, start, attempt.log_end, attempt.log_cap)
         except OSError:  # a full disk takes no mark; the log is short already
@@ -534,7 +670,7 @@ class Launcher:
         self.held.clear()
         self._ready.clear()
         for attempt in list(self.attempts.values()):
-            self.end_early(attempt, {"kind": "cancelled", "why": "the engine was shut down"}, at_once=True)
+            self._end_whole(attempt, {"kind": "cancelled", "why": "the engine was shut down"})
 
     def _leave(self, peer: Peer) -> None:
         self.pool.close_all()

@@ -1,22 +1,22 @@
 """Where the execution world keeps its files: state beside the store, sockets in the run folder, logs by run.
 
-Standard library only. The state folder gets `execution/` with lock files, spools and the results of attempts that are
-too long for an exit record.
+Standard library only, and of that what starts quickly: every process of ours loads this. The state folder gets
+`execution/` with lock files, spools, the pages of blocks, and the results of attempts that are too long for an exit
+record.
 """
 
 import os
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 
-@dataclass(frozen=True)
 class Places:
     """The folders that one engine's processes share; all absolute."""
 
-    home: Path
-    run_dir: Path
-    logs: Path
+    def __init__(self, home: Path, run_dir: Path, logs: Path) -> None:
+        self.home = home
+        self.run_dir = run_dir
+        self.logs = logs
 
     @cached_property
     def state(self) -> Path:
@@ -26,6 +26,10 @@ class Places:
     def results(self) -> Path:
         return self.state / "results"
 
+    @cached_property
+    def pages(self) -> Path:
+        return self.state / "pages"
+
     @property
     def diary(self) -> Path:
         """What keeper, launchers and meter have to say about themselves."""
@@ -33,7 +37,7 @@ class Places:
 
     def prepare(self) -> None:
         """Make the folders, private to the user."""
-        for folder in (self.state, self.results, self.run_dir, self.logs):
+        for folder in (self.state, self.results, self.pages, self.run_dir, self.logs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def lock(self, who: str) -> Path:
@@ -47,12 +51,16 @@ class Places:
         return self.state / f"launcher-{slot}.spool"
 
     @cached_property
-    def _texts(self) -> tuple[str, str]:
-        return str(self.results), str(self.logs)
+    def _texts(self) -> tuple[str, str, str]:
+        return str(self.results), str(self.logs), str(self.pages)
 
     def result(self, attempt: int) -> str:
         """The file that ORCHCTL_RESULT names."""
         return f"{self._texts[0]}/{attempt}.json"
+
+    def page(self, block: int) -> str:
+        """What launcher and worker share of a block."""
+        return f"{self._texts[2]}/{block}.page"
 
     def log(self, path: str) -> str:
         """A path below the log folder, absolute."""

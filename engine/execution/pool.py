@@ -1,27 +1,28 @@
 """The launcher's workers: warm Python processes, each for one group of attempts, and single ones for one attempt.
 
-A *group* is what attempts must share to run in one process: interpreter, folder, environment, workflow version. An
-attempt is *queued* in a worker when it was sent to it, and *begins* when the worker says so in the page that both
-share. Only the first of the queue can have begun. When a worker dies, the attempt that had begun ends with it, and the
-others go to another worker: nothing of them ran.
+A *group* is what attempts must share to run in one process: interpreter, folder, environment, workflow version. A
+worker gets *blocks*: rows of one task, often one, that it runs one after the other. A block is *queued* in a worker
+when it was sent to it; its rows *begin* when the worker says so in the page that both share. Only rows of the first of
+the queue can have begun. When a worker dies, the row that ran ends with it. Rows behind it in the same block are given
+back to the engine, blocks behind it go to another worker: nothing of them ran.
 """
 
 import contextlib
 import fcntl
 import json
-import mmap
 import os
 import signal
 import socket
-import struct
 import sys
 import time
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from engine.execution import proc
 from engine.execution import worker as worker_file
 from engine.execution.attempt import Attempt, Order, outcome_of
+from engine.execution.block import Block
 from engine.execution.loop import Peer
 from engine.execution.places import open_log, segment_path
 from engine.execution.spawn import SpawnError, spawn
@@ -32,14 +33,15 @@ if TYPE_CHECKING:
 
 _IDLE_S = 60.0
 _IDLE_MAX = 32
-_QUEUE_MAX = worker_file.SKIPS_MAX
+_QUEUE_MAX = 500
+_LOOK_S = worker_file.TICK_US / 1e6
 _WORKER_BIT = 1 << 39
 _PAUSE_TRIES = 200
-_NUMBER = struct.Struct("<Q")
+_RECALLED = "recalled: the attempt before it takes long"
 
 
 class Worker:
-    """One worker process. `sent` holds the attempts that it has, the first one may have begun."""
+    """One worker process. `sent` holds the blocks that it has, rows of the first one may have begun."""
 
     def __init__(self, key: str, seq: int, single: bool) -> None:
         self.key = key
@@ -48,7 +50,6 @@ class Worker:
         self.pid = 0
         self.ticks = 0
         self.peer: Peer | None = None
-        self.page = mmap.mmap(-1, worker_file.PAGE_BYTES)
         self.sent: deque[Attempt] = deque()
         self.unsent: list[dict[str, Any]] = []
         self.ready = False
@@ -58,19 +59,8 @@ class Worker:
         self.last_run = -1
         self.segment = ""
         self.segment_fd = -1
-        self.segment_end = 0
+        self.looking = False
         self.idle_since = 0.0
-
-    @property
-    def begun(self) -> int:
-        return _NUMBER.unpack_from(self.page, 0)[0]
-
-    def skip(self, number: int) -> None:
-        """The attempt must not begin any more."""
-        count = _NUMBER.unpack_from(self.page, 8)[0]
-        slot = count % _QUEUE_MAX
-        _NUMBER.pack_into(self.page, 16 + 8 * slot, number)
-        _NUMBER.pack_into(self.page, 8, count + 1)
 
 
 class Pool:
@@ -157,11 +147,8 @@ class Pool:
 
     def _spawn(self, worker: Worker, order: Order, interpreter: str, output: int, cookie: int) -> None:
         ours, theirs = socket.socketpair()
-        memory = os.memfd_create("orchctl-worker", os.MFD_CLOEXEC)
-        high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in (theirs.fileno(), memory)]
+        high = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, 64)
         try:
-            os.ftruncate(memory, worker_file.PAGE_BYTES)
-            worker.page = mmap.mmap(memory, worker_file.PAGE_BYTES)
             env: dict[str, str] = order["environment"]
             if worker.single:
                 env = {**env, **self._launcher.identity(order)}
@@ -171,22 +158,30 @@ class Pool:
                 output=output,
                 folder=order["dir"],
                 cookie=cookie,
-                pass_fds=high,
+                pass_fds=[high],
             )
         except (SpawnError, OSError):
             ours.close()
             raise
         finally:
             theirs.close()
-            for fd in (memory, *high):
-                os.close(fd)
+            os.close(high)
         worker.peer = Peer(
             self._launcher.loop, ours, lambda _peer, message: self._heard(worker, message), lambda _peer: None
         )
 
     def _send(self, worker: Worker, attempt: Attempt, segment: str | None) -> None:
-        order = attempt.order
-        what = order["python"]
+        order, what = attempt.order, attempt.order["python"]
+        try:
+            block = attempt.block = attempt.block or Block(self._launcher.places, attempt.number, order["count"])
+        except OSError as error:
+            self._launcher.refuse(attempt, f"its page cannot be made: {error}")
+            self._next(worker)
+            return
+        for offset in order.get("skips", ()):
+            block.skip(offset)
+        log = order["log"][0] if worker.single else segment_path(order["run"], self._launcher.slot, worker.seq)
+        block.page.segment = log
         attempt.worker = worker
         worker.sent.append(attempt)
         if len(worker.sent) == 1:
@@ -194,13 +189,13 @@ class Pool:
         env = {} if worker.single else self._launcher.identity(order)
         if what["script"]:
             env = {**env, "ORCHCTL_ARGS": json.dumps(what["args"])}
-        item = {
-            "attempt": attempt.number, "target": what["target"], "args": what["args"], "script": what["script"],
-            "dir": order["dir"], "env": env, "cookie": self._launcher.cookie(attempt.number),
-            "segment": segment,
+        message = {
+            "attempt": attempt.number, "index": order["index"], "page": self._launcher.places.page(attempt.number),
+            "target": what["target"], "args": what["args"], "columns": what["columns"], "script": what["script"],
+            "dir": order["dir"], "env": env, "cookie": self._launcher.cookie(attempt.number), "segment": segment,
             "result": self._launcher.places.result(attempt.number),
         }  # fmt: skip
-        worker.unsent.append(item)
+        worker.unsent.append(message)
         self._unsent.add(worker)
 
     def flush(self) -> None:
@@ -212,7 +207,7 @@ class Pool:
         self._unsent.clear()
 
     def _first(self, worker: Worker) -> None:
-        """The first of the queue may begin at any moment: its limits count from now."""
+        """The rows of the first of the queue may begin at any moment: its limits count from now."""
         attempt = worker.sent[0]
         if not worker.single:
             with contextlib.suppress(OSError):  # then the worker cannot open it either, and says so
@@ -224,49 +219,88 @@ class Pool:
 
     def _heard(self, worker: Worker, message: Message) -> None:
         kind = message[0]
+        attempt = worker.sent[0] if worker.sent else None
         if kind == "ready":
             worker.ready, worker.gathers = True, bool(message[1])
-        elif kind == "done":
-            self._done(worker, message[1])
-        elif kind == "skipped":
-            self._skipped(worker, message[1])
-        elif kind == "empty" and worker.left is not None and worker.left.number == message[1]:
-            attempt, worker.left = worker.left, None
-            self._launcher.look_at_end(attempt)
-            self._next(worker)
         elif kind == "stale":
             worker.closing = True
-
-    def _done(self, worker: Worker, done: dict[str, Any]) -> None:
-        attempt = worker.sent[0]
-        attempt.outcome = done["outcome"]
-        attempt.cpu_ns, attempt.rss_bytes = done["cpu"], done["rss"]
-        attempt.result = {key: done[key] for key in ("result", "file") if key in done}
-        offset, length = done["log"]
-        if worker.single:
-            return
-        worker.sent.popleft()
-        worker.segment_end = offset + length
-        attempt.slice = [worker.segment, offset, length]
-        if done["left"]:
+        elif attempt is None or attempt.number != message[1]:
+            self._drop(worker, message[1])
+        elif kind == "tick":
+            self._look(worker)
+        elif kind == "end":
+            self._end(worker, attempt)
+        elif kind == "left" and attempt.worker is worker:
             worker.left = attempt
-        if not worker.gathers:
-            self._launcher.find_strays()
-        self._launcher.look_at_end(attempt)
-        if worker.left is None:
-            self._next(worker)
+            self._launcher.look_at_end(attempt)
+        elif kind == "empty" and worker.left is attempt:
+            worker.left = None
+            self._launcher.calm(attempt)
 
-    def _skipped(self, worker: Worker, number: int) -> None:
+    def _drop(self, worker: Worker, number: int) -> None:
+        """The worker is done with a block that was taken from it before it began."""
         for attempt in worker.sent:
-            if attempt.number == number:
+            if attempt.number == number and attempt.worker is not worker:
                 worker.sent.remove(attempt)
                 break
+
+    def _look(self, worker: Worker) -> None:
+        """Tell what has ended, and look again soon: what ends meanwhile is not told by the worker."""
+        if worker.looking:
+            return
+        worker.looking = True
+        self._launcher.loop.later(_LOOK_S, lambda: self._look_again(worker))
+        if worker.sent:
+            self._tell_news(worker.sent[0])
+
+    def _look_again(self, worker: Worker) -> None:
+        worker.looking = False
+        if worker.sent and self._tell_news(worker.sent[0]):
+            self._look(worker)
+
+    def _tell_news(self, attempt: Attempt) -> bool:
+        """Whether rows of a block have ended since the last look."""
+        block = attempt.block
+        if block is None or block.lone or attempt.worker is None:
+            return False
+        facts = block.news()
+        self._launcher.tell_rows(attempt, facts)
+        return bool(facts)
+
+    def _end(self, worker: Worker, attempt: Attempt) -> None:
+        """The worker is done with the first of its queue."""
+        block = attempt.block
+        if worker.single and block is not None:
+            self._take_end(attempt, block)  # its process has still to end
+            return
+        worker.sent.popleft()
+        if block is not None and attempt.worker is worker:
+            if not worker.gathers:
+                self._launcher.find_strays()
+            if not block.lone:
+                self._give_back(attempt, block, _RECALLED)
+            elif not block.begun:  # it was about to begin when it was recalled
+                self._launcher.tell_rows(attempt, block.give_back(_RECALLED))
+                self._launcher.withdraw(attempt)
+            else:
+                self._take_end(attempt, block)
+            self._launcher.look_at_end(attempt)
         self._next(worker)
+
+    @staticmethod
+    def _take_end(attempt: Attempt, block: Block) -> None:
+        """The only row of the block has ended."""
+        for _, found in block.news():
+            attempt.outcome = found["o"]
+            attempt.cpu_ns, attempt.rss_bytes = found["cpu"], found["rss"]
+            attempt.result = {key: found[key] for key in ("result", "file", "bad") if key in found}
+            if not (attempt.worker is not None and attempt.worker.single):
+                attempt.slice = found.get("log")
 
     def _next(self, worker: Worker) -> None:
         if worker.sent:
             first = worker.sent[0]
-            if first.outcome is None and not first.tree_pid:
+            if first.outcome is None and not first.tree_pid and first.worker is worker:
                 self._first(worker)
             return
         if worker.closing or worker in self._idle.setdefault(worker.key, []):
@@ -324,42 +358,63 @@ class Pool:
         if worker.left is not None:
             touched.append(worker.left)
             worker.left = None
-        never_ready = not worker.ready and not worker.closing
+        never_ready = f"the worker did not start: {_words(status)}" if not (worker.ready or worker.closing) else ""
         worker.closing = True
-        for attempt in worker.sent:
-            if attempt.worker is not worker:
-                continue
-            begun = worker.begun == attempt.number or attempt.outcome is not None
-            if begun or (worker.single and worker.ready):
-                self._ended_with(worker, attempt, status, usage)
-                touched.append(attempt)
-            elif never_ready and attempt.ended_by is None:
-                attempt.outcome = {"kind": "not_started", "why": f"the worker did not start: {_words(status)}"}
-                self._take_rest_of_log(worker, attempt)
-                touched.append(attempt)
-            else:
-                touched += self._again(attempt)
-        worker.sent.clear()
-        self._close_segment(worker)
+        sent, worker.sent = worker.sent, deque()
+        for attempt in sent:
+            if attempt.worker is worker:
+                touched += self._bereave(worker, attempt, status, usage, never_ready)
+        self._close_segment(worker, sent)
         return touched
 
-    def _ended_with(self, worker: Worker, attempt: Attempt, status: int, usage: Any) -> None:
-        if attempt.outcome is None:
-            attempt.outcome = outcome_of(status)
-            if attempt.outcome["kind"] == "succeeded":
-                attempt.outcome = {"kind": "failed", "exit_code": 0, "why": "the process ended in the middle of it"}
+    def _bereave(self, worker: Worker, attempt: Attempt, status: int, usage: Any, never_ready: str) -> list[Attempt]:
+        """The worker of a block is dead. Whether the attempt's end is to be looked at."""
+        block = attempt.block
+        assert block is not None
+        if block.lone:
+            self._take_end(attempt, block)
+        if block.begun or (worker.single and worker.ready):
+            self._end_with(worker, attempt, block, status, usage)
+        elif not never_ready or attempt.ended_by is not None:
+            return self._again(attempt)
+        elif block.lone:
+            attempt.outcome = {"kind": "not_started", "why": never_ready}
+            self._take_rest_of_log(worker, attempt)
+        else:
+            block.refuse({"kind": "not_started", "why": never_ready})
+            self._give_back(attempt, block, "")
+        return [attempt]
+
+    def _end_with(self, worker: Worker, attempt: Attempt, block: Block, status: int, usage: Any) -> None:
+        """The row that ran ended with the worker; those behind it never began."""
+        outcome = outcome_of(status)
+        if outcome["kind"] == "succeeded":
+            outcome = {"kind": "failed", "exit_code": 0, "why": "the process ended in the middle of it"}
+        if not block.lone:
+            if block.running >= 0:
+                block.end_running(outcome, os.fstat(worker.segment_fd).st_size if worker.segment_fd >= 0 else 0)
+            self._give_back(attempt, block, "its worker died before it began")
+            return
         if worker.single:
             attempt.note_usage(usage)
-        self._take_rest_of_log(worker, attempt)
+        if attempt.outcome is None:
+            attempt.outcome = outcome
+            self._take_rest_of_log(worker, attempt)
+
+    def _give_back(self, attempt: Attempt, block: Block, why: str) -> None:
+        """What of a block has not begun will not; the block is over."""
+        self._launcher.tell_rows(attempt, [*block.news(), *block.give_back(why)])
+        attempt.outcome = worker_file.SUCCESS
 
     @staticmethod
     def _take_rest_of_log(worker: Worker, attempt: Attempt) -> None:
-        if worker.segment_fd >= 0:
-            size = os.fstat(worker.segment_fd).st_size
-            attempt.slice = [worker.segment, worker.segment_end, max(0, size - worker.segment_end)]
+        block = attempt.block
+        if worker.segment_fd >= 0 and block is not None:
+            start = block.page.get(worker_file.Page.ROW_LOG) if block.begun else attempt.order["log"][1]
+            attempt.slice = [worker.segment, start, max(0, os.fstat(worker.segment_fd).st_size - start)]
 
     def _again(self, attempt: Attempt) -> list[Attempt]:
-        """It never began. Unless it was stopped meanwhile, another worker gets it."""
+        """Nothing of it began. Unless it was stopped meanwhile, another worker gets it."""
         attempt.worker = None
         attempt.tree_pid = 0
         if attempt.wall_timer is not None:
@@ -370,31 +425,59 @@ class Pool:
         self.take(attempt)
         return []
 
-    # --- stopping one attempt ---------------------------------------------------------------------------------------
+    # --- stopping and taking back -----------------------------------------------------------------------------------
 
     def seize(self, attempt: Attempt) -> bool:
         """Whether the attempt may be signalled. The worker is paused, so that the answer stays true; `release` lets it
         go on. One that has not begun is over at once: the worker will find that it must skip it."""
         worker = attempt.worker
-        if worker is None or attempt.outcome is not None or worker.single:
+        if worker is None or worker.single or attempt.outcome is not None or self.seize_row(attempt, 0):
             return True
-        worker.skip(attempt.number)
-        _pause(worker.pid)
-        if worker.begun == attempt.number:
-            return True
-        with contextlib.suppress(OSError):
-            os.kill(worker.pid, signal.SIGCONT)
+        block = attempt.block
+        if block is None or block.begun:  # it has ended by itself just now
+            return False
         attempt.outcome = {"kind": "cancelled", "why": "recalled before it started"}
         attempt.ended_by, attempt.tree_pid, attempt.worker = None, 0, None
         self._launcher.look_at_end(attempt)
+        return False
+
+    def seize_row(self, attempt: Attempt, offset: int) -> bool:
+        """Whether the row of a block runs now and may be signalled, as `seize` says it; else it will not begin."""
+        worker, block = attempt.worker, attempt.block
+        if worker is None or block is None:
+            return False
+        block.skip(offset)
+        _pause(worker.pid)
+        if block.running == offset:
+            return True
+        _go_on(worker.pid)
         return False
 
     @staticmethod
     def release(attempt: Attempt) -> None:
         worker = attempt.worker
         if worker is not None and not worker.single and attempt.outcome is None:
-            with contextlib.suppress(OSError):
-                os.kill(worker.pid, signal.SIGCONT)
+            _go_on(worker.pid)
+
+    def take_back(self, attempt: Attempt) -> None:
+        """Rows of which nothing has begun are given back to the engine; those that have go on."""
+        worker, block = attempt.worker, attempt.block
+        if worker is None or block is None or worker.single or attempt.outcome is not None:
+            return
+        block.cut(0)
+        _pause(worker.pid)
+        begun = block.begun
+        facts = block.give_back(_RECALLED)
+        _go_on(worker.pid)
+        self._launcher.tell_rows(attempt, [*([] if block.lone else block.news()), *facts])
+        if not begun:
+            attempt.worker, attempt.tree_pid = None, 0
+            self._launcher.withdraw(attempt)
+
+    @staticmethod
+    def left(attempt: Attempt) -> bool:
+        """Whether the worker waits for children that a row left behind."""
+        return attempt.worker is not None and attempt.worker.left is attempt
 
     @staticmethod
     def leftovers(attempt: Attempt) -> set[int]:
@@ -414,7 +497,6 @@ class Pool:
         self._close_segment(worker)
         worker.segment_fd = fresh
         worker.segment = path
-        worker.segment_end = os.fstat(worker.segment_fd).st_size
 
     def _segment_for(self, worker: Worker, run: int) -> str:
         """The worker may open it before this launcher does, so its folder must be there when the item is sent."""
@@ -424,10 +506,10 @@ class Pool:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         return path
 
-    def _close_segment(self, worker: Worker) -> None:
+    def _close_segment(self, worker: Worker, sent: Iterable[Attempt] = ()) -> None:
         if worker.segment_fd < 0:
             return
-        queued = {segment_path(one.order["run"], self._launcher.slot, worker.seq) for one in worker.sent}
+        queued = {segment_path(one.order["run"], self._launcher.slot, worker.seq) for one in (*worker.sent, *sent)}
         if worker.segment not in queued and os.fstat(worker.segment_fd).st_size == 0:
             with contextlib.suppress(OSError):
                 os.unlink(self._launcher.places.log(worker.segment))
@@ -463,6 +545,11 @@ def _pause(pid: int) -> None:
             if os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 return
             time.sleep(0.0001)
+
+
+def _go_on(pid: int) -> None:
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGCONT)
 
 
 def _words(status: int) -> str:

@@ -2,9 +2,9 @@
 
 A preallocated file of records, each `magic, length, checksum, JSON`, at offsets that are multiples of eight. Kinds:
 `["i", attempt, number]` an intent, written before the attempt may start; `["e", exit]` its end, written before anyone
-is told; `["a", [attempts]]` ends that are committed elsewhere and may be forgotten. The file is appended to with one
-write a batch and rewritten, by way of a second file, when it is full. Nothing is synced: a record must survive the
-launcher, not the host, for on another boot every attempt is lost anyway.
+is told; `["a", [attempts]]` what may be forgotten: ends that are committed elsewhere, intents that came to nothing.
+The file is appended to with one write a batch and rewritten, by way of a second file, when it is full. Nothing is
+synced: a record must survive the launcher, not the host, for on another boot every attempt is lost anyway.
 
 A record whose checksum fails, anywhere, makes the spool *damaged*: what is readable stays true, but it proves no more
 that an attempt without an intent never started. The mark stays until the engine has settled it.
@@ -77,7 +77,7 @@ class Spool:
 
     def forget(self, attempts: Iterable[int]) -> None:
         """The ends are committed elsewhere. A record that finds no room only means that they are told again."""
-        known = [attempt for attempt in attempts if self.exits.pop(attempt, None) is not None]
+        known = [attempt for attempt in attempts if self.exits.pop(attempt, None) or self.open.pop(attempt, None)]
         if known:
             with contextlib.suppress(SpoolFull):
                 self._append([["a", known]], 0)
@@ -180,6 +180,7 @@ def _state(records: list[list[Any]]) -> tuple[dict[int, int], dict[int, Exit]]:
         elif record[0] == "a":
             for attempt in record[1]:
                 exits.pop(attempt, None)
+                begun.pop(attempt, None)
     return begun, exits
 
 

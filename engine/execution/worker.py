@@ -1,11 +1,12 @@
 """A warm Python process that runs `python:` attempts one after another, for one group of them.
 
 Run as a file by the interpreter of the user's choice (Python 3.8 or newer, nothing installed), so it imports nothing
-of ours. Descriptor 3 is a socket to the launcher: a length of four bytes, then a JSON list. Descriptor 4 is a page of
-shared memory: the first number is the attempt that has begun, written before its code runs, so that a crash tells the
-launcher what had not begun; then come a count and the numbers of attempts that must not begin any more.
+of ours. Descriptor 3 is a socket to the launcher: a length of four bytes, then a JSON list. Orders come in *blocks*:
+rows of one task that run one after another. Block and launcher share a file, the *page*: the worker writes there which
+row has begun, before its code runs, and how each row ended, so nothing is sent for a row, and a crash of the worker or
+of the launcher leaves behind what had begun, what had ended, and what had not begun.
 
-Descriptors 1 and 2 are a log file that is appended to. What an attempt wrote lies between two sizes of that file.
+Descriptors 1 and 2 are a log file that is appended to. What a row wrote lies between two sizes of that file.
 """
 
 from __future__ import annotations
@@ -19,37 +20,165 @@ import resource
 import socket
 import struct
 import sys
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 RLIMIT_RTTIME = 15
 PR_SET_CHILD_SUBREAPER = 36
 SOCKET_FD = 3
-MARK_FD = 4
-PAGE_BYTES = 4096
-SKIPS_MAX = (PAGE_BYTES - 16) // 8
 RESULT_INLINE_BYTES = 4096
 RESULT_BYTES_MAX = 2**20
 TEXT_MAX = 2000
-ITEMS_MAX = 10_000
+ROWS_A_LIFE = 250_000
 GROWTH_BYTES_MAX = 512 * 2**20
-LOOK_EVERY_ITEMS = 64
+TICK_US = 5_000
+"""A row that ends so long after the launcher was told to look has it told again; sooner ends it finds by itself."""
+BRIEF_US = 1_000
+"""Of rows that take less, CPU time and the peak of memory are measured together with that of their neighbours."""
 
 _LENGTH = struct.Struct(">I")
 _NUMBER = struct.Struct("<Q")
+_BEGIN = struct.Struct("<QQQ")
+_CELLS = struct.Struct("<IIII")
+_TEXT = struct.Struct("<II")
+_HEAD_BYTES = 512
+_SEGMENT_AT = 128
+CELLS_BYTES = _CELLS.size
+CELL_MAX = 2**32 - 1
 
 
 if TYPE_CHECKING:
     Json = dict[str, Any]
 
+SUCCESS: Json = {"kind": "succeeded", "exit_code": 0}
 
-class Channel:
-    """The connection to the launcher and the shared page."""
+
+class Page:
+    """What launcher and worker share of one block: a head of numbers, a column of states and one of skips (a byte a
+    row), four numbers of 32 bits a row (the gap before it, its duration, its CPU time, all in microseconds, and the
+    bytes that it wrote), and behind them the texts of the rows that have one, in the order of the rows.
+
+    The worker writes `begun` before it looks at `limit` and `skips`; the launcher writes these, stops the worker, and
+    then reads `begun`: so both know whether a row has begun.
+    """
+
+    COUNT, BEGAN_US, ROW_LOG, BEGUN, DONE, LIMIT, FIRST_US, LOG_BASE, RSS_KIB, TEXT_END = range(0, 80, 8)
+    """`FIRST_US`: the instant before the gap of the first row. `BEGUN` is an offset plus one."""
+    NONE, SUCCEEDED, RESULT, TEXT, SKIPPED = range(5)
+    """States of a row: not ended; ended well, without a result, with one in its text; ended as its text says; not begun
+    because it was skipped."""
+
+    def __init__(self, path: str, count: int = 0) -> None:
+        """Make the page of `count` rows, or (0) open the one that is there. Raises OSError."""
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        self.fd = os.open(path, flags | (os.O_CREAT | os.O_TRUNC if count else 0), 0o600)
+        try:
+            size = count or _NUMBER.unpack(os.pread(self.fd, 8, 0))[0]
+            self.count = size
+            self.states = _HEAD_BYTES
+            self.skips = self.states + size
+            self.cells = self.skips + size + -2 * size % 4
+            end = self.cells + _CELLS.size * size
+            if count:
+                os.ftruncate(self.fd, end)
+            self.map = mmap.mmap(self.fd, end)
+        except (OSError, ValueError, struct.error) as error:
+            os.close(self.fd)
+            raise OSError(str(error)) from error
+        self.first_text = end
+        if count:
+            self.set(self.LIMIT, size)
+            self.set(self.TEXT_END, end)
+            self.set(self.COUNT, size)
+
+    def close(self) -> None:
+        self.map.close()
+        os.close(self.fd)
+
+    def get(self, field: int) -> int:
+        return cast(int, _NUMBER.unpack_from(self.map, field)[0])
+
+    def set(self, field: int, value: int) -> None:
+        _NUMBER.pack_into(self.map, field, value)
+
+    @property
+    def segment(self) -> str:
+        """The log file that the rows write to, below the log folder."""
+        (length,) = _NUMBER.unpack_from(self.map, _SEGMENT_AT)
+        return bytes(self.map[_SEGMENT_AT + 8 : _SEGMENT_AT + 8 + length]).decode()
+
+    @segment.setter
+    def segment(self, path: str) -> None:
+        data = path.encode()[: _HEAD_BYTES - _SEGMENT_AT - 8]
+        self.map[_SEGMENT_AT + 8 : _SEGMENT_AT + 8 + len(data)] = data
+        _NUMBER.pack_into(self.map, _SEGMENT_AT, len(data))
+
+    def begin(self, offset: int, now_us: int, log: int) -> bool:
+        """Mark the row as begun. False when it must not begin, nor any after it."""
+        _BEGIN.pack_into(self.map, self.BEGAN_US, now_us, log, offset + 1)
+        if offset >= self.get(self.LIMIT):
+            self.set(self.BEGUN, offset)
+            return False
+        return True
+
+    def end(self, offset: int, state: int, cells: tuple[int, int, int, int]) -> None:
+        """The row is over; `cells` are gap, duration, CPU time and bytes of output."""
+        if max(cells) > CELL_MAX:
+            cells = cast("tuple[int, int, int, int]", tuple(min(cell, CELL_MAX) for cell in cells))
+        _CELLS.pack_into(self.map, self.cells + _CELLS.size * offset, *cells)
+        self.map[self.states + offset] = state
+        self.set(self.DONE, offset + 1)
+
+    def add_text(self, offset: int, text: str) -> None:
+        """Keep a text for the row, which ends next. A later one for the same row counts instead."""
+        data = text.encode()
+        at = self.get(self.TEXT_END)
+        os.pwrite(self.fd, _TEXT.pack(offset, len(data)) + data, at)
+        self.set(self.TEXT_END, at + _TEXT.size + len(data))
+
+    def texts(self, at: int) -> tuple[list[tuple[int, str]], int]:
+        """(row, text) of what was added from `at` on, and where the next text will be."""
+        end = self.get(self.TEXT_END)
+        data = os.pread(self.fd, end - at, at)
+        found: list[tuple[int, str]] = []
+        place = 0
+        while place < len(data):
+            offset, length = _TEXT.unpack_from(data, place)
+            place += _TEXT.size + length
+            found.append((offset, data[place - length : place].decode()))
+        return found, end
+
+
+class Cpu:
+    """The CPU time of rows. The clock costs as much as a short row, so rows that take less than BRIEF_US share what was
+    measured since the last look, each by its duration.
+    """
 
     def __init__(self) -> None:
-        for fd in (SOCKET_FD, MARK_FD):
-            os.set_inheritable(fd, False)  # noqa: FBT003
+        self._looked_us = 0
+        self._used_ns = 0
+        self._share = 1.0
+
+    def begin(self, now_us: int) -> None:
+        """A block begins: what was used before is nobody's."""
+        self._looked_us, self._used_ns = now_us, _cpu_ns()
+
+    def of_row(self, now_us: int, took_us: int) -> int:
+        """Microseconds of a row that ended now and took so long."""
+        span_us = now_us - self._looked_us
+        if span_us >= BRIEF_US:
+            used_ns = _cpu_ns()
+            self._share = (used_ns - self._used_ns) / 1000 / span_us
+            self._looked_us, self._used_ns = now_us, used_ns
+        return round(self._share * took_us)
+
+
+class Channel:
+    """The connection to the launcher."""
+
+    def __init__(self) -> None:
+        os.set_inheritable(SOCKET_FD, False)  # noqa: FBT003
         self._socket = socket.socket(fileno=SOCKET_FD)
-        self._page = mmap.mmap(MARK_FD, PAGE_BYTES)
         self._input = self._socket.makefile("rb", 65536)
 
     def receive(self) -> list[Any] | None:
@@ -60,21 +189,9 @@ class Channel:
         body = self._input.read(_LENGTH.unpack(head)[0])
         return cast("list[Any]", json.loads(body.decode()))
 
-    def send(self, message: list[Any]) -> None:
+    def send(self, *message: Any) -> None:
         body = json.dumps(message).encode()
         self._socket.sendall(_LENGTH.pack(len(body)) + body)
-
-    def begin(self, number: int) -> bool:
-        """Mark the attempt as begun. False when it must not begin."""
-        _NUMBER.pack_into(self._page, 0, number)
-        count = _NUMBER.unpack_from(self._page, 8)[0]
-        if count and number in struct.unpack_from(f"<{min(count, SKIPS_MAX)}Q", self._page, 16):
-            self.clear()
-            return False
-        return True
-
-    def clear(self) -> None:
-        _NUMBER.pack_into(self._page, 0, 0)
 
 
 class Sources:
@@ -108,7 +225,7 @@ def _fingerprint(path: str) -> tuple[int, int] | None:
 
 
 class Worker:
-    """Runs items one at a time; `single` ends after the first."""
+    """Runs blocks one after the other, and their rows one at a time; `single` ends after the first."""
 
     def __init__(self, folder: str, single: bool) -> None:
         self._channel = Channel()
@@ -118,99 +235,146 @@ class Worker:
         self._log = os.dup(1)
         self._segment: str | None = None
         self._names: tuple[str, ...] = ()
-        self._count = 0
+        self._rows = 0
         self._first_rss = 0
+        self._ticked_us = 0
+        self._cpu = Cpu()
 
     def serve(self) -> None:
         """Run what comes until the launcher hangs up, or this process should be replaced."""
-        self._channel.send(["ready", _gather_orphans()])
+        self._channel.send("ready", _gather_orphans())
         while True:
             message = self._channel.receive()
             if message is None:
                 return
-            for item in message[1]:
-                if not self._channel.begin(item["attempt"]):
-                    self._channel.send(["skipped", item["attempt"]])
-                    continue
+            for block in message[1]:
                 if self._sources.changed():
-                    self._channel.clear()
-                    self._channel.send(["stale"])
+                    self._channel.send("stale")
                     return
-                self._serve_one(item)
+                try:
+                    page = Page(block["page"])
+                except OSError:  # it was taken back whole
+                    self._channel.send("end", block["attempt"])
+                    continue
+                self._serve_block(block, page)
+                page.close()
+                self._channel.send("end", block["attempt"])
                 if self._single or self._worn_out():
-                    self._channel.clear()
                     return
 
-    def _serve_one(self, item: Json) -> None:
-        self._prepare(item)
-        before = os.fstat(self._log).st_size
-        used = _cpu_ns()
-        outcome, value = run(item)
-        if os.getpid() != self._pid:
+    def _serve_block(self, block: Json, page: Page) -> None:
+        self._prepare(block)
+        call = Call(block)
+        log = os.fstat(self._log).st_size
+        last_us = time.time_ns() // 1000
+        page.set(page.LOG_BASE, log)
+        page.set(page.FIRST_US, last_us)
+        self._cpu.begin(last_us)
+        for offset in range(page.count):
+            began_us = time.time_ns() // 1000
+            if not page.begin(offset, began_us, log):
+                return
+            if page.map[page.skips + offset]:
+                page.end(offset, page.SKIPPED, (max(began_us - last_us, 0), 0, 0, 0))
+                last_us = began_us
+                continue
+            outcome, value = call.run(offset)
+            if os.getpid() != self._pid:
+                _flush()
+                os._exit(0)
+            if self._single:
+                _join_threads()
             _flush()
-            os._exit(0)
-        if self._single:
-            _join_threads()
-        _flush()
-        done: Json = {"attempt": item["attempt"]}
-        outcome = self._keep_result(item, outcome, value, done)
-        done["outcome"] = outcome
-        done["cpu"] = _cpu_ns() - used
-        done["rss"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        done["log"] = [before, os.fstat(self._log).st_size - before]
-        done["left"] = not self._single and _has_children()
+            done = _to_say(block, offset, outcome, value)
+            if not self._single and _has_children():
+                self._channel.send("left", block["attempt"])
+                _wait_for_children()
+                self._channel.send("empty", block["attempt"])
+            before, log = log, os.fstat(self._log).st_size
+            now_us = max(time.time_ns() // 1000, began_us)
+            took_us = now_us - began_us
+            if took_us >= BRIEF_US or offset == 0:
+                page.set(page.RSS_KIB, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+            cpu_us = self._cpu.of_row(now_us, took_us)
+            _write_down(page, offset, done, (max(began_us - last_us, 0), took_us, cpu_us, max(log - before, 0)))
+            last_us = now_us
+            if now_us - self._ticked_us >= TICK_US:
+                self._ticked_us = now_us
+                self._channel.send("tick", block["attempt"])
+        self._rows += page.count
         self._sources.note()
-        self._channel.send(["done", done])
-        if done["left"]:
-            _wait_for_children()
-            self._channel.send(["empty", item["attempt"]])
 
-    def _prepare(self, item: Json) -> None:
-        resource.setrlimit(RLIMIT_RTTIME, (item["cookie"], resource.RLIM_INFINITY))
+    def _prepare(self, block: Json) -> None:
+        """What all rows of the block share."""
+        resource.setrlimit(RLIMIT_RTTIME, (block["cookie"], resource.RLIM_INFINITY))
         for name in self._names:
-            if name not in item["env"]:
+            if name not in block["env"]:
                 os.environ.pop(name, None)
-        os.environ.update(item["env"])
-        self._names = tuple(item["env"])
-        os.chdir(item["dir"])
-        if item["segment"] != self._segment:
-            self._segment = item["segment"]
+        os.environ.update(block["env"])
+        self._names = tuple(block["env"])
+        if block["segment"] != self._segment:
+            self._segment = block["segment"]
             if self._segment:
                 self._log = _redirect(self._segment, self._log)
 
-    def _keep_result(self, item: Json, outcome: Json, value: Any, done: Json) -> Json:
-        """Put the value into the message, or its file; a value that is no JSON makes the attempt fail."""
-        if value is None or outcome["kind"] != "succeeded":
-            return outcome
-        try:
-            text = json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as error:
-            return failure(f"result is not JSON: {error}")
-        size = len(text)
-        if size > RESULT_BYTES_MAX:
-            return failure(f"result of {size} bytes is longer than 1 MiB")
-        if size <= RESULT_INLINE_BYTES:
-            done["result"] = text
-            return outcome
-        try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-            with os.fdopen(os.open(item["result"], flags, 0o600), "w") as file:
-                file.write(text)
-        except OSError as error:
-            return failure(f"result cannot be written: {error}")
-        done["file"] = item["result"]
-        return outcome
-
     def _worn_out(self) -> bool:
-        self._count += 1
-        if self._count >= ITEMS_MAX:
+        if self._rows >= ROWS_A_LIFE:
             return True
-        if self._count % LOOK_EVERY_ITEMS != 1:
-            return False
         with open("/proc/self/statm") as file:
             rss = int(file.read().split()[1]) * mmap.PAGESIZE
         self._first_rss = self._first_rss or rss
         return rss > self._first_rss + GROWTH_BYTES_MAX
+
+
+def _keep_result(path: str, value: Any, done: Json) -> Json:
+    """The value as a text, or in the file when it is long; one that is no JSON makes the attempt fail."""
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        return failure(f"result is not JSON: {error}")
+    size = len(text)
+    if size > RESULT_BYTES_MAX:
+        return failure(f"result of {size} bytes is longer than 1 MiB")
+    if size <= RESULT_INLINE_BYTES:
+        done["result"] = text
+        return SUCCESS
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with os.fdopen(os.open(path, flags, 0o600), "w") as file:
+            file.write(text)
+    except OSError as error:
+        return failure(f"result cannot be written: {error}")
+    done["file"] = path
+    return SUCCESS
+
+
+def _to_say(block: Json, offset: int, outcome: Json, value: Any) -> Json:
+    """What there is to say of how the row ended, beside that it succeeded: a result, or the outcome."""
+    done: Json = {}
+    shared = block["result"]  # the file that all rows of the block are told to write to
+    if value is not None and outcome is SUCCESS:
+        outcome = _keep_result(_own_result(block, offset), value, done)
+    elif os.access(shared, os.F_OK):
+        with contextlib.suppress(OSError):
+            os.replace(shared, _own_result(block, offset))
+            done["look"] = True
+    if outcome is not SUCCESS or done.keys() - {"result"}:
+        done["outcome"] = outcome
+    return done
+
+
+def _own_result(block: Json, offset: int) -> str:
+    return os.path.join(os.path.dirname(block["result"]), f"{block['attempt'] + offset}.json")
+
+
+def _write_down(page: Page, offset: int, done: Json, cells: tuple[int, int, int, int]) -> None:
+    if max(cells) >= CELL_MAX:
+        done = {"outcome": SUCCESS, **done, "cells": cells}
+    if "outcome" in done:
+        page.add_text(offset, json.dumps(done))
+    elif done:
+        page.add_text(offset, done["result"])
+    page.end(offset, page.TEXT if "outcome" in done else page.RESULT if done else page.SUCCEEDED, cells)
 
 
 def _redirect(path: str, previous: int) -> int:
@@ -223,18 +387,37 @@ def _redirect(path: str, previous: int) -> int:
     return log
 
 
-def run(item: Json) -> tuple[Json, Any]:
-    """The outcome of the item's code, and the value that it returned."""
-    try:
-        if item["script"]:
-            _run_script(item)
-            return {"kind": "succeeded", "exit_code": 0}, None
-        function = _find(item["target"])
-        return {"kind": "succeeded", "exit_code": 0}, function(**item["args"])
-    except SystemExit as error:
-        return _exit_outcome(error), None
-    except BaseException as error:
-        return _report(error), None
+class Call:
+    """What the rows of a block run. The function is looked up once, by the first row that finds it."""
+
+    def __init__(self, block: Json) -> None:
+        self._block = block
+        self._columns = block["columns"]
+        self._function: Any = None
+
+    def run(self, offset: int) -> tuple[Json, Any]:
+        """The outcome of a row's code, and the value that it returned."""
+        block = self._block
+        try:
+            if block["index"] >= 0:
+                os.environ["ORCHCTL_INDEX"] = str(block["index"] + offset)
+            os.chdir(block["dir"])
+        except OSError as error:
+            return failure(f"its folder cannot be entered: {error}"), None
+        try:
+            if block["script"]:
+                _run_script(block["target"])
+                return SUCCESS, None
+            if self._function is None:
+                self._function = _find(block["target"])
+            if self._columns:
+                row = {name: column[offset] for name, column in self._columns.items()}
+                return SUCCESS, self._function(**block["args"], **row)
+            return SUCCESS, self._function(**block["args"])
+        except SystemExit as error:
+            return _exit_outcome(error), None
+        except BaseException as error:
+            return _report(error), None
 
 
 def _find(target: str) -> Any:
@@ -245,10 +428,10 @@ def _find(target: str) -> Any:
     return found
 
 
-def _run_script(item: Json) -> None:
+def _run_script(target: str) -> None:
     import runpy
 
-    path = os.path.abspath(item["target"])
+    path = os.path.abspath(target)
     sys.argv = [path]
     sys.path[0] = os.path.dirname(path)
     runpy.run_path(path, run_name="__main__")
@@ -289,8 +472,16 @@ def _report(error: BaseException) -> Json:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
+        try:
             stream.flush()
+        except Exception:  # noqa: S112 - user code may have put anything there
+            continue
+
+
+def _cpu_ns() -> int:
+    """Of this process, and of those below it that it has waited for."""
+    below = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time_ns() + round((below.ru_utime + below.ru_stime) * 1e9)
 
 
 def _join_threads() -> None:
@@ -306,12 +497,6 @@ def _threads() -> list[Any]:
         return []
     main_thread = threading.main_thread()
     return [thread for thread in threading.enumerate() if thread is not main_thread and not thread.daemon]
-
-
-def _cpu_ns() -> int:
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    below = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return round((own.ru_utime + own.ru_stime + below.ru_utime + below.ru_stime) * 1e9)
 
 
 def _gather_orphans() -> bool:

@@ -1,7 +1,6 @@
 """The one error of expressions: a sentence, and where in the text it went wrong."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from engine.model.errors import EngineError
 
@@ -37,5 +36,7 @@ class ExpressionFault(EngineError):
 
 def did_you_mean(word: str, known: Sequence[str], otherwise: str = "") -> str:
     """`did you mean x?`, or the other hint when no known word is close."""
+    from difflib import get_close_matches  # for faults only
+
     close = get_close_matches(word[:200], known[:_CLOSE_AMONG], n=1, cutoff=0.6)
     return f"did you mean {close[0]}?" if close else otherwise

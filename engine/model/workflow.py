@@ -5,12 +5,13 @@ object serves all runs of a version and equal workflows have equal encodings. Th
 its encoding without `source`, so that comments and line breaks make no new version.
 """
 
-from hashlib import blake2b
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from engine.model.instants import DAY, HOUR, SECOND
+from engine.model.packed import Packed, Packer
 from engine.model.resources import Claim
 
 ROWS_MAX = 1_000_000
@@ -57,7 +58,7 @@ class Schedule(msgspec.Struct, frozen=True):
     fold: Fold = "first"
 
 
-class Retry(msgspec.Struct, frozen=True, array_like=True):
+class Retry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`limit` further attempts after the first. The n-th retry waits delay * backoff**(n-1), at most max_delay.
 
     `on` names outcomes (`failed`, `timed_out`, `signalled`, `over_quota`, `over_quota.memory`, `not_started`); empty
@@ -76,7 +77,7 @@ class Retry(msgspec.Struct, frozen=True, array_like=True):
     grow: tuple[tuple[str, float], ...] = ()
 
 
-class Quota(msgspec.Struct, frozen=True, array_like=True):
+class Quota(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The most an attempt may use; 0 means no limit was written."""
 
     wall_ns: int = 0
@@ -85,34 +86,34 @@ class Quota(msgspec.Struct, frozen=True, array_like=True):
     log_bytes: int = 0
 
 
-class Stop(msgspec.Struct, frozen=True, array_like=True):
+class Stop(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How an attempt is asked to end: the signal's number, then after the grace SIGKILL to the whole tree."""
 
     signal: int = 15
     grace_ns: int = 10 * SECOND
 
 
-class Need(msgspec.Struct, frozen=True, array_like=True):
+class Need(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An upstream task. With `same_index`, row i waits for row i of it only."""
 
     task: str
     same_index: bool = False
 
 
-class Command(msgspec.Struct, frozen=True, array_like=True, tag=0):
+class Command(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
     """Executed directly. Each word may hold `{{ }}`."""
 
     argv: tuple[str, ...]
 
 
-class Shell(msgspec.Struct, frozen=True, array_like=True, tag=1):
+class Shell(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     """Run by `sh -e -c` or `bash -e -o pipefail -c`; `{{ }}` is inserted shell-quoted."""
 
     script: str
     bash: bool = False
 
 
-class Python(msgspec.Struct, frozen=True, array_like=True, tag=2):
+class Python(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     """`module:function`, or a script ending in .py. `interpreter` empty means the engine's own."""
 
     target: str
@@ -124,7 +125,7 @@ class Python(msgspec.Struct, frozen=True, array_like=True, tag=2):
 Action = Command | Shell | Python
 
 
-class Policy(msgspec.Struct, frozen=True, array_like=True):
+class Policy(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Everything about a task that many tasks share. Tasks refer to it by index, so it is stored once."""
 
     claim: Claim = Claim()
@@ -139,7 +140,7 @@ class Policy(msgspec.Struct, frozen=True, array_like=True):
     pass_env: tuple[str, ...] = ()
 
 
-class Task(msgspec.Struct, frozen=True, array_like=True):
+class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One task. `for_each` is a list or text holding one `{{ }}`; None means the task has a single row.
 
     `tolerate` is the number of rows that may fail (`tolerate_percent`: of 100) before the task has failed.
@@ -184,7 +185,7 @@ class Workflow(msgspec.Struct, frozen=True):
     """A named definition of tasks, their dependencies and triggers. `tasks` keeps the order of the file."""
 
     name: str
-    tasks: tuple[Task, ...]
+    tasks: Sequence[Task]
     policies: tuple[Policy, ...] = (Policy(),)
     params: tuple[Param, ...] = ()
     pools: tuple[tuple[str, int], ...] = ()
@@ -201,21 +202,45 @@ class Workflow(msgspec.Struct, frozen=True):
         return self.policies[task.policy]
 
 
+_PACKED_FROM_BYTES = 64 * 2**10
+_TASK_BYTES_MAX = 16 * 2**10
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
-_decoder = msgspec.msgpack.Decoder(Workflow)
+_packer = Packer(Task)
+# As a workflow, but with the tasks left encoded.
+_outline: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(
+    msgspec.defstruct(
+        "Outline",
+        [
+            (field.name, msgspec.Raw if field.name == "tasks" else field.type, field.default)
+            for field in msgspec.structs.fields(Workflow)
+        ],
+    )
+)
 
 
 def encode(workflow: Workflow) -> bytes:
     """The bytes by which a workflow is sent and stored."""
+    if isinstance(workflow.tasks, Packed):
+        workflow = msgspec.structs.replace(workflow, tasks=msgspec.Raw(workflow.tasks.encoded()))
     return _encoder.encode(workflow)
 
 
 def decode(data: bytes) -> Workflow:
-    """The workflow of `encode`. Raises ValueError (also for bad UTF-8) where the bytes are none."""
-    return _decoder.decode(data)
+    """The workflow of `encode`. Raises ValueError (also for bad UTF-8) where the bytes are none.
+
+    The tasks of a large one stay packed, unless some are so long that making them anew would be slow.
+    """
+    outline = _outline.decode(data)
+    tasks = _packer.pack(outline.tasks)
+    packed = len(data) > _PACKED_FROM_BYTES and tasks.longest <= _TASK_BYTES_MAX
+    fields: dict[str, Any] = {name: getattr(outline, name) for name in Workflow.__struct_fields__}
+    fields["tasks"] = tasks if packed else tuple(tasks)
+    return Workflow(**fields)
 
 
 def version_of(workflow: Workflow) -> str:
     """16 hexadecimal digits that only a real change of the definition changes; its folder is part of it."""
+    from hashlib import blake2b  # it loads OpenSSL, and those who only compile or send a definition need none of it
+
     folder_only = msgspec.structs.replace(workflow, source=Source(folder=workflow.source.folder))
-    return blake2b(_encoder.encode(folder_only), digest_size=8).hexdigest()
+    return blake2b(encode(folder_only), digest_size=8).hexdigest()

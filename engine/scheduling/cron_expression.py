@@ -27,8 +27,6 @@ from datetime import date
 from functools import lru_cache
 from typing import Any, cast
 
-from croniter import croniter
-
 from engine.model.errors import ValueFault
 from engine.scheduling.local_time import YEAR_LAST
 
@@ -315,9 +313,15 @@ def _split(expression: str) -> list[str]:
 
 def _parse(expression: str, cleaned: list[str]) -> Any:
     try:
-        return croniter(" ".join(cleaned), 0.0)
+        return _croniter(" ".join(cleaned))
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise _fault(expression, _reason(cleaned)) from error
+
+
+def _croniter(expression: str) -> Any:
+    from croniter import croniter  # slow to load, and needed by nobody who has no schedule
+
+    return croniter(expression, 0.0)
 
 
 def _reason(cleaned: list[str]) -> str:
@@ -326,7 +330,7 @@ def _reason(cleaned: list[str]) -> str:
         alone = ["*"] * len(cleaned)
         alone[index] = field
         try:
-            croniter(" ".join(alone), 0.0)
+            _croniter(" ".join(alone))
         except (ValueError, TypeError, KeyError, OverflowError):
             low, high = _BOUNDS[index]
             return f"the {_FIELDS[index]} {field!r} is not understood; its values are {low} to {high}"

@@ -11,8 +11,9 @@ import pwd
 import socket
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from engine.model.errors import ValueFault
 
@@ -31,8 +32,7 @@ class Role(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True)
-class Peer:
+class Peer(msgspec.Struct, frozen=True):
     """The other end of a connection as it was when it connected. `pid` is for people only: it can be stale."""
 
     uid: int
@@ -40,8 +40,7 @@ class Peer:
     pid: int = 0
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(msgspec.Struct, frozen=True):
     """User and group ids by role; with none, the socket is for its own user only."""
 
     own_uid: int

@@ -2,13 +2,12 @@
 uses them as they are.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from engine.protocol.messages import FRAME_BYTES_MAX, UPLOAD_BYTES_MAX
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Times are seconds, sizes bytes, the rest counts."""
 
     connections: int = 1024

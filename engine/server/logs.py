@@ -5,8 +5,8 @@ the loop never waits for a disk.
 
 import os
 import stat
-from dataclasses import dataclass
 
+import msgspec
 import trio
 
 from engine.core.events import LogSlice
@@ -24,8 +24,7 @@ _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-@dataclass(frozen=True)
-class LogPlace:
+class LogPlace(msgspec.Struct, frozen=True):
     """Which bytes of which file are an attempt's log. Of a live one the end is the file's end, unless it is known."""
 
     number: int

@@ -132,8 +132,7 @@ class Look:
         for place in places:
             if place.row < 0 or not run.tries[place.row]:
                 continue
-            number = run.live.get(place.row)
-            live = self.state.attempts.get(number) if number is not None else None
+            live = self.state.attempt_of_row(run, place.row)
             known = live or self._ended.get((run.run, place.task, place.item, run.tries[place.row]))
             if known is not None:
                 found[place] = known

@@ -3,7 +3,6 @@ what fits a frame. Whether a row has changed is whether its bytes have.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -31,8 +30,7 @@ class Packed(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """The rows that answer a question. `cursors[i]` continues after row i; without them nothing continues.
 
     `total` counts all that match (0: not counted); `more` says that rows follow the last one.

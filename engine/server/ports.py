@@ -3,8 +3,9 @@ plug in fakes. Everything here is called on the engine's loop, but for `History.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import msgspec
 
 from engine.core.changes import AuditEntry
 from engine.core.events import AnyEvent, External
@@ -16,8 +17,7 @@ from engine.model.workflow import Workflow
 from engine.protocol.rows import EngineRow
 
 
-@dataclass(frozen=True)
-class JournalEntry:
+class JournalEntry(msgspec.Struct, frozen=True):
     """One fact or decision as it was written. `at_ns` is the instant of its batch.
 
     `run`, `task`, `index` say which row it is about, also where the event itself names only an attempt (0, -1: none).
@@ -31,16 +31,14 @@ class JournalEntry:
     index: int = NO_INDEX
 
 
-@dataclass(frozen=True)
-class JournalPage:
+class JournalPage(msgspec.Struct, frozen=True):
     """Entries in order; `cursor` continues after the last of them, empty where nothing more is there yet."""
 
     entries: Sequence[JournalEntry]
     cursor: str
 
 
-@dataclass(frozen=True)
-class AuditLine:
+class AuditLine(msgspec.Struct, frozen=True):
     """An entry of the audit, the revision of the batch that wrote it and when that was."""
 
     revision: int
@@ -48,19 +46,17 @@ class AuditLine:
     entry: AuditEntry
 
 
-@dataclass(frozen=True)
-class HostUse:
+class HostUse(msgspec.Struct, frozen=True):
     """What is really used now; None where it is not known. `rss_bytes` by attempt."""
 
     cpus: float | None = None
     memory_available_bytes: int | None = None
     memory_used_bytes: int | None = None
     load: float | None = None
-    rss_bytes: dict[int, int] = field(default_factory=dict[int, int])
+    rss_bytes: dict[int, int] = {}
 
 
-@dataclass(frozen=True)
-class Installed:
+class Installed(msgspec.Struct, frozen=True):
     """A workflow version that the machine knows from now on."""
 
     workflow: str

@@ -45,7 +45,7 @@ def group_rows(look: Look, run: RunState, tasks: Sequence[int]) -> list[GroupRow
     """One row for each of the tasks."""
     running = _longest_running(look, run, set(tasks))
     depth = look.plans.of(run.plan).depth
-    single = {task: Place(task, NO_INDEX, task) for task in tasks if not run.plan.tasks[task].mapped}
+    single = {task: Place(task, NO_INDEX, task) for task in tasks if task not in run.mapped_counts}
     tried = look.attempts_of_places(run, [place for place in single.values() if _did_not_succeed(run, place)])
     return [
         _group_row(
@@ -98,11 +98,13 @@ def _longest_running(look: Look, run: RunState, tasks: set[int]) -> dict[int, tu
     """By task, the names of the rows that run longest."""
     by_task: dict[int, list[tuple[int, int]]] = {}
     attempts = look.state.attempts
-    for number in run.live.values():
+    for number in set(run.live.values()):
         attempt = attempts.get(number)
         if attempt is not None and attempt.task in tasks:
-            began = attempt.started_ns or attempt.ordered_ns
-            by_task.setdefault(attempt.task, []).append((began, attempt.index))
+            began, index = attempt.started_ns or attempt.ordered_ns, attempt.index
+            if attempt.is_block:
+                began, index = attempt.newest_ns, index + attempt.done
+            by_task.setdefault(attempt.task, []).append((began, index))
     return {
         task: tuple(run.text(task, index) for _, index in sorted(found)[:_NAMED]) for task, found in by_task.items()
     }

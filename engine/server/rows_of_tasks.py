@@ -43,11 +43,8 @@ def _mark(look: Look, run: RunState, place: Place) -> object:
     row = place.row
     if row < 0:
         return None
-    number = run.live.get(row)
-    live: object = None
-    if number is not None and number in look.state.attempts:
-        attempt = look.state.attempts[number]
-        live = (number, attempt.status, attempt.pid, attempt.log)
+    attempt = look.state.attempt_of_row(run, row)
+    live = (attempt.attempt, attempt.status, attempt.pid, attempt.log) if attempt is not None else None
     why = run.header.whys.get(row) if run.header.whys else None
     known = place.task in run.items
     return run.status[row], run.tries[row], run.started[row], run.finished[row], live, why, known
@@ -109,8 +106,9 @@ def attempt_row(look: Look, run: RunState, attempt: Attempt) -> AttemptRow:
 
 def attempts_of_row(look: Look, run: RunState, task: int, index: int) -> list[Attempt]:
     """All attempts of a row, oldest first, the live one as it is in memory."""
-    attempts = look.state.attempts
-    return [attempts.get(kept.attempt, kept) for kept in look.history.attempts_of(run.run, task, index)]
+    live = look.state.attempt_of_row(run, run.row(task, index))
+    kept = look.history.attempts_of(run.run, task, index)
+    return [attempt for attempt in kept if live is None or attempt.number != live.number] + ([live] if live else [])
 
 
 def reason_row(look: Look, run: RunState, place: Place) -> ReasonRow:

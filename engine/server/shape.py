@@ -41,7 +41,7 @@ class PlanFacts:
         for at, task in enumerate(plan.order):
             self.position[task] = at
             self.depth[task] = 1 + max((self.depth[up] for up in plan.ups(task)), default=-1)
-        self.mapped = sorted((task for task, spec in enumerate(plan.tasks) if spec.mapped), key=self._at)
+        self.mapped = sorted(plan.mapped, key=self._at)
 
         self._named: dict[str, list[int]] = {}
 

@@ -17,14 +17,14 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from engine.core.changes import AuditEntry
+from engine.core.changes import AuditEntry, Span
 from engine.core.events import AnyEvent, LogSlice, Usage
 from engine.core.state import CHUNK_ROWS, Attempt, Meta, RunHeader, RunState, WorkflowEntry
 from engine.model.resources import Claim
 from engine.model.status import AttemptStatus, Outcome
 from engine.model.workflow import Workflow, decode
 from engine.store.errors import StoreDamage
-from engine.store.tables import ATTEMPT_KEY_BYTES, Table, attempt_of
+from engine.store.tables import ATTEMPT_KEY_BYTES, Table, attempt_of, last_number_of, number_of, span_of
 
 ITEM_PART_BYTES = 64 * 2**10
 COMPRESS_FROM_BYTES = 512
@@ -53,6 +53,42 @@ class AttemptRecord(msgspec.Struct, frozen=True, array_like=True):
     outcome: Outcome | None
     usage: Usage
     log: LogSlice
+
+
+class BlockRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A block that lives, without what its key says."""
+
+    task: int
+    index: int
+    number: int
+    claim: Claim
+    status: AttemptStatus
+    ordered_ns: int
+    started_ns: int
+    finished_ns: int
+    pid: int
+    start_ticks: int
+    claim_from: int
+    log: LogSlice
+    count: int
+    done: int
+    limit: int
+    stops: dict[int, str]
+
+
+class SpanRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A span, without what its key says."""
+
+    attempt: int
+    count: int
+    ordered_ns: int
+    pid: int
+    start_ticks: int
+    claim: Claim
+    last_us: int
+    columns: bytes
+    log: LogSlice
+    max_rss_bytes: int
 
 
 class JournalRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -125,6 +161,8 @@ _attempt = msgspec.msgpack.Decoder(AttemptRecord)
 _header = msgspec.msgpack.Decoder(RunHeader)
 _entry = msgspec.msgpack.Decoder(WorkflowEntry)
 _meta = msgspec.msgpack.Decoder(Meta)
+_block = msgspec.msgpack.Decoder(BlockRecord)
+_span = msgspec.msgpack.Decoder(SpanRecord)
 _journal = msgspec.msgpack.Decoder(JournalRecord)
 _history = msgspec.msgpack.Decoder(HistoryRecord)
 _audit = msgspec.msgpack.Decoder(AuditRecord)
@@ -181,6 +219,43 @@ def decode_attempt(key: bytes, body: bytes) -> Attempt:
         record.attempt, run, task, index, number, record.claim, record.status, record.ordered_ns, record.started_ns,
         record.finished_ns, record.pid, record.start_ticks, record.claim_from, record.stop, record.outcome,
         record.usage, record.log,
+    )  # fmt: skip
+
+
+def encode_block(block: Attempt) -> bytes:
+    return _pack(
+        (
+            block.task, block.index, block.number, block.claim, block.status, block.ordered_ns, block.started_ns,
+            block.finished_ns, block.pid, block.start_ticks, block.claim_from, block.log, block.count, block.done,
+            block.limit, block.stops,
+        )
+    )  # fmt: skip
+
+
+def decode_block(key: bytes, body: bytes) -> Attempt:
+    record = _read(_block, Table.BLOCKS, key, body)
+    return Attempt(
+        last_number_of(key), number_of(key), record.task, record.index, record.number, record.claim, record.status,
+        record.ordered_ns, record.started_ns, record.finished_ns, record.pid, record.start_ticks, record.claim_from,
+        log=record.log, count=record.count, done=record.done, limit=record.limit, stops=record.stops,
+    )  # fmt: skip
+
+
+def encode_span(span: Span) -> bytes:
+    return _pack(
+        (
+            span.attempt, span.count, span.ordered_ns, span.pid, span.start_ticks, span.claim, span.last_us,
+            span.columns, span.log, span.max_rss_bytes,
+        )
+    )  # fmt: skip
+
+
+def decode_span(key: bytes, body: bytes) -> Span:
+    record = _read(_span, Table.SPANS, key, body)
+    run, task, number, index = span_of(key)
+    return Span(
+        record.attempt, run, task, index, number, record.count, record.ordered_ns, record.pid, record.start_ticks,
+        record.claim, record.last_us, record.columns, record.log, record.max_rss_bytes,
     )  # fmt: skip
 
 

@@ -5,14 +5,23 @@ its history (what was pruned from the journal) and then from the journal itself,
 A cursor is `REVISION.POSITION`: the first event that a next page may hold.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from engine.core.events import AnyEvent
+from engine.core.unfold import Place, unfold, unfolded_count
 from engine.model.errors import ValueFault
 from engine.model.ids import NO_INDEX
-from engine.store.codec import REF_BYTES, HistoryBatch, attempt_refs, decode_history, decode_journal, unseal
+from engine.store.codec import (
+    REF_BYTES,
+    HistoryBatch,
+    JournalRecord,
+    attempt_refs,
+    decode_history,
+    decode_journal,
+    unseal,
+)  # fmt: skip
 from engine.store.environment import Environment
 from engine.store.errors import StoreDamage
 from engine.store.tables import Table, last_number_of, number_key, number_of, pair_key
@@ -46,18 +55,35 @@ class EventsPage(msgspec.Struct, frozen=True):
     """Batches that could not be read, a sentence each."""
 
 
-def entries_of(revision: int, now_ns: int, numbered: Iterable[tuple[int, AnyEvent]], refs: bytes) -> list[JournalEntry]:
-    """The events of a batch (with their positions), each with what it is about."""
+def entries_of(
+    revision: int, now_ns: int, numbered: Iterable[tuple[int, AnyEvent]], refs: bytes, start: int = 0
+) -> Iterator[JournalEntry]:
+    """The events of a batch (with their positions) from a position on, each with what it is about."""
     places = attempt_refs(refs)
-    entries: list[JournalEntry] = []
     for position, event in numbered:
-        attempt = getattr(event, "attempt", 0)
-        run, task = getattr(event, "run", 0), getattr(event, "task", -1)
-        index, number = getattr(event, "index", NO_INDEX), getattr(event, "number", 0)
-        if attempt and not run:
-            run, task, index, number = places.get(attempt, (0, -1, NO_INDEX, 0))
-        entries.append(JournalEntry(revision, position, now_ns, event, run, task, index, attempt, number))
-    return entries
+        if position + unfolded_count(event) <= start:
+            continue
+        for step, (one, (run, task, index, number)) in enumerate(unfold(event, _place(event, places)), position):
+            if step >= start:
+                attempt = getattr(one, "attempt", 0)
+                yield JournalEntry(revision, step, now_ns, one, run, task, index, attempt, number)
+
+
+def numbered(events: Iterable[AnyEvent]) -> Iterator[tuple[int, AnyEvent]]:
+    """The events of a batch with their positions."""
+    position = 0
+    for event in events:
+        yield position, event
+        position += unfolded_count(event)
+
+
+def _place(event: AnyEvent, places: Mapping[int, Place]) -> Place:
+    """What an event is about: it says so itself, or names an attempt."""
+    run: int = getattr(event, "run", 0)
+    attempt: int = getattr(event, "attempt", 0)
+    if attempt and not run:
+        return places.get(attempt, (0, -1, NO_INDEX, 0))
+    return run, getattr(event, "task", -1), getattr(event, "index", NO_INDEX), getattr(event, "number", 0)
 
 
 def events_page(environment: Environment, run: int = 0, cursor: str = "", limit: int = 500) -> EventsPage:
@@ -69,10 +95,10 @@ def events_page(environment: Environment, run: int = 0, cursor: str = "", limit:
     entries: list[JournalEntry] = []
     damage: list[str] = []
     with environment.read() as view:
-        batches = _batches_of_run(view, run, start[0], damage) if run else _batches(view, start[0], damage)
+        batches = _batches_of_run(view, run, start, damage) if run else _batches(view, start, damage)
         for batch in batches:
             for entry in batch:
-                if (entry.revision, entry.position) < start or (run and entry.run != run):
+                if run and entry.run != run:
                     continue
                 if len(entries) == limit:
                     return EventsPage(entries, f"{entry.revision}.{entry.position}", more=True, damage=damage)
@@ -95,21 +121,28 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 19
 
 
-def _batches(view: View, since: int, damage: list[str]) -> Iterator[list[JournalEntry]]:
-    for key, value in view.scan(Table.JOURNAL, start=number_key(since)):
+Cursor = tuple[int, int]
+"""(revision, position)"""
+
+
+def _batches(view: View, start: Cursor, damage: list[str]) -> Iterator[Iterable[JournalEntry]]:
+    for key, value in view.scan(Table.JOURNAL, start=number_key(start[0])):
         try:
-            yield batch_entries(key, unseal(Table.JOURNAL, key, value))
+            yield batch_entries(key, unseal(Table.JOURNAL, key, value), start)
         except StoreDamage as error:
             damage.append(error.sentence)
 
 
-def batch_entries(key: bytes, body: bytes) -> list[JournalEntry]:
-    """The events of a journal record. Raises StoreDamage."""
+def batch_entries(key: bytes, body: bytes, start: Cursor = (0, 0)) -> Iterator[JournalEntry]:
+    """The events of a journal record, from the cursor on. Raises StoreDamage."""
     record = decode_journal(key, body)
-    return entries_of(number_of(key), record.now_ns, enumerate(record.events), record.refs)
+    revision = number_of(key)
+    first = start[1] if revision == start[0] else 0
+    return entries_of(revision, record.now_ns, numbered(record.events), record.refs, first)
 
 
-def _batches_of_run(view: View, run: int, since: int, damage: list[str]) -> Iterator[list[JournalEntry]]:
+def _batches_of_run(view: View, run: int, start: Cursor, damage: list[str]) -> Iterator[Iterable[JournalEntry]]:
+    since = start[0]
     for key, value in view.scan(Table.HISTORY, number_key(run), _history_start(view, run, since)):
         try:
             record = decode_history(key, unseal(Table.HISTORY, key, value))
@@ -118,13 +151,14 @@ def _batches_of_run(view: View, run: int, since: int, damage: list[str]) -> Iter
             continue
         for batch in record.batches:
             if batch.revision >= since:
-                yield entries_of(batch.revision, batch.now_ns, batch.events, batch.refs)
+                first = start[1] if batch.revision == since else 0
+                yield entries_of(batch.revision, batch.now_ns, batch.events, batch.refs, first)
     for run_key, _ in view.scan(Table.JOURNAL_BY_RUN, number_key(run), pair_key(run, since)):
         key = number_key(last_number_of(run_key))
         try:
             body = view.get(Table.JOURNAL, key)
             if body is not None:
-                yield batch_entries(key, body)
+                yield batch_entries(key, body, start)
         except StoreDamage as error:
             damage.append(error.sentence)
 
@@ -136,13 +170,18 @@ def _history_start(view: View, run: int, since: int) -> bytes:
     return number_key(run)
 
 
-def history_of(entries: Sequence[JournalEntry], run: int, refs: bytes) -> HistoryBatch | None:
-    """A run's own part of a batch as its history keeps it, None where it has none."""
-    own = [entry for entry in entries if entry.run == run]
-    if not own:
-        return None
-    mentioned = {entry.attempt for entry in own if entry.attempt}
-    pieces = (refs[at : at + REF_BYTES] for at in range(0, len(refs), REF_BYTES))
-    own_refs = b"".join(piece for piece in pieces if number_of(piece) in mentioned)
-    events = [(entry.position, entry.event) for entry in own]
-    return HistoryBatch(own[0].revision, own[0].now_ns, events, own_refs)
+def histories_of(revision: int, record: JournalRecord) -> dict[int, HistoryBatch]:
+    """By run, its own part of a batch as its history keeps it."""
+    places = attempt_refs(record.refs)
+    events: dict[int, list[tuple[int, AnyEvent]]] = {}
+    for position, event in numbered(record.events):
+        run = _place(event, places)[0]
+        if run:
+            events.setdefault(run, []).append((position, event))
+    refs: dict[int, list[bytes]] = {}
+    for at in range(0, len(record.refs), REF_BYTES):
+        piece = record.refs[at : at + REF_BYTES]
+        refs.setdefault(places[number_of(piece)][0], []).append(piece)
+    return {
+        run: HistoryBatch(revision, record.now_ns, own, b"".join(refs.get(run, ()))) for run, own in events.items()
+    }

@@ -23,6 +23,7 @@ from engine.store.codec import (
     Columns,
     RunStatusRecord,
     decode_attempt,
+    decode_block,
     decode_entry,
     decode_header,
     decode_items,
@@ -199,6 +200,12 @@ class _Loader:
                 live.setdefault(run, []).append(decode_attempt(place, body))
             except StoreDamage as error:
                 self._give_up(run, error)
+        for key, value in self._view.scan(Table.BLOCKS):
+            run = number_of(key)
+            try:
+                live.setdefault(run, []).append(decode_block(key, unseal(Table.BLOCKS, key, value)))
+            except StoreDamage as error:
+                self._give_up(run, error)
         return live
 
     def _load_run(self, number: int, live: list[Attempt]) -> None:
@@ -271,6 +278,7 @@ def _quarantine(edit: Edit, loader: _Loader) -> None:
         for key, value in list(edit.scan(Table.LIVE)):
             if number_of(value[4:]) == run:
                 edit.delete(Table.LIVE, key)
+        edit.delete_prefix(Table.BLOCKS, number_key(run))
 
 
 def _close(edit: Edit, run: int, why: str, now_ns: int) -> None:

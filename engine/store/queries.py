@@ -11,9 +11,10 @@ import msgspec
 
 from engine.core.changes import AuditEntry
 from engine.core.state import Attempt, RunHeader
+from engine.model.ids import NO_INDEX
 from engine.model.status import RunStatus
 from engine.model.workflow import Workflow
-from engine.store.codec import decode_attempt, decode_audit, unseal
+from engine.store.codec import decode_attempt, decode_audit, decode_span, unseal
 from engine.store.environment import Environment
 from engine.store.errors import StoreDamage
 from engine.store.load import read_header, read_version
@@ -27,6 +28,9 @@ from engine.store.tables import (
     part_key,
     part_of,
     row_key,
+    span_key,
+    span_of,
+    spans_prefix,
     workflow_prefix,
 )
 from engine.store.transaction import NO_HASH, View, audit_hash
@@ -90,10 +94,25 @@ def _descending(view: View, table: Table, prefix: bytes, before: int) -> Iterato
 
 
 def attempts_of(environment: Environment, run: int, task: int, index: int) -> list[Attempt]:
-    """All attempts of a row, in order. Raises StoreDamage."""
+    """All attempts of a row that are on record, in order. Raises StoreDamage."""
     with environment.read() as view:
         records = view.records(Table.ATTEMPTS, row_key(run, task, index))
-        return [decode_attempt(key, body) for key, body in records]
+        found = [decode_attempt(key, body) for key, body in records]
+        newest = next((span_of(key)[2] for key, _ in view.scan_back(Table.SPANS, part_key(run, task))), 0)
+        for number in range(1, newest + 1) if index != NO_INDEX else ():
+            in_span = _in_span(view, run, task, index, number)
+            if in_span is not None:
+                found.append(in_span)
+    return sorted(found, key=lambda attempt: attempt.number)
+
+
+def _in_span(view: View, run: int, task: int, index: int, number: int) -> Attempt | None:
+    """An attempt that ended well in a block. Raises StoreDamage."""
+    prefix = spans_prefix(run, task, number)
+    for key, value in view.scan_back(Table.SPANS, prefix, span_key(run, task, number, index + 1)):
+        span = decode_span(key, unseal(Table.SPANS, key, value))
+        return span.of_row(index - span.index) if index < span.index + span.count else None
+    return None
 
 
 def last_attempts(environment: Environment, run: int, rows: Sequence[tuple[int, int, int]]) -> list[Attempt | None]:
@@ -104,7 +123,10 @@ def last_attempts(environment: Environment, run: int, rows: Sequence[tuple[int, 
             key = attempt_key(run, task, index, number)
             try:
                 body = view.get(Table.ATTEMPTS, key) if number else None
-                found.append(None if body is None else decode_attempt(key, body))
+                if body is not None:
+                    found.append(decode_attempt(key, body))
+                else:
+                    found.append(_in_span(view, run, task, index, number) if number and index != NO_INDEX else None)
             except StoreDamage:
                 found.append(None)
     return found

@@ -7,8 +7,9 @@ audit entry) is left to the writer thread, which sees everything that was commit
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import chain
 
-from engine.core.changes import AuditEntry, Changes
+from engine.core.changes import AuditEntry, Changes, Span
 from engine.core.events import AnyEvent
 from engine.core.state import Attempt, EngineState, RunHeader
 from engine.model.ids import NO_INDEX
@@ -21,12 +22,24 @@ from engine.store.codec import (
     deflate,
     encode,
     encode_attempt,
+    encode_block,
     encode_items,
     encode_journal,
     encode_rows,
+    encode_span,
     seal,
 )
-from engine.store.tables import STATE_KEY, Table, attempt_key_packed, item_key, number_key, pair_key, part_key, row_key
+from engine.store.tables import (
+    STATE_KEY,
+    Table,
+    attempt_key_packed,
+    item_key,
+    number_key,
+    pair_key,
+    part_key,
+    row_key,
+    span_key,
+)  # fmt: skip
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -62,7 +75,9 @@ class Batch:
 def encode_batch(state: EngineState, changes: Changes) -> Batch:
     """The transaction that a batch of the machine comes to."""
     batch = Batch(changes.revision, changes.now_ns)
-    refs = _put_attempts(batch, changes.attempts.values())
+    refs = _put_attempts(batch, changes.attempts.values(), changes.ended)
+    if changes.spans:
+        _put_spans(batch, changes.spans)
     if changes.journal:
         _put_journal(batch, changes, refs)
     _put_runs(batch, state, changes)
@@ -86,13 +101,17 @@ def _sealed(table: Table, key: bytes, body: bytes) -> tuple[bytes, bytes]:
     return key, seal(table, key, body)
 
 
-def _put_attempts(batch: Batch, attempts: Iterable[Attempt]) -> bytes:
+def _put_attempts(batch: Batch, attempts: Iterable[Attempt], ended_in_blocks: Iterable[Attempt]) -> bytes:
     """Returns the journal's references: an event of an attempt that was ordered earlier has only its number."""
     records: Pairs = []
     live: Pairs = []
     ended: list[bytes] = []
     refs: list[bytes] = []
-    for attempt in attempts:
+    blocks: list[Attempt] = []
+    for attempt in chain(attempts, ended_in_blocks):
+        if attempt.count > 1:
+            blocks.append(attempt)
+            continue
         number = number_key(attempt.attempt)
         key = attempt_key_packed(attempt.run, attempt.task, attempt.index - NO_INDEX, attempt.number)
         records.append((key, seal(Table.ATTEMPTS, key, encode_attempt(attempt))))
@@ -108,7 +127,34 @@ def _put_attempts(batch: Batch, attempts: Iterable[Attempt]) -> bytes:
         batch.puts[Table.LIVE] = live
     if ended:
         batch.deletes[Table.LIVE] = ended
+    if blocks:
+        _put_blocks(batch, blocks, refs)
     return b"".join(refs)
+
+
+def _put_blocks(batch: Batch, blocks: Iterable[Attempt], refs: list[bytes]) -> None:
+    """A block is a record while it lives; what remains of it are its rows' attempts, in spans or alone."""
+    records: Pairs = []
+    ended: list[bytes] = []
+    for block in blocks:
+        key = pair_key(block.run, block.attempt)
+        if block.status < _LIVE_BELOW:
+            records.append(_sealed(Table.BLOCKS, key, encode_block(block)))
+        else:
+            ended.append(key)
+        refs.append(number_key(block.attempt))
+        refs.append(attempt_key_packed(block.run, block.task, block.index - NO_INDEX, block.number))
+    if records:
+        batch.puts[Table.BLOCKS] = records
+    if ended:
+        batch.deletes[Table.BLOCKS] = ended
+
+
+def _put_spans(batch: Batch, spans: Iterable[Span]) -> None:
+    batch.puts[Table.SPANS] = [
+        _sealed(Table.SPANS, span_key(span.run, span.task, span.number, span.index), encode_span(span))
+        for span in spans
+    ]
 
 
 def _put_journal(batch: Batch, changes: Changes, refs: bytes) -> None:

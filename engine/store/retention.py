@@ -24,7 +24,7 @@ from engine.store.codec import (
     unseal,
 )
 from engine.store.errors import StoreDamage
-from engine.store.journal import entries_of, history_of
+from engine.store.journal import histories_of
 from engine.store.tables import (
     RUN_TABLES,
     Table,
@@ -147,11 +147,8 @@ class Retention:
                 break
             pruned.append(key)
             size += len(value)
-            entries = entries_of(number_of(key), record.now_ns, enumerate(record.events), record.refs)
-            for run in {entry.run for entry in entries if entry.run}:
-                batch = history_of(entries, run, record.refs)
-                if batch is not None:
-                    histories.setdefault(run, []).append(batch)
+            for run, batch in histories_of(number_of(key), record).items():
+                histories.setdefault(run, []).append(batch)
         for run, batches in histories.items():
             self._keep_history(edit, run, batches)
         for key in pruned:

@@ -59,6 +59,10 @@ class Table(IntEnum):
     """run -> nothing: its records are being removed, and then its logs."""
     QUARANTINE = 21
     """(table, key) -> a damaged record as it was found."""
+    BLOCKS = 22
+    """(run, attempt) -> a block, while it lives."""
+    SPANS = 23
+    """(run, task, number, first index) -> attempts of a block that ended well, one after the other."""
 
     @property
     def db_name(self) -> bytes:
@@ -71,7 +75,8 @@ class Table(IntEnum):
 
 
 RUN_TABLES = (
-    Table.ROWS, Table.ATTEMPTS, Table.ITEMS, Table.RESULTS, Table.HISTORY, Table.JOURNAL_BY_RUN,
+    Table.ROWS, Table.ATTEMPTS, Table.ITEMS, Table.RESULTS, Table.HISTORY, Table.JOURNAL_BY_RUN, Table.SPANS,
+    Table.BLOCKS,
 )  # fmt: skip
 """What is deleted by prefix when a run is forgotten. Its header and indexes go first: nobody sees half a run."""
 
@@ -85,16 +90,22 @@ _PAIR = Struct(">QQ")
 _PART = Struct(">QI")
 _ROW = Struct(">QII")
 _ATTEMPT = Struct(">QIIH")
+_SPAN = Struct(">QIHI")
+_SPANS_OF = Struct(">QIH")
 _STATUS = Struct(">BQ")
 
 number_key = _ONE.pack
 """Key of a revision, run or attempt."""
 pair_key = _PAIR.pack
-"""Key of (run, revision) or (instant, run)."""
+"""Key of (run, revision), (instant, run) or (run, attempt)."""
 part_key = _PART.pack
 """Key of (run, chunk) or (revision, n)."""
 item_key = _ROW.pack
 """Key of (run, task, part)."""
+span_key = _SPAN.pack
+"""Key of a span: (run, task, number, first index)."""
+spans_prefix = _SPANS_OF.pack
+"""The prefix of the spans of (run, task, number)."""
 status_key = _STATUS.pack
 """Key of (status, run)."""
 attempt_key_packed = _ATTEMPT.pack
@@ -139,6 +150,11 @@ def attempt_of(key: bytes) -> tuple[int, int, int, int]:
     return run, task, index + NO_INDEX, number
 
 
+def span_of(key: bytes) -> tuple[int, int, int, int]:
+    """(run, task, number, first index) of a span's key."""
+    return _SPAN.unpack(key)
+
+
 def workflow_prefix(workflow: str, status: int) -> bytes:
     """The prefix of one status of a workflow's runs. Names hold no NUL."""
     return workflow.encode() + b"\0" + bytes((status,))
@@ -159,6 +175,11 @@ def key_text(table: Table, key: bytes) -> str:
     if table is Table.ATTEMPTS and len(key) == _ATTEMPT.size:
         run, task, index, number = attempt_of(key)
         return f"r{run} task {task} index {index} attempt {number}"
+    if table is Table.SPANS and len(key) == _SPAN.size:
+        run, task, number, index = span_of(key)
+        return f"r{run} task {task} from index {index} on, attempt {number}"
+    if table is Table.BLOCKS and len(key) == _PAIR.size:
+        return f"r{number_of(key)} attempt {last_number_of(key)}"
     if table in (Table.ITEMS, Table.RESULTS) and len(key) == _ROW.size:
         run, task, index = row_of(key)
         return f"r{run} task {task} " + (f"part {index + 1}" if table is Table.ITEMS else f"index {index}")

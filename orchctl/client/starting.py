@@ -19,6 +19,7 @@ from orchctl.text import inert
 
 START_WITHIN_S = 10.0
 _LINGER_S = 2.0
+_LOOK_AGAIN_S = 0.005
 _KERNEL_MIN = (5, 10)
 _TAIL_BYTES = 4096
 _FAULT = 1  # the exit code of a Python program that an exception ended
@@ -114,7 +115,7 @@ def _wait(home: Home, process: "subprocess.Popen[bytes]", began: int, deadline: 
             what = f"ended with exit code {ended}" if ended is not None else f"did not answer within {within_s:.0f} s"
             process.returncode = ended if ended is not None else 0
             raise Unavailable(f"the engine {what}", _tail(home, began))
-        time.sleep(0.02)
+        time.sleep(_LOOK_AGAIN_S)
 
 
 def _tail(home: Home, began: int) -> str:

@@ -4,6 +4,7 @@ exit code.
 """
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -19,6 +20,7 @@ USAGE = 2
 REFUSED = 3
 CANCELLED = 4
 INTERRUPTED = 130
+_COLUMNS = 80
 
 Words = argparse.Namespace
 
@@ -102,6 +104,23 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
+class _HelpLayout(argparse.RawDescriptionHelpFormatter):
+    """argparse makes one for every argument, and would load `shutil` to ask how wide the terminal is."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    told = os.environ.get("COLUMNS", "")
+    if told.isascii() and told.isdecimal() and int(told) > 0:
+        return int(told)
+    try:
+        return os.get_terminal_size(1).columns or _COLUMNS
+    except OSError:
+        return _COLUMNS
+
+
 def make_parser(verb: str, summary: str, command: Command) -> Parser:
     """The parser of a verb, with the options that every verb has."""
     epilog = "\n".join(["examples:", *(f"  {example}" for example in command.examples)])
@@ -110,7 +129,7 @@ def make_parser(verb: str, summary: str, command: Command) -> Parser:
         prog=f"orchctl {verb}",
         description=f"{text}\n\n{command.description}" if command.description else text,
         epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpLayout,
         allow_abbrev=False,
     )
     command.arguments(parser)

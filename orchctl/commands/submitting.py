@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from engine.model.ids import parse_run, run_text
 from engine.protocol.messages import Done, Submit
-from orchctl.commands.compiling import compile_file, is_file
+from orchctl.commands.compiling import encode_file, is_file
 from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, Words, key_value
 
 if TYPE_CHECKING:
@@ -16,11 +16,7 @@ if TYPE_CHECKING:
 
 def definition_of(what: str) -> bytes | None:
     """The encoded workflow in a file; None for the name of a workflow that was added. Raises DefinitionError."""
-    if not is_file(what):
-        return None
-    from engine.model.workflow import encode
-
-    return encode(compile_file(what))
+    return encode_file(what) if is_file(what) else None
 
 
 def submit_run(session: "Session", what: str, definition: bytes | None, params: dict[str, str], note: str = "") -> int:

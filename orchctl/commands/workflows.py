@@ -4,7 +4,6 @@ import os
 from typing import Any
 
 from engine.model.errors import NotFound
-from engine.model.workflow import encode
 from engine.protocol.messages import (
     AddWorkflow,
     Definition,
@@ -15,7 +14,7 @@ from engine.protocol.messages import (
 )  # fmt: skip
 from engine.protocol.rows import ScheduleRow, WorkflowRow
 from orchctl.client.session import Session, new_request_id, typed
-from orchctl.commands.compiling import compile_file
+from orchctl.commands.compiling import encode_file
 from orchctl.commands.kit import (
     REFUSED,
     SUCCEEDED,
@@ -37,7 +36,7 @@ def _add_arguments(parser: Parser) -> None:
 
 
 def add(words: Words, place: Place) -> int:
-    definition = encode(compile_file(words.file))
+    definition = encode_file(words.file)
     with place.session() as session:
         request = AddWorkflow(request_id=new_request_id(), paused=words.paused)
         body = session.send_definition(request, definition)

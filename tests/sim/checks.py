@@ -6,9 +6,20 @@ Each check returns sentences; they begin with the run and, where one is concerne
 from collections.abc import Iterator
 
 from engine.core.changes import Changes
-from engine.core.events import AttemptExited, AttemptLost, AttemptOrdered, Expanded, TaskFinished, TaskReopened
+from engine.core.events import (
+    AnyEvent,
+    AttemptExited,
+    AttemptLost,
+    AttemptOrdered,
+    BlockOrdered,
+    Expanded,
+    RowsReturned,
+    TaskFinished,
+    TaskReopened,
+)  # fmt: skip
 from engine.core.machine import Machine
 from engine.core.state import NOT_FINAL, RunState
+from engine.core.unfold import Place, unfold
 from engine.model.ids import NO_INDEX
 from engine.model.status import OutcomeKind, RunStatus, TaskStatus
 from tests.sim.oracle import FAILED, OPEN, SKIPPED, SUCCEEDED, may_go
@@ -25,14 +36,16 @@ class History:
         self.begun: set[Row] = set()
         self.successes: dict[Row, int] = {}
         self.marked: set[Row] = set()
+        self.blocks: dict[int, BlockOrdered] = {}
         self.open_attempts: dict[int, Row] = {}
         self.rows_of_attempts: dict[int, Row] = {}
         self.losses: dict[Row, int] = {}
 
     def after(self, machine: Machine, changes: Changes) -> list[str]:
         """Take in a committed batch; what is wrong with it."""
-        first = self._read(changes)
-        found = _overclaimed(machine, changes) + list(_unwanted(machine, changes)) + self._lost_too_often(changes)
+        events = list(self._unfolded(changes))
+        first = self._read(changes, events)
+        found = _overclaimed(machine, changes) + list(_unwanted(machine, events)) + self._lost_too_often(events)
         for row in first:
             run = machine.state.runs.get(row[0])
             if run is not None and run.status[run.row(row[1], row[2])] == TaskStatus.RUNNING:
@@ -45,10 +58,21 @@ class History:
             found += _waiting(run)
         return found
 
-    def _read(self, changes: Changes) -> list[Row]:
+    def _unfolded(self, changes: Changes) -> Iterator[AnyEvent]:
+        """The journal as if every row of a block had been ordered and reported by itself."""
+        for event in changes.journal:
+            if isinstance(event, BlockOrdered):
+                self.blocks[event.attempt] = event
+            block = self.blocks.get(getattr(event, "block", 0) or getattr(event, "attempt", 0))
+            place: Place = (block.run, block.task, block.index, block.number) if block is not None else (0, -1, -1, 0)
+            yield from (one for one, _ in unfold(event, place))
+
+    def _read(self, changes: Changes, events: list[AnyEvent]) -> list[Row]:
         """Follow the journal; the rows that begin for the first time since they were reopened."""
         first: list[Row] = []
-        for event in changes.journal:
+        judged = {attempt.attempt: attempt for attempt in changes.attempts.values() if not attempt.is_block}
+        judged |= {attempt.attempt: attempt for attempt in changes.ended}
+        for event in events:
             if isinstance(event, AttemptOrdered):
                 row = (event.run, event.task, event.index)
                 self.open_attempts[event.attempt] = row
@@ -57,7 +81,8 @@ class History:
                 self.begun.add(row)
             elif isinstance(event, AttemptExited):
                 row = self.open_attempts.pop(event.attempt, None)
-                outcome = changes.attempts[event.attempt].outcome if row is not None else None
+                known = judged.get(event.attempt)
+                outcome = known.outcome if known is not None else event.outcome
                 if row is not None and outcome is not None and outcome.kind is OutcomeKind.SUCCEEDED:
                     self.successes[row] = self.successes.get(row, 0) + 1
             elif isinstance(event, TaskReopened):
@@ -67,7 +92,10 @@ class History:
                     self._forget(event.run, event.task, index)
             elif isinstance(event, TaskFinished) and event.why.startswith("marked"):
                 self.marked.add((event.run, event.task, event.index))
-        for number, attempt in changes.attempts.items():
+            elif isinstance(event, RowsReturned):
+                for attempt in range(event.attempt + event.offset, event.attempt + self.blocks[event.attempt].count):
+                    self.open_attempts.pop(attempt, None)
+        for number, attempt in judged.items():
             if not attempt.live:
                 self.open_attempts.pop(number, None)
         return first
@@ -78,10 +106,10 @@ class History:
         self.marked.discard((run, task, index))
         self.successes.pop((run, task, index), None)
 
-    def _lost_too_often(self, changes: Changes) -> list[str]:
+    def _lost_too_often(self, events: list[AnyEvent]) -> list[str]:
         """A row whose last three attempts were lost is not ordered again."""
         found: list[str] = []
-        for event in changes.journal:
+        for event in events:
             if isinstance(event, AttemptOrdered):
                 row = (event.run, event.task, event.index)
                 self.rows_of_attempts[event.attempt] = row
@@ -161,9 +189,9 @@ def _waiting(run: RunState) -> Iterator[str]:
                 yield f"r{run.run} {run.plan.names[task]}: its pairs could be known"
 
 
-def _unwanted(machine: Machine, changes: Changes) -> Iterator[str]:
+def _unwanted(machine: Machine, events: list[AnyEvent]) -> Iterator[str]:
     """Nothing is ordered for a run that is paused, queued, over, or being cancelled (but for its teardowns)."""
-    for event in changes.journal:
+    for event in events:
         if not isinstance(event, AttemptOrdered):
             continue
         run = machine.state.runs[event.run]
@@ -175,7 +203,7 @@ def _unwanted(machine: Machine, changes: Changes) -> Iterator[str]:
 
 def _overclaimed(machine: Machine, changes: Changes) -> list[str]:
     """At the instant of an order, all claims together are within what there is."""
-    numbers = [event.attempt for event in changes.journal if isinstance(event, AttemptOrdered)]
+    numbers = [event.attempt for event in changes.journal if isinstance(event, AttemptOrdered | BlockOrdered)]
     ordered = [changes.attempts[number] for number in numbers]
     if not ordered:
         return []

@@ -8,12 +8,18 @@ from dataclasses import dataclass, field
 from random import Random
 
 from engine.core.effects import StartAttempt
-from engine.core.events import AttemptExited, AttemptLost, AttemptNeverStarted, AttemptStarted, External
+from engine.core.events import (
+    AttemptExited,
+    AttemptLost,
+    AttemptNeverStarted,
+    AttemptStarted,
+    External,
+    RowsReturned,
+)  # fmt: skip
 from engine.model.instants import SECOND
 from engine.model.status import SUCCESS, Outcome, OutcomeKind
+from tests.sim.blocks import ENDLESS_NS, Block
 
-ENDLESS_NS = 2**62
-"""When an attempt ends that runs until it is told to stop."""
 _ENDS = (
     Outcome(OutcomeKind.FAILED, exit_code=1),
     Outcome(OutcomeKind.FAILED, exit_code=2),
@@ -45,6 +51,7 @@ class Launchers:
     rng: Random
     failing: float
     children: dict[int, Child] = field(default_factory=dict[int, Child])
+    blocks: dict[int, Block] = field(default_factory=dict[int, Block])
     ever: set[int] = field(default_factory=set[int])
     recalled: list[External] = field(default_factory=list[External])
     mean_s: float = 4.0
@@ -52,24 +59,39 @@ class Launchers:
     def start(self, effect: StartAttempt, now_ns: int) -> None:
         """Take the order. Raises AssertionError for an attempt that was sent out before."""
         assert effect.attempt not in self.ever, f"attempt {effect.attempt} is started twice"
-        self.ever.add(effect.attempt)
+        self.ever.update(range(effect.attempt, effect.attempt + effect.count))
+        if effect.count > 1:
+            self.blocks[effect.attempt] = Block(effect)
+            return
         length_ns = round(self.rng.expovariate(1 / self.mean_s) * SECOND)
         ends_ns = ENDLESS_NS if self.rng.random() < 0.03 else now_ns + length_ns
         child = self.children[effect.attempt] = Child(effect, ends_ns, length_ns=length_ns, after=effect.claim_from)
         if self._waits(child):
             child.ends_ns = ENDLESS_NS
 
+    def _in_use(self, number: int) -> bool:
+        """Whether the claim that is to be taken over still is in use."""
+        before, block = self.children.get(number), self.blocks.get(number)
+        return (before is not None and before.end is None) or (block is not None and not block.over)
+
     def _waits(self, child: Child) -> bool:
-        """Whether the claim that it is to take over is still in use."""
-        before = self.children.get(child.after)
-        return not child.started and child.end is None and before is not None and before.end is None
+        return not child.started and child.end is None and self._in_use(child.after)
 
     def _may_begin(self, child: Child) -> bool:
         """Whether it waited for a claim and its turn has come."""
         return bool(child.after) and child.end is None and not child.started and not self._waits(child)
 
+    def _may_start(self, block: Block) -> bool:
+        return not block.started and not block.over and not self._in_use(block.after)
+
     def recall(self, attempt: int) -> None:
         """An order of which nothing has begun is given back."""
+        block = self.blocks.get(attempt)
+        if block is not None:
+            self.recalled += block.recall()
+            if block.over and not block.started:
+                self._close_gap(attempt, block.after)
+            return
         child = self.children.get(attempt)
         if child is not None and self._waits(child):
             del self.children[attempt]
@@ -77,12 +99,15 @@ class Launchers:
             self.recalled.append(AttemptNeverStarted(attempt, "recalled"))
 
     def _close_gap(self, gone: int, before: int) -> None:
-        for child in self.children.values():
+        for child in (*self.children.values(), *self.blocks.values()):
             if child.after == gone:
                 child.after = before
 
-    def stop(self, attempt: int, now_ns: int, *, kill: bool) -> None:
+    def stop(self, attempt: int, now_ns: int, *, kill: bool, row: int = 0) -> None:
         """It ends soon; politely asked, it may also end well."""
+        if attempt in self.blocks:
+            self.blocks[attempt].stop(row, now_ns, kill=kill, heeds=self.rng.random() < 0.8)
+            return
         child = self.children.get(attempt)
         if child is None or child.end is not None:
             return
@@ -96,17 +121,27 @@ class Launchers:
 
     def acknowledge(self, attempt: int) -> None:
         self.children.pop(attempt, None)
+        block = self.blocks.pop(attempt, None)
+        assert block is None or block.over, f"block {attempt} is acknowledged although rows of it may run"
 
     def due_ns(self) -> int | None:
         """When something will happen next."""
         if any(self._may_begin(child) for child in self.children.values()):
             return 0
+        if any(self._may_start(block) for block in self.blocks.values()):
+            return 0
         open_ends = [child.ends_ns for child in self.children.values() if child.end is None]
+        open_ends += [block.ends_ns for block in self.blocks.values() if block.started and not block.over]
         return min((ends_ns for ends_ns in open_ends if ends_ns != ENDLESS_NS), default=None)
 
     def reports(self, now_ns: int) -> list[External]:
         """What has happened since, in some order, with repetitions."""
         found, self.recalled = self.recalled, []
+        for block in self.blocks.values():
+            if self._may_start(block):
+                found.append(block.begin(now_ns, self.rng, self.mean_s * SECOND))
+            elif block.started:
+                found += block.advance(now_ns, self.rng, self.mean_s * SECOND, self.failing)
         for number, child in self.children.items():
             if self._waits(child):
                 continue
@@ -138,6 +173,9 @@ class Launchers:
     def die(self, now_ns: int) -> list[External]:
         """One launcher dies with about half of all attempts."""
         found: list[External] = []
+        for block in self.blocks.values():
+            if self.rng.random() < 0.5:
+                found += block.die(now_ns)
         for number, child in list(self.children.items()):
             if child.end is None and self.rng.random() < 0.5:
                 if child.started:
@@ -151,3 +189,21 @@ class Launchers:
     def reboot(self) -> None:
         """The host is restarted: nothing is left, not even the spool."""
         self.children.clear()
+        self.blocks.clear()
+
+    def inventory(self, blocks: dict[int, int], now_ns: int, *, rebooted: bool) -> list[External]:
+        """What a new engine is told of the blocks that it expects (done rows by number), and of others."""
+        found: list[External] = []
+        for number, done in blocks.items():
+            block = self.blocks.get(number)
+            if block is not None and block.started:
+                found.append(block.begun(now_ns))
+            if block is not None:
+                found += block.everything(now_ns, self.rng)
+            elif not rebooted:
+                found.append(RowsReturned(number, done, "no launcher has it"))
+        for number, block in self.blocks.items():
+            if number not in blocks:
+                block.die(now_ns)
+                found += block.everything(now_ns, self.rng) or [RowsReturned(number, 0, "nobody wants it")]
+        return found

@@ -40,9 +40,10 @@ def test_the_worlds_together_use_what_the_machine_can_do():
         world.run()
         seen |= {type(event).__name__ for _, _, event in world.story}
     assert seen >= {
-        "AttemptExited", "AttemptLost", "AttemptNeverStarted", "AttemptOrdered", "AttemptStarted", "CancelRequested",
+        "AttemptExited", "AttemptLost", "AttemptNeverStarted", "AttemptOrdered", "AttemptStarted", "BlockOrdered",
+        "BlockStarted", "CancelRequested",
         "EngineStarted", "Expanded", "MarkRequested", "RerunRequested", "RetryRequested", "RetryScheduled",
-        "RunFinished",
+        "RowsReturned", "RowsSucceeded", "RunFinished",
         "RunPauseRequested", "RunQueued", "RunResumeRequested", "RunSkipped", "SpaceChanged", "TaskReopened",
         "WorkflowAdded", "WorkflowPauseRequested", "WorkflowRemoved",
     }  # fmt: skip
@@ -100,4 +101,5 @@ def test_a_store_that_forgets_an_attempt_is_noticed(monkeypatch: pytest.MonkeyPa
             self.attempts = before
 
     monkeypatch.setattr(MemoryDisk, "commit", careless)
+    monkeypatch.setattr("tests.sim.world.World._crash", lambda self, events: self._batch(events))
     assert "on disk" in _find()

@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.model.instants import MINUTE, SECOND
 from engine.model.resources import Claim
-from engine.model.workflow import Param, Retry, Schedule, Workflow
+from engine.model.workflow import Param, Python, Retry, Schedule, Workflow
 from tests.sim.oracle import RULES
 from tests.support.builders import Piece, flow, task
 
@@ -23,6 +23,7 @@ def random_workflow(rng: Random, name: str) -> Workflow:
     fields: dict[str, Any] = {
         "pools": (("own", rng.randint(1, 3)),),
         "params": (Param("flag", "boolean", default=True),),
+        "durability": rng.choice(("strict", "strict", "relaxed")),
     }
     if rng.random() < 0.5:
         fields |= {
@@ -51,6 +52,10 @@ def _task(rng: Random, name: str, earlier: list[Piece]) -> Piece:
         fields["for_each"] = rng.choice(
             ([1, 2, 3], ["x"], [], "{{ range(4) }}", *(f"{{{{ needs.{need}.result }}}}" for need in plain))
         )
+    if rng.random() < 0.15:
+        fields["action"] = Python("m:f", {"x": "{{ 12 // (item - 3) }}" if rng.random() < 0.1 else "{{ item }}"})
+        fields["for_each"] = "{{ range(24) }}" if rng.random() < 0.7 else fields.get("for_each", [1, 2, 3, 4, 5, 6])
+        words = list(needs)
     if "for_each" in fields:
         fields |= {
             "max_parallel": rng.choice((0, 0, 1, 2)),

@@ -6,17 +6,19 @@ the disk and the launchers. When the world is left alone, every run must come to
 """
 
 import re
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
 from engine.core.changes import Changes
-from engine.core.effects import AcknowledgeExit, Answer, RecallAttempt, StartAttempt, StopAttempt
+from engine.core.effects import AcknowledgeExit, Answer, AnyEffect, RecallAttempt, StartAttempt, StopAttempt
 from engine.core.events import (
     Ask,
     AttemptExited,
     AttemptLost,
     AttemptNeverStarted,
     AttemptStarted,
+    BlockStarted,
     CancelRequested,
     ClockAdvanced,
     EngineStarted,
@@ -25,6 +27,8 @@ from engine.core.events import (
     RerunRequested,
     RetryRequested,
     RowRef,
+    RowsReturned,
+    RowsSucceeded,
     RunPauseRequested,
     RunRequested,
     RunResumeRequested,
@@ -46,7 +50,9 @@ from tests.sim.workflows import GIB, SHARED_POOLS, random_workflow
 from tests.support.memory_disk import MemoryDisk, differences, picture
 
 CALM_STEPS_MAX = 3_000
-_REPORTS = (AttemptStarted, AttemptExited, AttemptLost, AttemptNeverStarted)
+_REPORTS = (
+    AttemptStarted, AttemptExited, AttemptLost, AttemptNeverStarted, BlockStarted, RowsSucceeded, RowsReturned,
+)  # fmt: skip
 
 
 class Failure(AssertionError):
@@ -64,7 +70,7 @@ class World:
         self.wall_ns = self.now_ns
         self.disk = MemoryDisk()
         self.launchers = Launchers(
-            self.rng, failing=self.rng.choice((0.0, 0.1, 0.4)), mean_s=self.rng.choice((4.0, 0.004))
+            self.rng, failing=self.rng.choice((0.0, 0.1, 0.4)), mean_s=self.rng.choice((4.0, 0.004, 0.0005))
         )
         self.trouble = self.rng.choice((0.02, 0.03, 0.15))
         """How likely an engine's crash or a launcher's death is at each batch."""
@@ -118,8 +124,22 @@ class World:
             events.append(self._act())
         if self.rng.random() < 0.02:
             events.append(SpaceChanged(self.rng.random() < 0.5))
-        self.rng.shuffle(events)
-        return events
+        return self._shuffled(events)
+
+    def _shuffled(self, events: list[External]) -> list[External]:
+        """In any order, but for what a block's page says: that is read from front to back."""
+        order = list(range(len(events)))
+        self.rng.shuffle(order)
+        places: dict[int, list[int]] = {}
+        for place, at in enumerate(order):
+            event = events[at]
+            number = getattr(event, "block", 0) or getattr(event, "attempt", 0)
+            if number in self.launchers.blocks:
+                places.setdefault(number, []).append(place)
+        for mine in places.values():
+            for place, at in zip(mine, sorted(order[place] for place in mine), strict=True):
+                order[place] = at
+        return [events[at] for at in order]
 
     def _calm(self) -> None:
         """Nobody interferes any more: everything must end."""
@@ -144,8 +164,8 @@ class World:
             self._fail(f"r{stuck[0]}: it never ends, and nothing is left that could happen")
         if self.machine.state.attempts:
             self._fail("attempts are live although all runs have ended")
-        if self.launchers.children:
-            self._fail(f"the ends of attempts {sorted(self.launchers.children)} were never acknowledged")
+        if left := sorted([*self.launchers.children, *self.launchers.blocks]):
+            self._fail(f"the ends of attempts {left} were never acknowledged")
 
     def _end_the_endless(self) -> list[External]:
         """Somebody cancels, once, what would run for ever."""
@@ -155,6 +175,11 @@ class World:
             if attempt is not None and child.ends_ns == ENDLESS_NS and not attempt.stop:
                 row = RowRef(child.start.task, child.start.index)
                 found.append(CancelRequested(Ask(), attempt.run, (row,)))
+        for number, block in self.launchers.blocks.items():
+            attempt, row = self.machine.state.attempts.get(number), len(block.rows)
+            if attempt is not None and block.ends_ns == ENDLESS_NS and not block.over and row not in attempt.stops:
+                ref = RowRef(block.start.task, block.start.index + row)
+                found.append(CancelRequested(Ask(), attempt.run, (ref,)))
         return found
 
     # --- batches and crashes ----------------------------------------------------------------------------------------
@@ -162,9 +187,10 @@ class World:
     def _batch(self, events: list[External]) -> Changes:
         """Step, commit, perform; then look at everything."""
         changes = self._step(events)
+        self._perform(changes.early)
         self.disk.commit(changes, self.machine.state)
         self._look(changes, events)
-        self._perform(changes)
+        self._perform(changes.effects)
         for number in sorted(changes.finished_runs):
             if self.rng.random() < 0.7:
                 self.machine.forget_run(number)
@@ -175,12 +201,12 @@ class World:
         self.counts["crashes"] += 1
         moment = self.rng.choice(("before", "between", "halfway"))
         changes = self._step(events)
+        self._perform(changes.early)
         if moment != "before":
             self.disk.commit(changes, self.machine.state)
             self._look(changes, events)
             if moment == "halfway":
-                changes.effects = changes.effects[: len(changes.effects) // 2]
-                self._perform(changes)
+                self._perform(changes.effects[: len(changes.effects) // 2])
         rebooted = self.rng.random() < 0.2
         if rebooted:
             self.boot += 1
@@ -198,7 +224,9 @@ class World:
             self.machine = Machine(state)
         state = self.machine.state
         events: list[External] = [EngineStarted(state.meta.epoch + 1, state.capacity, f"boot-{self.boot}")]
-        for number in state.attempts:
+        blocks = {number: attempt.done for number, attempt in state.attempts.items() if attempt.is_block}
+        events += self.launchers.inventory(blocks, self.now_ns, rebooted=rebooted)
+        for number in state.attempts.keys() - blocks:
             child = self.launchers.children.get(number)
             if child is None and not rebooted:
                 events.append(AttemptNeverStarted(number, "no launcher has an intent"))
@@ -206,9 +234,11 @@ class World:
                 events.append(child.end)
             elif child is not None and child.started:
                 events.append(AttemptStarted(number, self.now_ns, 1000 + number, number))
-        for number, child in self.launchers.children.items():
+        for number, child in list(self.launchers.children.items()):
             if number not in state.attempts and child.end is not None:
                 events.append(child.end)
+            elif number not in state.attempts:  # begun ahead of the disk, and forgotten: it is killed
+                del self.launchers.children[number]
         self._batch(events)
 
     def _step(self, events: list[External]) -> Changes:
@@ -219,8 +249,8 @@ class World:
             self.story.append((0, self.now_ns, events))
             raise Failure(f"seed {self.seed}: the machine raised {error!r}\n{self._tell('')}") from error
 
-    def _perform(self, changes: Changes) -> None:
-        for effect in changes.effects:
+    def _perform(self, effects: Sequence[AnyEffect]) -> None:
+        for effect in effects:
             match effect:
                 case StartAttempt():
                     self.counts["attempts"] += 1
@@ -228,7 +258,7 @@ class World:
                 case RecallAttempt():
                     self.launchers.recall(effect.attempt)
                 case StopAttempt():
-                    self.launchers.stop(effect.attempt, self.now_ns, kill=effect.kill)
+                    self.launchers.stop(effect.attempt, self.now_ns, kill=effect.kill, row=effect.row)
                 case AcknowledgeExit():
                     self.launchers.acknowledge(effect.attempt)
                 case Answer():
@@ -265,13 +295,14 @@ class World:
         plan = self.machine.state.runs[run].plan if run in self.machine.state.runs else None
         task = plan.index.get(named[2]) if named and plan is not None and named[2] else None
         attempts = {
-            event.attempt for _, _, event in self.story if type(event).__name__ == "AttemptOrdered"
+            event.attempt for _, _, event in self.story if type(event).__name__ in ("AttemptOrdered", "BlockOrdered")
             and event.run == run and task in (None, event.task)
         }  # fmt: skip
         lines: list[str] = []
         for revision, now_ns, event in self.story:
             about = getattr(event, "run", None) == run and task in (None, getattr(event, "task", task))
-            if not run or about or (isinstance(event, _REPORTS) and event.attempt in attempts):
+            reported = {event.attempt, getattr(event, "block", 0)} if isinstance(event, _REPORTS) else set[int]()
+            if not run or about or reported & attempts:
                 lines.append(f"  {revision} {(now_ns - 1_700_000_000 * SECOND) / SECOND:.1f}s {event}")
         if plan is not None:
             lines += [f"  {spec.name}: {spec} {plan.policy(i)}" for i, spec in enumerate(plan.tasks)]

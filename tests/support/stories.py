@@ -4,6 +4,7 @@ After every step the machine's invariants are asked, and what the batch named as
 and compared with the state, so each story also tests that a restart would lose nothing.
 """
 
+from array import array
 from typing import Any
 
 from engine.core.changes import Changes
@@ -14,13 +15,17 @@ from engine.core.events import (
     AttemptLost,
     AttemptNeverStarted,
     AttemptStarted,
+    BlockStarted,
     CancelRequested,
     ClockAdvanced,
     External,
+    LogSlice,
     MarkRequested,
     RerunRequested,
     RetryRequested,
     RowRef,
+    RowsReturned,
+    RowsSucceeded,
     RunPauseRequested,
     RunRequested,
     RunResumeRequested,
@@ -90,7 +95,7 @@ class Player:
         self.disk.commit(changes, self.state)
         assert differences(self.state, self.disk.load()) == []
         self.journal += changes.journal
-        for effect in changes.effects:
+        for effect in (*changes.early, *changes.effects):
             if isinstance(effect, StartAttempt):
                 assert effect.attempt not in self.live, "an attempt is started once"
                 self.live[effect.attempt] = effect
@@ -200,6 +205,28 @@ class Player:
         for row in rows:
             self.end(row, Outcome(OutcomeKind.FAILED, exit_code=code, **details), run=run)
 
+    # --- blocks: rows that one worker runs one after another ---------------------------------------------------------
+
+    def begin_block(self, block: StartAttempt) -> Changes:
+        """A worker has the block."""
+        log = LogSlice(f"r{block.run}/workers/0-1.log", 100)
+        return self.step(BlockStarted(block.attempt, self.now_ns, 77, log=log))
+
+    def span(self, block: StartAttempt, offset: int, count: int, took_us: int = 1000, **fields: Any) -> Changes:
+        """So many rows of the block end well, each after `took_us`, with 5 bytes of output and no gap between them."""
+        return self.step(succeeded(block, offset, count, self.now_ns // 1000, took_us, **fields))
+
+    def end_row(self, block: StartAttempt, offset: int, outcome: Outcome, result: bytes | None = None) -> Changes:
+        """One row of the block ends by itself."""
+        number = block.attempt + offset
+        return self.step(
+            AttemptExited(number, self.now_ns, outcome, result=result, block=block.attempt, began_ns=self.now_ns - 5)
+        )
+
+    def return_rows(self, block: StartAttempt, offset: int) -> Changes:
+        """From there on nothing of the block has begun, nor will."""
+        return self.step(RowsReturned(block.attempt, offset, "recalled"))
+
     def lose(self, row: str, run: int = 0) -> Changes:
         number = self.attempt(row, run).attempt
         del self.live[number]
@@ -273,6 +300,16 @@ class Player:
         name, index = parse_row(row)
         found = self.run(run)
         return Explainer(self.machine.cx).reasons(found, found.plan.index[name], index)
+
+
+def succeeded(
+    block: StartAttempt, offset: int, count: int, last_us: int, took_us: int = 1000, **fields: Any
+) -> RowsSucceeded:
+    """The fact that rows of a block ended well."""
+    columns = [0] * count, [took_us] * count, [took_us // 2] * count, [5] * count
+    data = b"".join(array("I", column).tobytes() for column in columns)
+    log = LogSlice(f"r{block.run}/workers/0-1.log", 100 + 5 * offset)
+    return RowsSucceeded(block.attempt, offset, count, last_us, data, log, 2**20, **fields)
 
 
 def _named(run: RunState, row: int) -> tuple[str, int]:

@@ -14,7 +14,7 @@ import trio
 from engine.core.effects import StartAttempt, StopAttempt
 from engine.core.events import AttemptExited, AttemptLost, AttemptStarted
 from engine.execution import proc
-from engine.execution.executor import Executor
+from engine.execution.executor import Executor, Rows
 from engine.execution.sweep import stop_all
 from engine.model.resources import Claim
 from engine.model.workflow import Action, Command, Python, Quota, Shell, Stop
@@ -42,15 +42,16 @@ class World:
 
     # --- lives of the engine --------------------------------------------------------------------------------------
 
-    async def enter(self, nursery: trio.Nursery, expected: Iterable[int] = ()) -> list[Any]:
+    async def enter(self, nursery: trio.Nursery, expected: Iterable[int] | dict[int, Rows] = ()) -> list[Any]:
         """A new life of the engine; what connect said."""
         self.epoch += 1
         executor = Executor(
             home=self.home, run_dir=self.run_dir, logs=self.logs, instance=self.instance, epoch=self.epoch,
             launchers=self.launchers, report=self._report,
         )  # fmt: skip
+        rows = expected if isinstance(expected, dict) else dict.fromkeys(expected, Rows())
         with trio.fail_after(PATIENCE_S):
-            found = await executor.connect(set(expected))
+            found = await executor.connect(rows)
         self.executor = executor
         self._scope = await nursery.start(self._run, executor)
         self._report(found)

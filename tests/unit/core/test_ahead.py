@@ -48,9 +48,16 @@ def test_slow_rows_do_not_go_ahead():
     assert player.running == ["t[1]"]
 
 
-def test_python_tasks_and_those_with_max_parallel_do_not_go_ahead():
-    for fields in ({"action": Python("m:f")}, {"max_parallel": 1}):
-        assert _one_short_row_has_ended(**fields).running == ["t[1]"]
+def test_those_with_max_parallel_do_not_go_ahead():
+    assert _one_short_row_has_ended(max_parallel=1).running == ["t[1]"]
+
+
+def test_single_python_tasks_go_ahead_too():
+    names = [f"t{n}" for n in range(4)]
+    player = Player(flow(*(task(name, action=Python("m:f")) for name in names)), cpus=1)
+    player.submit()
+    player.end("t0", SUCCESS, took_ns=SHORT_NS)
+    assert player.running == ["t1", "t2", "t3"]
 
 
 def test_work_is_spread_over_the_claims_that_are_in_use():

@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from engine.definition.compile_python import compile_file, read_answer, write_faults, write_workflow
+from engine.definition.compile_python import (
+    checked,
+    compile_file,
+    definition_in,
+    encode_file,
+    write_faults,
+    write_workflow,
+)
 from engine.model.errors import DefinitionError, Fault
-from engine.model.workflow import Command, Python, Source, Task, Workflow
+from engine.model.workflow import Command, Python, Source, Task, Workflow, decode, encode
 
 GOOD = "with workflow('w'):\n    task('a', run=['x'])\n"
 HEADER = "from orchctl import workflow, task\n"
@@ -139,9 +146,16 @@ def test_an_interpreter_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
 
 def test_an_answer_is_decoded_by_type_and_checked() -> None:
     good = Workflow("w", (Task("a", Command(("x",))),), source=Source("/f.py", "/"))
-    assert read_answer(write_workflow(good), "f.py") == good
-    for answer in (b"", b"W", b"Wxyz", b"Z", b"F\xff", write_faults([]), write_workflow(Workflow("../w", ()))):
+    assert checked(definition_in(write_workflow(encode(good)), "f.py"), "f.py") == good
+    for answer in (b"", b"W", b"Wxyz", b"Z", b"F\xff", write_faults([]), write_workflow(encode(Workflow("../w", ())))):
         with pytest.raises(DefinitionError):
-            read_answer(answer, "f.py")
+            checked(definition_in(answer, "f.py"), "f.py")
     with pytest.raises(DefinitionError, match=r"f\.py:3: why"):
-        read_answer(write_faults([Fault("why", "f.py", 3)]), "f.py")
+        definition_in(write_faults([Fault("why", "f.py", 3)]), "f.py")
+
+
+def test_an_encoding_goes_on_as_the_process_gave_it(tmp_path: Path) -> None:
+    file = written(tmp_path, HEADER + GOOD)
+    assert decode(encode_file(file)) == compile_file(file)
+    with pytest.raises(DefinitionError, match="there is no task"):
+        encode_file(written(tmp_path, HEADER + GOOD.replace("run=['x']", "run=['x'], needs='b'")))

@@ -2,21 +2,23 @@
 
 import subprocess
 import sys
+from array import array
+from binascii import b2a_base64
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from engine.core.effects import StartAttempt
-from engine.core.events import AttemptExited, AttemptLost, LogSlice, Usage
+from engine.core.events import AttemptExited, AttemptLost, LogSlice, RowsSucceeded, Usage
 from engine.execution import proc
 from engine.execution.attempt import Attempt, outcome_of, take_result
 from engine.execution.environment import Environments, launcher_order, words_of
-from engine.execution.facts import exited
+from engine.execution.facts import exited, succeeded
 from engine.execution.places import log_path
 from engine.execution.worker import failure
 from engine.model.resources import Claim
-from engine.model.status import Outcome, OutcomeKind
+from engine.model.status import SUCCESS, Outcome, OutcomeKind
 from engine.model.workflow import Command, Python, Quota, Shell, Stop
 
 
@@ -148,3 +150,28 @@ def test_the_start_of_a_process_can_be_told_from_the_clock() -> None:
         child.kill()
         child.wait()
         assert before <= found <= after
+
+
+def _span(*results: str | None) -> list[Any]:
+    """A span of rows that took 10 µs each, one right after the other, and wrote 3 bytes each."""
+    count = len(results)
+    columns = b"".join(array("I", [cell] * count).tobytes() for cell in (0, 10, 7, 3))
+    return [40, 5, count, 1000, b2a_base64(columns, newline=False).decode(), ["r1/x", 100], 2**20, list(results)]
+
+
+def test_a_span_stays_one_event():
+    (event,) = succeeded(_span("1", None, "[2]"))
+    assert isinstance(event, RowsSucceeded)
+    assert (event.attempt, event.offset, event.count, event.results) == (40, 5, 3, (b"1", None, b"[2]"))
+
+
+def test_a_span_with_a_result_that_is_no_json_is_told_row_by_row():
+    ends = succeeded(_span("1", "{broken", None))
+    assert [end.attempt for end in ends] == [45, 46, 47]
+    assert all(isinstance(end, AttemptExited) and end.block == 40 for end in ends)
+    one, two, three = cast("list[AttemptExited]", ends)
+    assert (one.outcome, one.result) == (SUCCESS, b"1")
+    assert two.outcome.kind is OutcomeKind.FAILED
+    assert two.outcome.why.startswith("result is not JSON")
+    assert (two.began_ns, two.at_ns, two.log) == (1_010_000, 1_020_000, LogSlice("r1/x", 103, 3))
+    assert three.outcome == SUCCESS

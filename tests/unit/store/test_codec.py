@@ -82,7 +82,10 @@ def test_an_attempt_comes_back_from_its_key_and_body(attempt: Attempt) -> None:
 
 def test_every_field_of_an_attempt_is_in_its_key_or_its_record() -> None:
     stored = {*codec.AttemptRecord.__struct_fields__, "run", "task", "index", "number"}
-    assert stored == set(Attempt.__struct_fields__)
+    of_a_block = {"count", "done", "limit", "stops"}
+    assert stored | of_a_block == set(Attempt.__struct_fields__)
+    of_an_end = {"stop", "outcome", "usage"}
+    assert {*codec.BlockRecord.__struct_fields__, "run", "attempt", *of_an_end} == set(Attempt.__struct_fields__)
 
 
 @given(HEADERS)
