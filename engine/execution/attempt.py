@@ -32,13 +32,14 @@ class Attempt:
 
     __slots__ = (
         "block", "cpu_ns", "ended_by", "grace_timer", "killing", "known", "log_end", "log_fd", "log_start", "number",
-        "order", "outcome", "result", "rss_bytes", "slice", "strays", "tree_pid", "wall_timer", "worker",
+        "order", "outcome", "result", "rss_bytes", "slice", "strays", "tree_pid", "tries", "wall_timer", "worker",
     )  # fmt: skip
 
     def __init__(self, order: Order) -> None:
         self.number: int = order["attempt"]
         self.order = order
         self.tree_pid = 0
+        self.tries = 0
         self.worker: Worker | None = None
         self.block: Block | None = None
         self.strays: set[int] = set()
@@ -121,10 +122,10 @@ def take_result(path: str) -> dict[str, Any]:
 
     A short one is read here and removed; a long one stays until its end is acknowledged.
     """
+    if not os.access(path, os.F_OK, follow_symlinks=False):
+        return {}
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return {}
     except OSError as error:
         return {"bad": f"result cannot be read: {error.strerror}"}
     try:

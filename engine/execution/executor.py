@@ -111,7 +111,7 @@ class Executor:
 
     async def _connect(self, expected: Mapping[int, Rows]) -> list[AttemptEvent]:
         for slot in await self._keeper.connect():
-            self._links[slot] = Link(self._places, slot, self._instance, self._epoch)
+            self._links[slot] = self._new_link(slot)
         welcomes: dict[int, Welcome] = {}
 
         async def open_one(link: Link) -> None:
@@ -132,6 +132,9 @@ class Executor:
         for slot, welcome in welcomes.items():
             events += self._compare(self._links[slot], welcome)
         return events
+
+    def _new_link(self, slot: int) -> Link:
+        return Link(self._places, slot, self._instance, self._epoch, self._keeper.complain)
 
     def _unknown(self, orders: Mapping[int, Rows]) -> list[AttemptEvent]:
         damaged = [str(link.slot) for link in self._links.values() if link.damaged]
@@ -170,7 +173,7 @@ class Executor:
         """The keeper has launchers that were not there when this engine came."""
         for slot in slots:
             if slot not in self._links and self._nursery is not None:
-                self._links[slot] = Link(self._places, slot, self._instance, self._epoch)
+                self._links[slot] = self._new_link(slot)
                 self._nursery.start_soon(self._follow, self._links[slot])
 
     # --- comparing ----------------------------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ _SWEEP_AGAIN_S = 0.02
 _RESTART_PAUSE_S = 0.05
 _RESTART_PAUSE_MAX_S = 5.0
 _STEADY_S = 10.0
+_COMPLAINTS_MAX = 5
+_FORGIVEN_S = 30.0
 _COMPILE_S = 30.0
 _COMPILE_BYTES = 2**30
 _OUTPUT_BYTES = 64 * 2**20
@@ -51,6 +53,8 @@ class Charge:
         self.started = 0.0
         self.pause_s = _RESTART_PAUSE_S
         self.adopted_fd = -1
+        self.complaints = 0
+        self.complained = 0.0
 
 
 class Keeper:
@@ -77,7 +81,7 @@ class Keeper:
     # --- messages -------------------------------------------------------------------------------------------------
 
     def on_message(self, peer: Peer, message: Message) -> None:
-        """`status`, `hello` (follow changes), `compile`, `shutdown`."""
+        """`status`, `hello` (follow changes), `compile`, `silent`, `shutdown`."""
         kind = message[0]
         if kind == "hello":
             self._hello(peer, message[1], message[2])
@@ -85,6 +89,8 @@ class Keeper:
             peer.send(["status", self._status()])
         elif kind == "compile":
             self._compile(peer, message[1], message[2], message[3])
+        elif kind == "silent":
+            self._wake_or_end(self._charges.get(f"launcher-{message[1]}"))
         elif kind == "shutdown":
             self._shutdown(peer, bool(message[1]))
 
@@ -125,6 +131,7 @@ class Keeper:
                 self._loop.later(charge.pause_s, lambda: self._start(charge))
                 return
         charge.started = time.monotonic()
+        charge.complaints = 0
         self._tell()
 
     def _adopt(self, charge: Charge) -> bool:
@@ -162,6 +169,22 @@ class Keeper:
         os.close(charge.adopted_fd)
         charge.adopted_fd = -1
         self._died(charge, "ended")
+
+    def _wake_or_end(self, charge: Charge | None) -> None:
+        """An engine asks a launcher in vain. It may have been stopped, and is continued; one that does not come back is
+        killed, and the next of its slot says what was lost."""
+        if charge is None or not charge.pid:
+            return
+        now = time.monotonic()
+        charge.complaints = 1 if now - charge.complained > _FORGIVEN_S else charge.complaints + 1
+        charge.complained = now
+        number = signal.SIGCONT if charge.complaints < _COMPLAINTS_MAX else signal.SIGKILL
+        self._say(f"{charge.name}, pid {charge.pid}, does not answer: {number.name}")
+        with contextlib.suppress(OSError):
+            if charge.adopted_fd >= 0:
+                signal.pidfd_send_signal(charge.adopted_fd, number)
+            else:
+                os.kill(charge.pid, number)
 
     # --- the dead -----------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ class KeeperLine:
         self._on_slots = on_slots
         self._child = begun(places)
         self._stream: trio.SocketStream | None = None
+        self._sending = trio.Lock()
         self._inbox = wire.Inbox()
         self._leaving: trio.Event | None = None
         self._left = False
@@ -128,21 +129,32 @@ class KeeperLine:
         ticket, event, answers = self._ticket, trio.Event(), list[dict[str, Any]]()
         self._compiled[ticket] = (event, answers)
         try:
-            if self._stream is not None:
-                await self._stream.send_all(wire.pack(["compile", ticket, words, folder]))
+            if await self._send(["compile", ticket, words, folder]):
                 await event.wait()
-        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
         finally:
             del self._compiled[ticket]
         return answers[0] if answers else {"status": -1, "why": "the keeper is not there", "path": ""}
 
+    async def complain(self, slot: int) -> None:
+        """The launcher of the slot is there and does not answer."""
+        await self._send(["silent", slot])
+
+    async def _send(self, message: wire.Message) -> bool:
+        """Whether there is a keeper who may read it."""
+        async with self._sending:
+            if self._stream is None:
+                return False
+            try:
+                await self._stream.send_all(wire.pack(message))
+            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                return False
+            return True
+
     async def shutdown(self, kill: bool) -> bool:
         """Whether everything has ended. `follow` must be running."""
-        if self._stream is None:
-            return False
         self._leaving = trio.Event()
-        await self._stream.send_all(wire.pack(["shutdown", kill]))
+        if not await self._send(["shutdown", kill]):
+            return False
         await self._leaving.wait()
         self._leaving = None
         if self._left and self._child:

@@ -1,10 +1,10 @@
 """A launcher: starts attempts, ends them, and remembers how they ended until the engine has it on disk.
 
 Theory. Orders come from one engine connection; facts go back in batches, one a turn of the loop. A turn (1) takes
-events: orders, children that died, items that workers finished, timers; (2) writes all new ends to the spool; (3)
-writes the intents of orders that may start now and starts them; (4) tells the engine. So nothing runs that the spool
-does not know, and nothing is told that the spool could forget. When the engine is away everything goes on: limits,
-stops and chains of orders are kept here.
+events: orders, children that died, items that workers finished, timers; (2) writes all new ends and the intents of
+orders that may start now to the spool; (3) starts these; (4) tells the engine, at once where it has something to
+decide, else together with what follows soon. So nothing runs that the spool does not know, and nothing is told that the
+spool could forget. When the engine is away everything goes on: limits, stops and chains of orders are kept here.
 """
 
 import contextlib
@@ -18,20 +18,22 @@ from typing import Any, NoReturn
 from engine.execution import proc, trees
 from engine.execution.attempt import DRAIN_S, Attempt, Order, Outcome, outcome_of, take_result
 from engine.execution.block import Block, Fact
+from engine.execution.ending import KILL_AGAIN_S, Ending
+from engine.execution.logs import Caps, Logs
 from engine.execution.loop import Loop, Peer
 from engine.execution.metering import Metering
-from engine.execution.places import Places, log_path, open_log
+from engine.execution.places import Places
 from engine.execution.pool import Pool, Worker
+from engine.execution.report import Report
 from engine.execution.resident import begin, serve_until_stopped
-from engine.execution.spawn import SpawnError, raise_file_limit, spawn
+from engine.execution.spawn import Encoded, SpawnError, raise_file_limit, spawn
 from engine.execution.spool import Exit, Spool, SpoolFull
 from engine.execution.wire import Message
 
-_KILL_AGAIN_S = 0.05
 _SPOOL_AGAIN_S = 1.0
-_STARTS_WAIT_S = 0.003
-_LOG_CALM_S = 1.0
-_LOG_BUSY_S = 0.1
+_LANE_DEEP = 4
+_SPAWN_AGAIN_S = 0.1
+_SPAWN_TRIES = 20
 
 
 class Launcher:
@@ -45,21 +47,24 @@ class Launcher:
         self.epoch = 0
         self.engine: Peer | None = None
         self.envs: dict[str, dict[str, str]] = {}
+        self._encoded = Encoded()
         self.attempts: dict[int, Attempt] = {}
         self.held: dict[int, Order] = {}
         self.followers: dict[int, list[int]] = {}
         self.roots: dict[int, Attempt | Worker] = {}
         self.strays: dict[int, int] = {}
+        self.logs = Logs(places)
+        self.open_own_log = self.logs.open
         self.kept: dict[int, Block] = {}
-        """Blocks that are over here, until the engine has their end on disk."""
+        """Encoded that are over here, until the engine has their end on disk."""
         self.pool = Pool(self)
-        self.meter = Metering(loop, places, self._over_quota)
+        self.ending = Ending(self)
+        self._caps = Caps(loop, self.attempts, self.pool.segment_of)
+        self.meter = Metering(loop, places, self.ending.over_quota)
         self._pid = os.getpid()
         self._ready: dict[int, Order] = {}
         self._ended: list[Exit] = []
-        self._facts: list[list[Any]] = []
-        self._tell_at = 0.0
-        self._log_timer = False
+        self._report = Report(loop, self.tell)
         self._spool_timer = False
         self._leaving: Peer | None = None
         loop.on_child(self._reap)
@@ -97,6 +102,8 @@ class Launcher:
             self._forget(message[1])
         elif kind == "settled":
             self.spool.settle()
+        elif kind == "ping":
+            peer.send(["pong"])
 
     def on_close(self, peer: Peer) -> None:
         if peer is self.engine:
@@ -112,6 +119,7 @@ class Launcher:
             previous.close()
         self.epoch = epoch
         self.envs.clear()
+        self._encoded.clear()
         if instance != self.instance:
             self._change_instance(peer, instance)
         else:
@@ -123,13 +131,13 @@ class Launcher:
         self.followers.clear()
         self._ready.clear()
         for attempt in list(self.attempts.values()):
-            self._end_whole(attempt, {"kind": "lost", "why": "the state was replaced"})
+            self.ending.whole(attempt, {"kind": "lost", "why": "the state was replaced"})
         if self.attempts:
-            self.loop.later(_KILL_AGAIN_S, lambda: self._change_instance(peer, instance))
+            self.loop.later(KILL_AGAIN_S, lambda: self._change_instance(peer, instance))
             return
         self.pool.close_all()
         self._ended.clear()
-        self._facts.clear()
+        self._report.clear()
         for block in self.kept.values():
             block.remove()
         self.kept.clear()
@@ -140,7 +148,7 @@ class Launcher:
         """From here on this engine is told everything."""
         self.engine = peer
         self._save_ends()
-        self._facts.clear()
+        self._report.clear()
         blocks = [*self.kept.values(), *(one.block for one in self.attempts.values() if one.has_rows and one.block)]
         running = [[one.number, one.tree_pid, *self._start_of(one)] for one in self.attempts.values() if one.tree_pid]
         waiting = [one.number for one in self.attempts.values() if not one.tree_pid]
@@ -157,7 +165,7 @@ class Launcher:
             },
         ])  # fmt: skip
         for block in blocks:
-            self._facts += block.everything()
+            self._report.now(block.everything())
 
     @staticmethod
     def _start_of(attempt: Attempt) -> list[Any]:
@@ -229,14 +237,8 @@ class Launcher:
         places = (self.attempts, self.held, self._ready, self.kept, self.spool.exits)
         return any(number in place for place in places)
 
-    def _start_ready(self) -> None:
-        orders, self._ready = list(self._ready.values()), {}
-        try:
-            self.spool.begin([(order["attempt"], order["number"]) for order in orders])
-        except (SpoolFull, OSError) as error:
-            for order in orders:
-                self._end_unspooled(order["attempt"], {"kind": "not_started", "why": f"the spool is full: {error}"})
-            return
+    def _start(self, orders: list[Order]) -> None:
+        """Their intents are written."""
         for order in orders:
             attempt = Attempt(order)
             self.attempts[attempt.number] = attempt
@@ -247,19 +249,32 @@ class Launcher:
 
     def _start_process(self, attempt: Attempt) -> None:
         order = attempt.order
-        env = {**order["environment"], **self.identity(order)}
         try:
-            self.open_own_log(attempt)
+            if attempt.log_fd < 0:
+                self.logs.open(attempt)
+            env = self._encoded.of(order["env"], order["environment"], self.identity(order))
+            cookie = self.cookie(attempt.number)
             before = proc.ticks_now()
-            pid = spawn(
-                order["argv"], env=env, output=attempt.log_fd, folder=order["dir"], cookie=self.cookie(attempt.number)
-            )
-        except (SpawnError, OSError) as error:
-            self.refuse(attempt, str(error))
+            pid = spawn(order["argv"], env=env, output=attempt.log_fd, folder=order["dir"], cookie=cookie)
+        except (SpawnError, OSError, ValueError) as error:
+            if isinstance(error, SpawnError) and error.passing and attempt.tries < _SPAWN_TRIES:
+                attempt.tries += 1
+                self.loop.later(_SPAWN_AGAIN_S, lambda: self._try_again(attempt))
+            else:
+                tried = f" (tried {attempt.tries + 1} times in {attempt.tries * _SPAWN_AGAIN_S:g} s)"
+                self.refuse(attempt, f"{error}{tried if attempt.tries else ''}")
             return
         self.roots[pid] = attempt
         self.set_memory_limit(pid, order["memory"])
         self.begun(attempt, pid, before if before == proc.ticks_now() else 0)
+
+    def _try_again(self, attempt: Attempt) -> None:
+        """The host had no room for another process a moment ago. One that was stopped meanwhile has ended."""
+        if attempt.ended_by is not None:
+            attempt.outcome = {"kind": "cancelled"}
+            self._conclude(attempt)
+        else:
+            self._start_process(attempt)
 
     def identity(self, order: Order) -> dict[str, str]:
         """What tells a process which attempt it is."""
@@ -271,14 +286,6 @@ class Launcher:
             "ORCHCTL_ATTEMPT": str(order["number"]),
             "ORCHCTL_RESULT": self.places.result(order["attempt"]),
         }
-
-    def open_own_log(self, attempt: Attempt) -> None:
-        order = attempt.order
-        path = log_path(order["run"], order["task"], order["index"], order["number"])
-        attempt.log_fd = open_log(self.places.log(path))
-        attempt.log_start = attempt.log_end = os.fstat(attempt.log_fd).st_size
-        attempt.slice = [path, attempt.log_start, 0]
-        order["log"] = [path, attempt.log_start]
 
     @staticmethod
     def set_memory_limit(pid: int, memory_bytes: int) -> None:
@@ -292,15 +299,11 @@ class Launcher:
         order = attempt.order
         attempt.tree_pid = pid
         order["ticks"], order["at"] = ticks or proc.start_ticks(pid), time.time_ns()
-        self._facts.append(["started", attempt.number, pid, *self._start_of(attempt)])
-        if order["wall_ns"]:
-            over = self._wall_of_row if attempt.has_rows else self._wall_is_over
-            attempt.wall_timer = self.loop.later(order["wall_ns"] / 1e9, lambda: over(attempt))
+        self._report.soon([["started", attempt.number, pid, *self._start_of(attempt)]])
+        self.ending.limit_wall(attempt)
         if order["memory"] or order["processes"]:
             self.meter.watch(attempt.number, pid, self.cookie(attempt.number), order["memory"], order["processes"])
-        if not self._log_timer:
-            self._log_timer = True
-            self.loop.later(_LOG_CALM_S, self._look_at_logs)
+        self._caps.watch()
 
     def refuse(self, attempt: Attempt, why: str) -> None:
         """Nothing of it was started, because it cannot be."""
@@ -324,12 +327,12 @@ class Launcher:
         elif number in self.attempts:
             attempt = self.attempts[number]
             if not attempt.has_rows:
-                self.end_early(attempt, {"kind": "cancelled"}, at_once=at_once)
+                self.ending.early(attempt, {"kind": "cancelled"}, at_once=at_once)
                 return
             if row < 0:
-                self._end_whole(attempt, {"kind": "cancelled"})
+                self.ending.whole(attempt, {"kind": "cancelled"})
             else:
-                self._end_row(attempt, row, {"kind": "cancelled"}, at_once=at_once)
+                self.ending.row(attempt, row, {"kind": "cancelled"}, at_once=at_once)
 
     def _recall(self, numbers: list[int]) -> None:
         """Give orders back of which nothing has begun; what runs goes on."""
@@ -337,7 +340,7 @@ class Launcher:
             order = self.held.pop(number, None)
             if order is not None:
                 self._close_gap(order)
-                self._facts.append(["returned", number, 0, "recalled: the attempt before it takes long"])
+                self._report.now([["returned", number, 0, "recalled: the attempt before it takes long"]])
             elif number in self.attempts:
                 self.pool.take_back(self.attempts[number])
 
@@ -352,48 +355,11 @@ class Launcher:
                 self.held[number]["after"] = leader
                 self.followers.setdefault(leader, []).append(number)
 
-    def end_early(self, attempt: Attempt, why: dict[str, Any], *, at_once: bool) -> None:
-        """Ask the tree to end, and kill it after the grace; the first reason is the one that counts."""
-        if attempt.outcome is None and attempt.ended_by is None:
-            attempt.ended_by = why
-        if attempt.worker is not None and not self.pool.seize(attempt):
-            return
-        if at_once:
-            self._kill(attempt)
-        elif attempt.grace_timer is None:
-            trees.ask_to_end(self._tree(attempt), attempt.order["signal"])
-            attempt.grace_timer = self.loop.later(attempt.grace_s, lambda: self._kill(attempt))
-        self.pool.release(attempt)
-
-    def _end_whole(self, attempt: Attempt, why: Outcome) -> None:
-        """End an attempt at once, of a block all that runs or has not begun."""
-        if not attempt.has_rows:
-            self.end_early(attempt, why, at_once=True)
-            return
-        self.pool.take_back(attempt)
-        if attempt.block is not None and attempt.number in self.attempts:
-            self._end_row(attempt, attempt.block.running, why, at_once=True)
-
-    def _end_row(self, attempt: Attempt, row: int, why: Outcome, *, at_once: bool) -> None:
-        """End one row of a block: one that has not begun never will, one that runs takes its worker with it."""
-        if row < 0 or not self.pool.seize_row(attempt, row) or attempt.block is None:
-            return
-        attempt.block.judge(row, why)
-        if at_once:
-            self._kill(attempt)
-        else:
-            trees.ask_to_end(self._tree(attempt), attempt.order["signal"])
-            if attempt.grace_timer is None:
-                attempt.grace_timer = self.loop.later(
-                    attempt.grace_s, lambda: self._end_row(attempt, row, why, at_once=True)
-                )
-        self.pool.release(attempt)
-
     def tell_rows(self, attempt: Attempt, facts: list[Fact]) -> None:
         """What became of rows of a block, which its page keeps for whoever has to be told again."""
         if attempt.block is not None and attempt.block.lone:
             facts = [fact for fact in facts if fact[0] == "returned"]
-        self._facts += facts
+        self._report.now(facts)
         if attempt.grace_timer is not None and attempt.block is not None and not attempt.block.condemned:
             self.calm(attempt)
 
@@ -414,55 +380,6 @@ class Launcher:
             self.spool.forget([attempt.number])
             if attempt.block is not None:
                 attempt.block.remove()
-
-    def _tree(self, attempt: Attempt) -> trees.Tree:
-        own = set(attempt.strays)
-        if self.roots.get(attempt.tree_pid) is (attempt.worker or attempt) and self._root_is_its(attempt):
-            own.add(attempt.tree_pid)
-        return trees.Tree(own, self.pool.leftovers(attempt), attempt.tree_pid, self.cookie(attempt.number))
-
-    def _root_is_its(self, attempt: Attempt) -> bool:
-        """A warm worker goes on when the attempt is done; a process of its own belongs to it to the end."""
-        if attempt.worker is None or attempt.worker.single:
-            return True
-        return attempt.outcome is None and not self.pool.left(attempt)
-
-    def _kill(self, attempt: Attempt) -> None:
-        """Again and again until the tree is gone; processes that cannot die yet are asked less and less often."""
-        if attempt.killing or attempt.number not in self.attempts:
-            return
-        attempt.killing = True
-        self._kill_again(attempt, _KILL_AGAIN_S)
-
-    def _kill_again(self, attempt: Attempt, pause_s: float) -> None:
-        if self.attempts.get(attempt.number) is attempt and attempt.killing:
-            trees.kill(self._tree(attempt))
-            self.loop.later(pause_s, lambda: self._kill_again(attempt, min(1.0, pause_s * 1.5)))
-
-    def _wall_is_over(self, attempt: Attempt) -> None:
-        if attempt.outcome is None:
-            limit = attempt.order["wall_ns"]
-            self.end_early(attempt, {"kind": "timed_out", "why": f"wall {limit / 1e9:g} s"}, at_once=False)
-
-    def _wall_of_row(self, attempt: Attempt) -> None:
-        """The rows of a block are looked at one by one: the limit is that of the row that runs."""
-        block, limit_s = attempt.block, attempt.order["wall_ns"] / 1e9
-        if block is None or self.attempts.get(attempt.number) is not attempt:
-            return
-        left_s = limit_s
-        row = block.running
-        if row >= 0:
-            left_s = block.began_s + limit_s - time.time()
-            if left_s <= 0:
-                self._end_row(attempt, row, {"kind": "timed_out", "why": f"wall {limit_s:g} s"}, at_once=False)
-                left_s = limit_s
-        attempt.wall_timer = self.loop.later(left_s, lambda: self._wall_of_row(attempt))
-
-    def _over_quota(self, number: int, which: str, used: int, limit: int) -> None:
-        attempt = self.attempts.get(number)
-        if attempt is not None and attempt.outcome is None:
-            why = {"kind": "over_quota", "which": which, "used": used, "limit": limit}
-            self.end_early(attempt, why, at_once=which == "processes")
 
     def _reap(self) -> None:
         """Take every child that died. Children of a dead parent have become ours by then, so one look finds them."""
@@ -523,8 +440,8 @@ class Launcher:
         if not attempt.strays and not self.pool.leftovers(attempt):
             self._conclude(attempt)
         elif attempt.grace_timer is None:
-            trees.ask_to_end(self._tree(attempt), signal.SIGTERM)
-            attempt.grace_timer = self.loop.later(min(attempt.grace_s, DRAIN_S), lambda: self._kill(attempt))
+            trees.ask_to_end(self.ending.tree(attempt), signal.SIGTERM)
+            attempt.grace_timer = self.loop.later(min(attempt.grace_s, DRAIN_S), lambda: self.ending.kill(attempt))
 
     def _conclude(self, attempt: Attempt) -> None:
         self._let_go(attempt)
@@ -539,7 +456,7 @@ class Launcher:
         }  # fmt: skip
         found |= attempt.result or (take_result(self.places.result(attempt.number)) if attempt.tree_pid else {})
         if attempt.log_fd >= 0:
-            self._close_log(attempt)
+            self.logs.close(attempt)
         if attempt.slice is not None and attempt.slice[2]:
             found["log"] = attempt.slice
         self._ended.append(found)
@@ -562,58 +479,60 @@ class Launcher:
         del self.attempts[attempt.number]
         self.meter.forget(attempt.number)
 
-    def _close_log(self, attempt: Attempt) -> None:
-        self._cut_log(attempt)
-        size = os.fstat(attempt.log_fd).st_size
-        os.close(attempt.log_fd)
-        attempt.log_fd = -1
-        if attempt.slice is None:
-            return
-        attempt.slice[2] = size - attempt.log_start
-        if size == 0:
-            with contextlib.suppress(OSError):
-                os.unlink(self.places.log(attempt.slice[0]))
-
     def _end_unspooled(self, number: int, outcome: dict[str, Any]) -> None:
         """It never had an intent, or none that could be written: nothing is to be remembered."""
         now = time.time_ns()
-        self._facts.append(["exit", {"a": number, "at": now, "o": outcome}])
+        self._report.now([["exit", {"a": number, "at": now, "o": outcome}]])
         self._release_followers(number)
 
     def _release_followers(self, leader: int) -> None:
+        """Those that waited for it may start. The engine is asked for more in time, before the lane has run dry."""
+        if not self._goes_on(leader):
+            self._report.now()
         for number in self.followers.pop(leader, ()):
             order = self.held.pop(number, None)
             if order is not None:
-                self._ready[order["attempt"]] = order
+                self._ready[number] = order
+
+    def _goes_on(self, number: int) -> bool:
+        """Whether so many wait behind the attempt that nobody is idle while its end is told a little later."""
+        for _ in range(_LANE_DEEP):
+            waiting = self.followers.get(number)
+            if not waiting:
+                return False
+            number = waiting[0]
+        return True
 
     # --- the end of a turn ------------------------------------------------------------------------------------------
 
     def _finish_turn(self) -> None:
-        self._save_ends()
-        while self._ready:
-            self._start_ready()
-            self._save_ends()
+        orders = self._save()
+        while orders or self._ready:
+            self._start(orders)
+            orders = self._save()
+        self.logs.drop_spare()
         self.pool.flush()
-        if self._facts:
-            self._tell()
+        self._report.end_turn()
         self.pool.report()
         if self._leaving is not None and not self.attempts:
             self._leave(self._leaving)
 
-    def _tell(self) -> None:
-        """Report at once when something has ended. Mere starts wait a moment: most ends of short attempts follow within
-        it, and one report is one commit of the engine instead of two."""
-        now = time.monotonic()
-        if self._facts[-1][0] == "started" and all(fact[0] == "started" for fact in self._facts):
-            if not self._tell_at:
-                self._tell_at = now + _STARTS_WAIT_S
-                self.loop.later(_STARTS_WAIT_S, lambda: None)  # the end of that turn tells
-            if now < self._tell_at:
-                return
-        self._tell_at = 0.0
-        if self.engine is not None:
-            self.engine.send(["report", self._facts])
-        self._facts = []
+    def _save(self) -> list[Order]:
+        """Write the ends, and with them the intents of all that is ready; the orders that may be started now. An end
+        that finds no room is tried again; an intent is not."""
+        orders, self._ready = list(self._ready.values()), {}
+        if orders:
+            ends = [] if self._spool_timer else self._ended
+            try:
+                self.spool.write(ends, [(order["attempt"], order["number"]) for order in orders])
+            except (SpoolFull, OSError) as error:
+                for order in orders:
+                    self._end_unspooled(order["attempt"], {"kind": "not_started", "why": f"the spool is full: {error}"})
+                orders = []
+            else:
+                self._saved(ends)
+        self._save_ends()
+        return orders
 
     def _save_ends(self) -> None:
         if not self._ended or self._spool_timer:
@@ -623,41 +542,21 @@ class Launcher:
         except (SpoolFull, OSError):
             self._spool_timer = True
             self.loop.later(_SPOOL_AGAIN_S, self._save_again)
-            return
-        self._facts += [["exit", found] for found in self._ended]
-        self._ended = []
+        else:
+            self._saved(self._ended)
+
+    def _saved(self, ends: list[Exit]) -> None:
+        self._report.soon(["exit", found] for found in ends)
+        self._ended = self._ended[len(ends) :]
 
     def _save_again(self) -> None:
         self._spool_timer = False
+        self._report.now()
         self._save_ends()
 
     def tell(self, message: Message) -> None:
         if self.engine is not None:
             self.engine.send(message)
-
-    # --- logs -------------------------------------------------------------------------------------------------------
-
-    def _look_at_logs(self) -> None:
-        """Keep every live log within its cap. It exceeds it by its rate times 0.1 s, at first times 1 s."""
-        busy = False
-        for attempt in self.attempts.values():
-            busy |= self._cut_log(attempt)
-        self._log_timer = bool(self.attempts)
-        if self._log_timer:
-            self.loop.later(_LOG_BUSY_S if busy else _LOG_CALM_S, self._look_at_logs)
-
-    def _cut_log(self, attempt: Attempt) -> bool:
-        fd, start = attempt.log_fd, attempt.log_start
-        if fd < 0:
-            worker = self.pool.segment_of(attempt)
-            if worker is None or attempt.block is None or not attempt.block.begun:
-                return False
-            fd, start = worker.segment_fd, attempt.block.row_log
-        try:
-            busy, attempt.log_end = cut(fd, start, attempt.log_end, attempt.log_cap)
-        except OSError:  # a full disk takes no mark; the log is short already
-            return True
-        return busy
 
     # --- leaving ----------------------------------------------------------------------------------------------------
 
@@ -670,34 +569,13 @@ class Launcher:
         self.held.clear()
         self._ready.clear()
         for attempt in list(self.attempts.values()):
-            self._end_whole(attempt, {"kind": "cancelled", "why": "the engine was shut down"})
+            self.ending.whole(attempt, {"kind": "cancelled", "why": "the engine was shut down"})
 
     def _leave(self, peer: Peer) -> None:
         self.pool.close_all()
         self.spool.close()
         peer.send(["bye"])
         self.loop.stop()
-
-
-def cut(fd: int, start: int, last: int, cap: int) -> tuple[bool, int]:
-    """Take a log back to `cap` bytes after `start` and mark the place; the writer goes on behind the mark.
-
-    Whether it grows fast enough to look again soon, and where it ends now.
-    """
-    size = os.fstat(fd).st_size
-    marker = f"\n[orchctl: log cut at {cap} bytes]\n".encode()
-    most = start + cap
-    if size <= most or size == most + len(marker):
-        return size - last > cap // 8, size
-    plain = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        # The mark is written into what is there, which a descriptor for appending cannot do, and then the rest is cut
-        # off: a writer that is busy at this moment cannot come between.
-        os.pwrite(plain, marker, most)
-        os.ftruncate(plain, most + len(marker))
-    finally:
-        os.close(plain)
-    return True, most + len(marker)
 
 
 def main(words: list[str]) -> NoReturn:

@@ -16,7 +16,8 @@ from pathlib import Path
 from engine.execution import wire
 
 OUT_BYTES_MAX = 64 * 2**20
-_READ_BYTES = 262_144
+_READ_BYTES = 65_536
+"""A buffer that malloc keeps; it maps a larger one anew for every read."""
 
 
 class Timer:

@@ -9,6 +9,9 @@ import os
 from functools import cached_property
 from pathlib import Path
 
+LOG_FLAGS = os.O_APPEND | os.O_NONBLOCK
+"""Of an open log. It is no pipe, whatever a task may have put in its place."""
+
 
 class Places:
     """The folders that one engine's processes share; all absolute."""
@@ -85,7 +88,7 @@ def segment_path(run: int, slot: int, worker: int) -> str:
 
 def open_log(path: str) -> int:
     """Open (and make) a log for appending, without following a link. Raises OSError."""
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_RDWR | LOG_FLAGS | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         return os.open(path, flags, 0o600)
     except FileNotFoundError:

@@ -54,8 +54,11 @@ def _take_lock(path: Path) -> None:
 
 
 def _become_subreaper() -> None:
-    """Children of dead descendants become ours (prctl(2)); a terminal's hangup or interrupt does nothing."""
+    """Children of dead descendants become ours (prctl(2)); a terminal's hangup or interrupt does nothing here. It is
+    handled and not ignored, because what is ignored stays so in what we start; so is what we were told to ignore. What
+    Python itself ignores it gives back to its children."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
+    ignored = {number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN}
+    for number in (ignored | {signal.SIGHUP, signal.SIGINT}) - {signal.SIGPIPE, signal.SIGXFSZ}:
+        signal.signal(number, lambda _number, _frame: None)

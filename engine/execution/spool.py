@@ -3,7 +3,8 @@
 A preallocated file of records, each `magic, length, checksum, JSON`, at offsets that are multiples of eight. Kinds:
 `["i", attempt, number]` an intent, written before the attempt may start; `["e", exit]` its end, written before anyone
 is told; `["a", [attempts]]` what may be forgotten: ends that are committed elsewhere, intents that came to nothing.
-The file is appended to with one write a batch and rewritten, by way of a second file, when it is full. Nothing is
+The file is appended to with one write a batch and rewritten, by way of a second file, when it is full. Ends that may be
+forgotten wait for the next write: where that does not come they are told again, and acknowledged again. Nothing is
 synced: a record must survive the launcher, not the host, for on another boot every attempt is lost anyway.
 
 A record whose checksum fails, anywhere, makes the spool *damaged*: what is readable stays true, but it proves no more
@@ -18,6 +19,8 @@ import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
+
+from engine.execution.wire import to_text
 
 _MAGIC = 0x6C6F6F73
 _RECORD = struct.Struct("<III")
@@ -48,6 +51,7 @@ class Spool:
         self.exits: dict[int, Exit] = {}
         self.damaged = False
         self.other_boot = False
+        self._forgotten: list[int] = []
         self._tail = 0
         if path.exists():
             self._load()
@@ -64,23 +68,33 @@ class Spool:
 
     def begin(self, attempts: Sequence[tuple[int, int]]) -> None:
         """Write intents (attempt, number of the row's attempt). Raises SpoolFull; then none of them is written."""
-        reserve = EXIT_RESERVE_BYTES * (len(self.open) + len(attempts))
-        self._append([["i", attempt, number] for attempt, number in attempts], reserve)
-        self.open.update(attempts)
+        self.write((), attempts)
 
     def end(self, exits: Sequence[Exit]) -> None:
         """Write ends. Raises SpoolFull; then none of them is written and they may be tried again."""
-        self._append([["e", found] for found in exits], 0)
+        self.write(exits, ())
+
+    def write(self, exits: Sequence[Exit], begun: Sequence[tuple[int, int]]) -> None:
+        """Ends and then intents, in one piece. Raises SpoolFull; then nothing of it is written."""
+        records = [_record(f'["e",{to_text(found)}]') for found in exits]
+        records += [_record(f'["i",{attempt},{number}]') for attempt, number in begun]
+        self._append(b"".join(records), EXIT_RESERVE_BYTES * (len(self.open) + len(begun)) if begun else 0)
         for found in exits:
             self.open.pop(found["a"], None)
             self.exits[found["a"]] = found
+        self.open.update(begun)
 
     def forget(self, attempts: Iterable[int]) -> None:
-        """The ends are committed elsewhere. A record that finds no room only means that they are told again."""
-        known = [attempt for attempt in attempts if self.exits.pop(attempt, None) or self.open.pop(attempt, None)]
-        if known:
+        """The ends are committed elsewhere, or an intent came to nothing. That is written at once, or somebody would
+        find an attempt that was lost; if there is no room for it, it is found so."""
+        known = [attempt for attempt in attempts if attempt in self.exits or attempt in self.open]
+        intents = [attempt for attempt in known if self.exits.pop(attempt, None) is None]
+        for attempt in intents:
+            del self.open[attempt]
+        self._forgotten += known
+        if intents:
             with contextlib.suppress(SpoolFull):
-                self._append([["a", known]], 0)
+                self._append(b"", 0)
 
     def settle(self) -> None:
         """The engine has dealt with the damage, and with the change of the boot."""
@@ -98,10 +112,14 @@ class Spool:
         self._rewrite()
 
     def close(self) -> None:
+        """Nothing is told to it any more. An acknowledgement that finds no room means that an end is told again."""
+        with contextlib.suppress(SpoolFull):
+            self._append(b"", 0)
         os.close(self._fd)
 
-    def _append(self, records: list[list[Any]], reserve: int) -> None:
-        data = b"".join(_encode(record) for record in records)
+    def _append(self, data: bytes, reserve: int) -> None:
+        if self._forgotten:
+            data = _record(f'["a",{self._forgotten}]') + data
         if self._tail + len(data) + reserve > self._capacity:
             self._rewrite(len(data) + reserve)
         try:
@@ -111,13 +129,14 @@ class Spool:
         if written != len(data):
             raise SpoolFull("the disk took only a part of a record")
         self._tail += len(data)
+        self._forgotten.clear()
 
     def _rewrite(self, more: int = 0) -> None:
         """Write what still counts to a new file, with at least as much room again. Raises SpoolFull, harmlessly."""
         head = [_HEAD, self.instance, self.boot, self.damaged]
         records: list[list[Any]] = [head, *(["i", *pair] for pair in self.open.items())]
         records += [["e", found] for found in self.exits.values()]
-        data = b"".join(_encode(record) for record in records)
+        data = b"".join(_record(to_text(record)) for record in records)
         capacity = max(self._capacity, 2 * (len(data) + more))
         fresh = self._path.with_suffix(".new")
         try:
@@ -135,6 +154,7 @@ class Spool:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._tail, self._capacity = fd, len(data), capacity
+        self._forgotten.clear()
 
     def _load(self) -> None:
         records, damaged, self._tail = read(self._path)
@@ -184,8 +204,8 @@ def _state(records: list[list[Any]]) -> tuple[dict[int, int], dict[int, Exit]]:
     return begun, exits
 
 
-def _encode(record: list[Any]) -> bytes:
-    body = json.dumps(record, separators=(",", ":")).encode()
+def _record(text: str) -> bytes:
+    body = text.encode()
     data = _RECORD.pack(_MAGIC, len(body), zlib.crc32(body)) + body
     return data + bytes(-len(data) % 8)
 

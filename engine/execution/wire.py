@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,13 +20,17 @@ _LENGTH = struct.Struct(">I")
 _PLAIN_PATH_BYTES_MAX = 100
 
 
+to_text = json.JSONEncoder(separators=(",", ":")).encode
+"""JSON in one line. Text may hold lone surrogates (bytes of file names that are not UTF-8)."""
+
+
 class WireError(Exception):
     """The peer sent what is no message, or one that is too long."""
 
 
 def pack(message: Message) -> bytes:
-    """The frame of one message. Text may hold lone surrogates (bytes of file names that are not UTF-8)."""
-    return frame(json.dumps(message, separators=(",", ":")).encode())
+    """The frame of one message."""
+    return frame(to_text(message).encode())
 
 
 def frame(body: bytes) -> bytes:
@@ -35,11 +40,23 @@ def frame(body: bytes) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-class Inbox:
-    """Cuts a stream of bytes into messages."""
+def decode(body: bytes) -> Message:
+    """The message in a frame. Raises WireError."""
+    try:
+        message: Any = json.loads(body.decode())
+    except ValueError as error:
+        raise WireError(f"a frame is no JSON: {error}") from error
+    if not isinstance(message, list) or not message:
+        raise WireError("a message is a list that begins with its kind")
+    return cast(Message, message)
 
-    def __init__(self) -> None:
+
+class Inbox:
+    """Cuts a stream of bytes into messages, with `decode` or what somebody knows to be faster."""
+
+    def __init__(self, decode: Callable[[bytes], Message] = decode) -> None:
         self._bytes = bytearray()
+        self._decode = decode
 
     def feed(self, data: bytes) -> list[Message]:
         """The messages that are complete now. Raises WireError."""
@@ -53,20 +70,10 @@ class Inbox:
             end = start + _LENGTH.size + length
             if len(self._bytes) < end:
                 break
-            messages.append(_decode(bytes(self._bytes[start + _LENGTH.size : end])))
+            messages.append(self._decode(bytes(self._bytes[start + _LENGTH.size : end])))
             start = end
         del self._bytes[:start]
         return messages
-
-
-def _decode(body: bytes) -> Message:
-    try:
-        message: Any = json.loads(body)
-    except ValueError as error:
-        raise WireError(f"a frame is no JSON: {error}") from error
-    if not isinstance(message, list) or not message:
-        raise WireError("a message is a list that begins with its kind")
-    return cast(Message, message)
 
 
 def listen(path: Path) -> socket.socket:

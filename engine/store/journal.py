@@ -182,6 +182,4 @@ def histories_of(revision: int, record: JournalRecord) -> dict[int, HistoryBatch
     for at in range(0, len(record.refs), REF_BYTES):
         piece = record.refs[at : at + REF_BYTES]
         refs.setdefault(places[number_of(piece)][0], []).append(piece)
-    return {
-        run: HistoryBatch(revision, record.now_ns, own, b"".join(refs.get(run, ()))) for run, own in events.items()
-    }
+    return {run: HistoryBatch(revision, record.now_ns, own, b"".join(refs.get(run, ()))) for run, own in events.items()}

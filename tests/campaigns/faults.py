@@ -4,10 +4,13 @@
 
 Each scenario starts a run of tasks that leave daemons by setsid, by a double fork and by `env -i setsid`, kills what it
 names with SIGKILL, and then asks: does every tree of the dead one end within two seconds, is everything that was lost
-run again without costing a retry, is nothing else disturbed, does the run succeed, is no process left?
+run again without costing a retry, is nothing else disturbed, does the run succeed, is no process left? A launcher that
+is only stopped is continued, and loses nothing.
 """
 
 import argparse
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -94,6 +97,25 @@ def scenario(place: Home, what: str, number: int) -> list[str]:
     return found
 
 
+def stopped(place: Home) -> list[str]:
+    """A launcher that gets SIGSTOP under load goes on by itself."""
+    folder = place.root / "pids-stopped"
+    folder.mkdir()
+    flow = place.file("stopped.yaml", FLOW.replace("PIDS", str(folder)))
+    run = place.rows("submit", str(flow))[0]["run"]
+    wait_for(lambda: len(list(folder.iterdir())) >= 10, "tasks to run")
+    victim = next(pid for pid in place.status()["launchers"] if pid)
+    os.kill(victim, signal.SIGSTOP)
+    wait_for(lambda: psutil.Process(victim).status() == psutil.STATUS_STOPPED, "the launcher to be stopped")
+    start = time.monotonic()
+    wait_for(lambda: psutil.Process(victim).status() != psutil.STATUS_STOPPED, "the launcher to be continued", 30)
+    took = time.monotonic() - start
+    wait_for(lambda: place.rows("show", run)[0]["finished_at"], "the run to finish", 120)
+    show, lost = place.rows("show", run)[0], sum(row["attempts"] - 1 for row in place.rows("tasks", run))
+    sys.stdout.write(f"a stopped launcher: continued after {took:.1f} s, {show['status']}, {lost} attempts again\n")
+    return [] if show["status"] == "succeeded" and lost == 0 else [f"stopped launcher: {show['status']}, {lost} lost"]
+
+
 def hopeless(place: Home) -> list[str]:
     """A task that always kills its launcher fails after the third loss."""
     last = place.call("run", str(place.file("hopeless.yaml", HOPELESS)), "--json")
@@ -119,6 +141,7 @@ def main() -> int:
             for what in ("launcher", "keeper", "keeper and launcher", "keeper and engine", "all"):
                 number += 1
                 found += scenario(place, what, number)
+        found += stopped(place)
         found += hopeless(place)
         status = place.status()
         ours = [pid for pid in [status["keeper"], *status["launchers"], *status["workers"], status["meter"]] if pid]

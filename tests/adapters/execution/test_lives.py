@@ -110,6 +110,31 @@ async def test_another_instance_finds_nothing_of_the_old_one(world: Any) -> None
     assert (await world.end(world.start("exit 2"))).outcome.exit_code == 2
 
 
+async def test_a_launcher_that_was_stopped_is_continued_and_loses_nothing(world: Any) -> None:
+    attempt = world.start("sleep 600")
+    pid = (await world.started(attempt)).pid
+    victim = launcher_of(world, attempt)
+    await world.leave()
+    os.kill(victim, signal.SIGSTOP)
+    found = await world.enter(world.nursery, [attempt])
+    assert [(type(event), event.pid) for event in found] == [(AttemptStarted, pid)]
+    assert world.executor.processes()["launchers"].count(victim) == 1
+
+
+async def test_a_launcher_that_is_complained_about_again_and_again_is_replaced(world: Any) -> None:
+    attempt = world.start("sleep 600")
+    await world.started(attempt)
+    victim = launcher_of(world, attempt)
+    slot = world.executor.processes()["launchers"].index(victim)
+    with wire.connect(Places(world.home, world.run_dir, world.logs).socket("keeper")) as keeper:
+        keeper.sendall(4 * wire.pack(["silent", slot]))
+        await world.end(world.start(["true"]))
+        assert alive(victim)
+        keeper.sendall(wire.pack(["silent", slot]))
+        assert isinstance(await world.end(attempt), AttemptLost)
+    assert not alive(victim)
+
+
 async def test_a_killed_launcher_loses_its_attempts_and_disturbs_no_other(world: Any) -> None:
     first, second = await running_with_daemons(world), await running_with_daemons(world)
     victim, other = launcher_of(world, first), launcher_of(world, second)

@@ -3,9 +3,12 @@
 import os
 import resource
 import signal
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from engine.core.events import AttemptExited, AttemptNeverStarted, AttemptStarted
 from engine.execution import proc
@@ -13,6 +16,8 @@ from engine.model.status import OutcomeKind
 from engine.model.workflow import Quota, Shell, Stop
 
 pytestmark = pytest.mark.trio
+
+ROOT = str(Path(__file__).parents[3])
 
 DAEMONS = """
 import os, subprocess, sys, time
@@ -81,6 +86,20 @@ async def test_an_attempt_that_writes_nothing_leaves_no_log(world: Any) -> None:
     assert not (world.logs / "r1" / "quiet.1.log").exists()
 
 
+async def test_silent_attempts_pass_their_log_on_and_each_that_writes_keeps_its_own(world: Any) -> None:
+    orders = [world.order(["true"], task="t0")]
+    for number in range(1, 8):
+        script = "true" if number % 3 else f"echo {number}; dd of=/dev/stdout oflag=nonblock conv=notrunc < /dev/null"
+        orders.append(world.order(script, task=f"t{number}", claim_from=orders[-1].attempt))
+    world.executor.start(orders)
+    ends = [await world.end(order.attempt) for order in orders]
+    assert {end.log.path: world.log(end).splitlines()[0] for end in ends if end.log.path} == {
+        "r1/t3.1.log": "3",
+        "r1/t6.1.log": "6",
+    }
+    await world.until(lambda: len(list((world.logs / "r1").iterdir())) == 2, "removal of the empty log")
+
+
 async def test_a_link_in_place_of_the_log_is_not_followed(world: Any) -> None:
     target = world.file("precious")
     (world.logs / "r1").mkdir()
@@ -112,6 +131,19 @@ async def test_a_process_has_a_session_no_input_and_default_signals(world: Any) 
     of_libc = 1 << 31 | 1 << 32
     assert [int(words[3], 16), int(words[5], 16) & ~of_libc] == [0, 0]
     assert int(words[6]) <= 5
+
+
+async def test_what_the_engine_ignores_its_attempts_do_not(world: Any) -> None:
+    await world.executor.shutdown(kill=True)
+    await world.leave()
+    handler = signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    try:
+        await world.enter(world.nursery)
+    finally:
+        signal.signal(signal.SIGQUIT, handler)
+    ended = await world.end(world.start("grep SigIgn /proc/self/status"))
+    of_libc = 1 << 31 | 1 << 32
+    assert int(world.log(ended).split()[1], 16) & ~of_libc == 0
 
 
 async def test_a_result_file_becomes_the_result(world: Any) -> None:
@@ -278,3 +310,55 @@ async def test_an_order_of_which_nothing_has_begun_can_be_recalled_and_what_runs
     await world.until(lambda: back in world.events, "the order to come back")
     await world.end(third.attempt)
     assert world.file("order").read_text() == "first\nthird\n"
+
+
+FULL_HOST = """
+import os, resource, sys, tempfile
+from pathlib import Path
+from engine.execution import launcher, loop, places
+class Ear:
+    def __init__(self): self.told = []
+    def send(self, message): self.told += [fact[1]["o"] for fact in message[1] if fact[0] == "exit"]
+home = Path(tempfile.mkdtemp())
+if os.getuid() == 0:
+    os.chown(home, 65534, 65534)
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+where = places.Places(home, home / "run", home / "logs")
+where.prepare()
+hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+resource.setrlimit(resource.RLIMIT_NPROC, (0, hard))
+turns = loop.Loop()
+made = launcher.Launcher(turns, where, 0, 7)
+made.engine = ear = Ear()
+made.on_message(ear, ["env", "e", {"PATH": "/bin"}])
+made.on_message(ear, ["start", [dict(attempt=1, run=1, workflow="w", version="v", task="t", index=-1, number=1,
+    dir="/", env="e", extra={}, wall_ns=0, memory=0, processes=0, log_bytes=0, signal=15, grace_ns=10**9, after=0,
+    count=1, argv=["/bin/true"])]])
+turns.later(0, lambda: None)
+turns.turn()
+if sys.argv[1] == "for a moment":
+    turns.later(0.3, lambda: resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard)))
+elif sys.argv[1] == "until it is stopped":
+    turns.later(0.3, lambda: made.on_message(ear, ["stop", [[1, False]]]))
+turns.later(20, lambda: sys.exit("nothing was told"))
+while not ear.told:
+    turns.turn()
+print(ear.told[0])
+"""
+
+
+@pytest.mark.parametrize(
+    ("full", "outcome"),
+    [
+        ("for a moment", "{'kind': 'succeeded', 'exit_code': 0}"),
+        ("until it is stopped", "{'kind': 'cancelled'}"),
+        ("always", "resource temporarily unavailable: /bin/true (tried 21 times in 2 s)"),
+    ],
+)
+async def test_what_the_host_has_no_room_for_is_tried_again_for_a_while(full: str, outcome: str) -> None:
+    words = [sys.executable, "-c", FULL_HOST, full]
+    done = await trio.run_process(words, capture_stdout=True, capture_stderr=True, cwd=ROOT)
+    assert done.stderr == b""
+    assert outcome in done.stdout.decode()

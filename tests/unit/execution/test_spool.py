@@ -42,6 +42,27 @@ def test_what_was_acknowledged_is_forgotten(tmp_path: Path) -> None:
     again.close()
 
 
+def test_an_intent_that_came_to_nothing_is_forgotten_at_once(tmp_path: Path) -> None:
+    spool = opened(tmp_path / "s")
+    spool.begin([(1, 1), (2, 1)])
+    spool.forget([1])
+    assert unfinished(tmp_path / "s", 7) == {2}
+    spool.close()
+
+
+def test_ends_and_intents_of_a_turn_are_written_in_one_piece_or_not_at_all(tmp_path: Path, no_more_than: Any) -> None:
+    spool = opened(tmp_path / "s", capacity=65_536)
+    spool.begin([(1, 1)])
+    spool.write([end_of(1)], [(2, 1)])
+    assert unfinished(tmp_path / "s", 7) == {2}
+    no_more_than(65_536)
+    with pytest.raises(SpoolFull):
+        spool.write([end_of(2)], [(attempt, 1) for attempt in range(3, 3000)])
+    assert unfinished(tmp_path / "s", 7) == {2}
+    assert list(spool.exits) == [1]
+    spool.close()
+
+
 def test_a_spool_of_another_boot_says_so(tmp_path: Path) -> None:
     spool = opened(tmp_path / "s")
     spool.begin([(1, 1)])

@@ -1,0 +1,117 @@
+"""How a launcher ends attempts before they end by themselves: politely, then at once, and again until the tree is gone.
+
+Of a block it ends single rows: one that has not begun never will, one that runs takes its worker with it.
+"""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from engine.execution import trees
+from engine.execution.attempt import Attempt, Outcome
+
+if TYPE_CHECKING:
+    from engine.execution.launcher import Launcher
+
+KILL_AGAIN_S = 0.05
+
+
+class Ending:
+    def __init__(self, launcher: "Launcher") -> None:
+        self._launcher = launcher
+
+    def early(self, attempt: Attempt, why: dict[str, Any], *, at_once: bool) -> None:
+        """Ask the tree to end, and kill it after the grace; the first reason is the one that counts."""
+        if attempt.outcome is None and attempt.ended_by is None:
+            attempt.ended_by = why
+        if attempt.worker is not None and not self._launcher.pool.seize(attempt):
+            return
+        if at_once:
+            self.kill(attempt)
+        elif attempt.grace_timer is None:
+            trees.ask_to_end(self.tree(attempt), attempt.order["signal"])
+            attempt.grace_timer = self._launcher.loop.later(attempt.grace_s, lambda: self.kill(attempt))
+        self._launcher.pool.release(attempt)
+
+    def whole(self, attempt: Attempt, why: Outcome) -> None:
+        """End an attempt at once, of a block all that runs or has not begun."""
+        if not attempt.has_rows:
+            self.early(attempt, why, at_once=True)
+            return
+        self._launcher.pool.take_back(attempt)
+        if attempt.block is not None and attempt.number in self._launcher.attempts:
+            self.row(attempt, attempt.block.running, why, at_once=True)
+
+    def row(self, attempt: Attempt, row: int, why: Outcome, *, at_once: bool) -> None:
+        """End one row of a block: one that has not begun never will, one that runs takes its worker with it."""
+        if row < 0 or not self._launcher.pool.seize_row(attempt, row) or attempt.block is None:
+            return
+        attempt.block.judge(row, why)
+        if at_once:
+            self.kill(attempt)
+        else:
+            trees.ask_to_end(self.tree(attempt), attempt.order["signal"])
+            if attempt.grace_timer is None:
+                attempt.grace_timer = self._launcher.loop.later(
+                    attempt.grace_s, lambda: self.row(attempt, row, why, at_once=True)
+                )
+        self._launcher.pool.release(attempt)
+
+    def tree(self, attempt: Attempt) -> trees.Tree:
+        """What of the attempt there is to signal."""
+        own = set(attempt.strays)
+        if self._launcher.roots.get(attempt.tree_pid) is (attempt.worker or attempt) and self._root_is_its(attempt):
+            own.add(attempt.tree_pid)
+        return trees.Tree(
+            own, self._launcher.pool.leftovers(attempt), attempt.tree_pid, self._launcher.cookie(attempt.number)
+        )
+
+    def _root_is_its(self, attempt: Attempt) -> bool:
+        """A warm worker goes on when the attempt is done; a process of its own belongs to it to the end."""
+        if attempt.worker is None or attempt.worker.single:
+            return True
+        return attempt.outcome is None and not self._launcher.pool.left(attempt)
+
+    def kill(self, attempt: Attempt) -> None:
+        """Again and again until the tree is gone; processes that cannot die yet are asked less and less often."""
+        if attempt.killing or attempt.number not in self._launcher.attempts:
+            return
+        attempt.killing = True
+        self._kill_again(attempt, KILL_AGAIN_S)
+
+    def _kill_again(self, attempt: Attempt, pause_s: float) -> None:
+        if self._launcher.attempts.get(attempt.number) is attempt and attempt.killing:
+            trees.kill(self.tree(attempt))
+            self._launcher.loop.later(pause_s, lambda: self._kill_again(attempt, min(1.0, pause_s * 1.5)))
+
+    def _wall_is_over(self, attempt: Attempt) -> None:
+        if attempt.outcome is None:
+            limit = attempt.order["wall_ns"]
+            self.early(attempt, {"kind": "timed_out", "why": f"wall {limit / 1e9:g} s"}, at_once=False)
+
+    def _wall_of_row(self, attempt: Attempt) -> None:
+        """The rows of a block are looked at one by one: the limit is that of the row that runs."""
+        block, limit_s = attempt.block, attempt.order["wall_ns"] / 1e9
+        if block is None or self._launcher.attempts.get(attempt.number) is not attempt:
+            return
+        left_s = limit_s
+        row = block.running
+        if row >= 0:
+            left_s = block.began_s + limit_s - time.time()
+            if left_s <= 0:
+                self.row(attempt, row, {"kind": "timed_out", "why": f"wall {limit_s:g} s"}, at_once=False)
+                left_s = limit_s
+        attempt.wall_timer = self._launcher.loop.later(left_s, lambda: self._wall_of_row(attempt))
+
+    def over_quota(self, number: int, which: str, used: int, limit: int) -> None:
+        """The meter says so."""
+        attempt = self._launcher.attempts.get(number)
+        if attempt is not None and attempt.outcome is None:
+            why = {"kind": "over_quota", "which": which, "used": used, "limit": limit}
+            self.early(attempt, why, at_once=which == "processes")
+
+    def limit_wall(self, attempt: Attempt) -> None:
+        """It runs now: its time counts from here."""
+        limit_ns = attempt.order["wall_ns"]
+        if limit_ns:
+            over = self._wall_of_row if attempt.has_rows else self._wall_is_over
+            attempt.wall_timer = self._launcher.loop.later(limit_ns / 1e9, lambda: over(attempt))
