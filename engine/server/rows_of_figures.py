@@ -1,11 +1,10 @@
 """Rows that sum up: when a run's tasks ran, how they went in the runs before, and figures over many rows.
 
-Whatever the number of rows, at most `_LOOKED_AT` of a task are looked at (evenly spread) and at most `_READ` attempts
-are read, so that none of these holds the loop for long.
+Whatever the number of rows, a bounded number of them is looked at, evenly spread, and a bounded number of attempts is
+read, so that none of these holds the loop for long.
 """
 
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any, TypeVar
 
 from engine.core.state import Attempt, RunHeader, RunState
@@ -16,18 +15,18 @@ from engine.protocol.rows import GridRow, LaneRow, StatsRow
 from engine.server.look import Look
 from engine.server.packing import short_text
 from engine.server.rows_of_tasks import attempts_of_row, why_of_row
-from engine.server.shape import Place, matching, status_of
+from engine.server.shape import Place, status_of
 
 GRID_RUNS_MAX = 14
 """Fewer than the shelf holds, or loading one run for the grid would push another out without end."""
 _GRID_ROWS_MAX = 100_000
 _LOOKED_AT = 5_000
+_LANE_ROWS = 20_000
 _READ = 250
 _PARTS = 60
 _ATTEMPTS_SHOWN = 20
 _CAUSES = 8
 _NAMED = 3
-_FAILED = frozenset({int(TaskStatus.FAILED)})
 _RAN = frozenset({int(TaskStatus.SUCCEEDED), int(TaskStatus.FAILED)})
 
 
@@ -37,9 +36,10 @@ _RAN = frozenset({int(TaskStatus.SUCCEEDED), int(TaskStatus.FAILED)})
 def task_lanes(look: Look, run: RunState, tasks: Sequence[int]) -> list[LaneRow]:
     """A lane a task: its attempts, or how busy its many rows were."""
     lanes: list[LaneRow] = []
+    most = max(_PARTS, _LANE_ROWS // max(1, sum(task in run.mapped_counts for task in tasks)))
     for task in tasks:
         if task in run.mapped_counts:
-            lanes.append(_busy_lane(look, run, task))
+            lanes.append(_busy_lane(look, run, task, most))
         else:
             lanes.append(_lane(look, run, Place(task, NO_INDEX, run.first_row[task])))
     return lanes
@@ -66,9 +66,10 @@ def _span(attempt: Attempt) -> tuple[str, str | None, str]:
     return to_text(attempt.started_ns), to_text(attempt.finished_ns or attempt.started_ns), how
 
 
-def _busy_lane(look: Look, run: RunState, task: int) -> LaneRow:
+def _busy_lane(look: Look, run: RunState, task: int, most: int) -> LaneRow:
+    """`most`: how many of its rows are looked at."""
     rows, now_ns = run.rows_of(task), look.state.meta.now_ns
-    step = max(1, len(rows) // _LOOKED_AT)
+    step = max(1, len(rows) // most)
     spans: list[tuple[int, int]] = []
     for row in range(rows.start, rows.stop, step):
         if run.started[row]:
@@ -144,7 +145,7 @@ def stats_row(look: Look, run: RunState, task: int) -> StatsRow:
         task="" if task < 0 else run.plan.names[task], rows=sum(counts),
         tasks={status.text: counts[status] for status in TaskStatus if counts[status]}, looked_at=len(ended),
         seconds=_quantiles(seconds), max_rss=_quantiles(memory),
-        failures=_failures(look, run, run.plan.order if task < 0 else [task]),
+        failures=_failures(look, run, rows),
     )  # fmt: skip
 
 
@@ -165,19 +166,19 @@ def _quantiles(values: Sequence[Q]) -> dict[str, Q]:
     return {"p50": values[last // 2], "p90": values[last * 9 // 10], "p99": values[last * 99 // 100], "max": values[-1]}
 
 
-def _failures(look: Look, run: RunState, tasks: Sequence[int]) -> list[dict[str, Any]]:
+def _failures(look: Look, run: RunState, rows: range) -> list[dict[str, Any]]:
     """The causes of failures among the first rows that failed."""
-    places = list(islice(matching(run, tasks, _FAILED), _READ))
+    found: list[int] = []
+    at = run.status.find(TaskStatus.FAILED, rows.start, rows.stop)
+    while at >= 0 and len(found) < _READ:
+        found.append(at)
+        at = run.status.find(TaskStatus.FAILED, at + 1, rows.stop)
+    places = _places(run, found)
     attempts = look.attempts_of_places(run, places)
     by_cause: dict[str, list[str]] = {}
     for place in places:
         attempt = attempts.get(place)
-        why = (
-            why_of_row(run, place.row, TaskStatus.FAILED, attempt.outcome if attempt else None)
-            if place.row >= 0
-            else ""
-        )
-        why = why or run.header.whys.get(~place.task, "")
+        why = why_of_row(run, place.row, TaskStatus.FAILED, attempt.outcome if attempt else None)
         by_cause.setdefault(short_text(why), []).append(run.text(place.task, place.item))
     ranked = sorted(by_cause.items(), key=lambda item: -len(item[1]))
-    return [{"why": why, "count": len(rows), "rows": rows[:_NAMED]} for why, rows in ranked[:_CAUSES]]
+    return [{"why": why, "count": len(named), "rows": named[:_NAMED]} for why, named in ranked[:_CAUSES]]

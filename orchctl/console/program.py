@@ -102,6 +102,7 @@ class Console(App[int]):
             self.set_interval(_WATCH_S, self._watch_terminal)
 
     async def on_unmount(self) -> None:
+        self.notices.stop()
         if self._feeding is not None:
             self._feeding.cancel()
             await asyncio.gather(self._feeding, return_exceptions=True)

@@ -42,6 +42,7 @@ async def test_the_overview_shows_host_runs_by_attention_and_what_failed(tmp_pat
     async with console_on(tmp_path, ingest()) as console:
         shown = await console.shows("parse[42]  exit 137  try 3", "parse[11]")
         assert OVERVIEW in shown
+        assert " Last runs of ingest-daily  ▶  ·" in shown
         lines = shown.splitlines()
         assert len(lines) == 24
         assert "engine serving" in lines[0]
