@@ -9,7 +9,7 @@ type, or gives two actions of one place the same key is refused by name.
     frames = 5                  # a second, at most
 
     [console.keys]
-    retry = "f7"                # an action's id, as the help shows it, and its keys
+    retry = "f7"                # an action's id, as `:` lists them, and its keys
     "pane.log" = ["5", "f5"]
 """
 
@@ -44,7 +44,9 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             rekeyed.append(action)
         if left:
             name = next(iter(left))
-            raise ValueFault(f"[console.keys] has {name!r}, which is no action", "the help shows the ids of actions")
+            raise ValueFault(
+                f"[console.keys] has {name!r}, which is no action", "`:` in the console lists the ids of actions"
+            )
         if both := clash(rekeyed):
             raise ValueFault(f"[console.keys] gives {both[2]!r} to both {both[0]!r} and {both[1]!r}")
         return tuple(rekeyed)

@@ -84,7 +84,7 @@ class PaletteScreen(ModalScreen[Callable[[], object] | None]):
             if action.id not in _MOVES and action.name.partition("(")[0] != "go":
                 keys = " ".join(map(key_text, action.keys))
                 do = lambda name=action.name: below.call_later(below.run_action, name)  # noqa: E731
-                found.append(Candidate(action.id.replace(".", " "), f"{action.help}  ({keys})", do))
+                found.append(Candidate(action.id, f"{action.help}  ({keys})", do))
         for name in sorted(app.available_themes):
             found.append(Candidate(f"theme {name}", "other colours", lambda name=name: _wear(below, name)))
         return found

@@ -153,7 +153,7 @@ class GraphView(LineView):
         """Place the names anew, where they or the width are others."""
         rows = self._picture.rows[: _AROUND_MAX if self._around else GRAPH_MAX]
         room = self._room()
-        shape = (room, [(row.task, row.needs, row.mapped and short_count(row.rows)) for row in rows])
+        shape = (room, [(row.task, row.needs, row.mapped and self._times(row)) for row in rows])
         if shape == self._shape or not room.width or (self._picture.total > GRAPH_MAX and not self._around):
             return
         self._shape = shape
@@ -172,8 +172,12 @@ class GraphView(LineView):
         self._show_spot()
 
     def _label_width(self, row: GroupRow) -> int:
-        times = 2 + len(short_count(row.rows)) if row.mapped else 0
+        times = 1 + len(self._times(row)) if row.mapped else 0
         return 2 + min(len(row.task), self._name_width) + times
+
+    def _times(self, row: GroupRow) -> str:
+        """How many rows a mapped task has, once that is known."""
+        return self.signs.times + (short_count(row.rows) if row.rows else "?")
 
     def _light(self) -> None:
         if not self._filter:
@@ -295,7 +299,7 @@ class GraphView(LineView):
         name_style = "chosen" if group.task == self.spot else "faint" if dimmed else "strong"
         text += [(letter, name_style) for letter in cut(group.task, self._name_width)]
         if group.mapped:
-            text += [(letter, "dim") for letter in f" {self.signs.times}{short_count(group.rows)}"]
+            text += [(letter, "dim") for letter in f" {self._times(group)}"]
         line[box.x + 1 : box.x + 1 + len(text)] = text
         lead = self._drawing.lines[box.y].get(box.x + box.width + 1)
         if lead is not None:  # the line begins where this name ends, not where the widest one does
