@@ -13,8 +13,10 @@ from orchctl.console.feed import Feed
 from orchctl.console.logbuffer import LogBuffer, readable
 
 _LINE_MAX = 256 * 2**10
-_SUBTLE = re.compile(r"\\[AZ]|\(\?|\\[sSWD]|\[\^")
-"""What may match across the end of a line, or not match where a line stands among others."""
+_SUBTLE = re.compile(r"\\[AZ]|\(\?")
+"""What may match a line alone and not where it stands among others."""
+_PLAIN = bytes(range(32, 127)) + b"\n"
+"""Bytes that are shown as they are."""
 
 
 class LogSource:
@@ -152,7 +154,7 @@ def _quick(pattern: re.Pattern[str]) -> re.Pattern[bytes] | None:
 
 def _matches(data: bytes, pattern: re.Pattern[str], quick: re.Pattern[bytes] | None) -> list[int]:
     """Where the lines begin that have a match."""
-    if quick is not None and b"\x1b" not in data and b"\t" not in data and quick.search(data) is None:
+    if quick is not None and quick.search(data) is None and not data.translate(None, _PLAIN):
         return []
     found: list[int] = []
     at = 0

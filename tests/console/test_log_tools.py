@@ -108,6 +108,26 @@ async def test_a_match_is_found_wherever_pieces_are_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("log", "pattern"),
+    [
+        ("un café noir\n", r"caf\w noir"),
+        ("one\r\ntwo\r\n", "one$"),
+        ("a\tb\n", "a       b"),
+        ("a\x1b[31mred\x1b[0m\n", "ared$"),
+        ("bell\x07\n", r"bell\\x07"),
+        ("first\nsecond\n", r"\Asecond"),
+    ],
+)
+async def test_what_is_searched_is_what_is_shown(tmp_path: Path, log: str, pattern: str) -> None:
+    world = ingest()
+    world.logs["fetch"] = log.encode()
+    async with console_on(tmp_path, world, run=12) as console:
+        await console.shows("publish")
+        assert await _found(console, pattern, 0, 1) is not None
+
+
+@pytest.mark.asyncio
 async def test_one_line_without_an_end_is_searched_in_bounded_pieces(tmp_path: Path) -> None:
     world = ingest()
     world.logs["fetch"] = b"x" * (5 * LOG_CHUNK_BYTES) + b"needle" + b"x" * (5 * LOG_CHUNK_BYTES)

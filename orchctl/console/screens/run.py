@@ -32,7 +32,7 @@ from orchctl.console.drawing import (
 )
 from orchctl.console.feed import Subscription
 from orchctl.console.filtering import RunFilter, read_filter
-from orchctl.console.keymap import GROUPS, LISTED, Place
+from orchctl.console.keymap import LISTED, Place
 from orchctl.console.runlines import tasks_heading
 from orchctl.console.screens.base import Mover
 from orchctl.console.screens.run_acts import act
@@ -76,6 +76,8 @@ class RunScreen(LogKeys):
         self._details = self.memory.details
         self._back_to: Pane = "graph"
         self._filter_before = ""
+        self._focus = ""
+        """The task that the operator looks at, from pane to pane."""
         self._moved = False
         """Whether the operator has moved the cursor of the pane since it came into sight."""
         self._picture: Picture[RunRow] = Picture(RunRow, self._run_changed, self._ended)
@@ -246,7 +248,8 @@ class RunScreen(LogKeys):
     def _go(self, pane: Pane) -> None:
         if pane == "log" and self.log_view.target is None:
             self._choose_log()
-        task = self._task_here() if self._moved or self._pane in GROUPS else ""
+        if self._moved or self._pane in ("graph", "outline"):
+            self._focus = self._task_here()
         before, self._pane = self._pane, pane
         self._moved = False
         if pane in LISTED:
@@ -263,8 +266,8 @@ class RunScreen(LogKeys):
             self.log_view.resume()
         else:
             self.log_view.stop()
-        if task and pane != before:
-            self._point(task)
+        if self._focus and pane != before:
+            self._point(self._focus)
         self._place_details(self.console_app.size.width)
         self._show_details()
         self.tick()
