@@ -41,7 +41,7 @@ class Context:
         self.lanes = Lanes()
         self.lanes_due_ns = 0
         """When the lanes are to be looked at for holders that are overdue; 0: nobody waits in one."""
-        self.durations: dict[tuple[str, int, str], int] = {}
+        self.durations: dict[tuple[str, str | int], int] = {}
         """What attempts of a version's task, or of its program, take (ns); see `ahead`."""
         self.timers: list[tuple[int, int, int]] = []
         """Heap of (due_ns, run, row) of rows that back off."""

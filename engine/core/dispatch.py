@@ -47,7 +47,7 @@ def _order_next(cx: Context, entry: Entry, claim_from: int) -> None:
     if run.status[row] != TaskStatus.READY or row in run.live:
         _advance(cx, entry)
         return
-    limit = run.plan.tasks[task].max_parallel
+    limit = run.plan.max_parallel[task]
     if limit and run.live_of_task.get(task, 0) >= limit:
         cx.queue.take(entry)
         cx.parallel_parked.setdefault((run.run, task), []).append(entry)
@@ -84,7 +84,7 @@ def _advance(cx: Context, entry: Entry, rows: int = 1) -> None:
 def _render_block(cx: Context, run: RunState, entry: Entry, claim_from: int) -> StartAttempt | None:
     """The entry's next rows as a block; None where a row has to be ordered, or to fail, by itself."""
     task, row = entry.task, entry.low
-    count = size_of_block(cx, run, entry, expected_ns(cx, run, task))
+    count = size_of_block(cx, run, entry, expected_ns(cx, run, task)) if entry.high - row > 1 else 1
     if count == 1 or run.tries[row] >= TRIES_MAX:
         return None
     index = run.place(row)[1]
@@ -100,9 +100,8 @@ def _render_block(cx: Context, run: RunState, entry: Entry, claim_from: int) -> 
 def _render(
     cx: Context, run: RunState, task: int, index: int, row: int, claim_from: int, action: Action, scope: dict[str, Any]
 ) -> StartAttempt:
-    spec = run.plan.tasks[task]
     policy = run.plan.policy(task)
-    claim, quota = cx.claim_of(run.plan, spec.policy), policy.quota
+    claim, quota = cx.claim_of(run.plan, run.plan.policies[task]), policy.quota
     if run.header.grown:
         claim, quota = cx.grown_of(run, task, row)
     return StartAttempt(
@@ -110,7 +109,7 @@ def _render(
         run=run.run,
         workflow=run.header.workflow,
         version=run.header.version,
-        task=spec.name,
+        task=run.plan.names[task],
         index=index,
         number=run.tries[row] + 1,
         action=action,

@@ -112,7 +112,7 @@ def _live(machine: Machine, run: RunState) -> list[str]:
                 found.append(
                     f"{run.text(*run.place(row))} is {TaskStatus(run.status[row]).text}, live: {row in run.live}"
                 )
-        limit = run.plan.tasks[task].max_parallel
+        limit = run.plan.max_parallel[task]
         live = len(orders)
         if limit and live > limit:
             found.append(f"{live} orders of {run.plan.names[task]} run, max_parallel is {limit}")
