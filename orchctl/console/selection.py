@@ -52,7 +52,7 @@ class Selection:
     def text(self) -> str:
         """For the head of the screen; empty where nothing is marked."""
         if self.all:
-            return f"all {self.total:,} {self.all} marked"
+            return f"all {self.total:,} marked"
         return f"{len(self._marks):,} marked" if self._marks else ""
 
 

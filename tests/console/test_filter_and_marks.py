@@ -94,7 +94,7 @@ async def test_everything_that_the_filter_lets_through_is_marked_and_named_row_b
         await console.press("slash", *"is:failed", "enter", "2")
         await console.shows("2 rows, /is:failed")
         await console.press("asterisk")
-        await console.shows("all 2 rows marked", "◆✗ parse[42]")
+        await console.shows("all 2 marked", "◆✗ parse[42]")
         await console.press("r")
         await console.shows("parse[11], failed", "parse[42], failed", "and 1 task downstream", "2 rows in all")
         await console.press("y")

@@ -187,7 +187,7 @@ class RunScreen(LogKeys):
             chosen = name == ("graph" if self._pane == "outline" else self._pane)
             shown = "Outline" if self._pane == "outline" and name == "graph" else title
             line += [(key, "key"), (f" {shown}" + ("* " if chosen else "  "), "strong" if chosen else "dim")]
-        said = [self.filter_text(), self.selection.text(), "read-only" if self.feed.viewer else ""]
+        said = [self.selection.text(), self.filter_text(), "read-only" if self.feed.viewer else ""]
         right = cut(", ".join(part for part in said if part), width - width_of(line) - 1)
         return ends(line, [(f"{right} ", "yellow")] if right else [], width)
 
