@@ -45,7 +45,7 @@ def standing() -> World:
     ]  # fmt: skip
     world.definitions["ingest-daily"] = Definition(
         workflow="ingest-daily", version="v1", file="/srv/ingest.yaml",
-        text="name: ingest-daily   # all of it\ntasks:\n  fetch: {run: 'true'}\n",
+        text="name: ingest-daily   # all of it\ntasks:\n  fetch: {run: 'true'}\n# " + "long " * 30 + "end\n",
     )  # fmt: skip
     return world
 
@@ -109,7 +109,7 @@ async def test_the_catalogue_shows_workflows_their_last_runs_and_their_definitio
         assert "paused" in console.line("reindex")
         assert all(len(line) <= 80 for line in shown.splitlines())
         await console.press("enter")
-        await console.shows("1 name: ingest-daily   # all of it", "3   fetch: {run: 'true'}", "version v1")
+        await console.shows("1 name: ingest-daily   # all of it", "3   fetch: {run: 'true'}", "version v1", " long end")
         await console.press("h", "slash", *"search", "enter")
         await console.shows("1 of 2", "/search", "reindex")
         await console.press("p")

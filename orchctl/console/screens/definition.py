@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 
 from engine.model.errors import EngineError
 from engine.protocol.messages import Definition, GetWorkflow
-from orchctl.console.drawing import Line, ends
+from orchctl.console.drawing import Line, ends, folded_line
 from orchctl.console.keymap import Place
 from orchctl.console.screens.base import BaseScreen, Mover
 from orchctl.console.widgets.lines import TextView
@@ -46,6 +46,7 @@ class DefinitionScreen(BaseScreen):
         super().__init__()
         self._request = GetWorkflow(workflow=workflow, version=version)
         self._found: Definition | None = None
+        self._lines: list[Line] = []
 
     def compose(self) -> ComposeResult:
         yield self.bar("head", self._draw_head)
@@ -73,10 +74,23 @@ class DefinitionScreen(BaseScreen):
         except EngineError as error:
             self.say(str(error), "red")
             return
-        lines = highlighted_code(self._found.text, self._found.file)
-        digits = len(str(len(lines)))
-        self._text.set_lines([[(f"{number:>{digits}} ", "faint"), *line] for number, line in enumerate(lines, 1)])
+        self._lines = highlighted_code(self._found.text, self._found.file)
+        self._fold()
         self.update_bar("head")
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._fold)
+
+    def _fold(self) -> None:
+        """Number the lines, and fold those that are longer than the screen is wide."""
+        digits = len(str(len(self._lines)))
+        width = max(20, self._text.size.width - digits - 3)
+        shown: list[Line] = []
+        for number, line in enumerate(self._lines, 1):
+            for piece, part in enumerate(folded_line(line, width)):
+                label = f"{'' if piece else number:>{digits}} "
+                shown.append([(label, "faint"), *part])
+        self._text.set_lines(shown)
 
     def action_copy(self) -> None:
         if self._found is not None:
