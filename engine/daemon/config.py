@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -63,6 +64,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     retention: RetentionConfig = msgspec.field(default_factory=RetentionConfig)
     store: StoreConfig = msgspec.field(default_factory=StoreConfig)
     engine: EngineConfig = msgspec.field(default_factory=EngineConfig)
+    console: dict[str, Any] = {}
+    """For the console, which reads it itself."""
 
 
 def load_config(path: Path) -> Config:
