@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from engine.admission.lanes import HORIZON_NS
+from engine.admission.pressure import Level
 from engine.core.ahead import expected_ns, next_ahead, watch
 from engine.core.blocks import arguments, size_of_block
 from engine.core.context import Context
@@ -31,8 +32,14 @@ def dispatch(cx: Context) -> None:
         return
     cx.gate.begin(cx.now_ns)
     cx.queue.begin(cx.now_ns, cx.gate)
+    cx.held_back = False
     while (entry := cx.queue.best(cx.gate)) is not None:
+        if not cx.pressure.may_start(cx.now_ns):
+            cx.held_back = cx.pressure.level is Level.SLOW
+            return
         _order_next(cx, entry, 0)
+    if cx.pressure.level is not Level.OPEN:
+        return
     while (choice := next_ahead(cx)) is not None:
         _order_next(cx, *choice)
 

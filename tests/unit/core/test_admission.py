@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.core.events import AttemptLost, EngineStarted, SpaceChanged
+from engine.core.events import AttemptLost, EngineStarted, HostSampled, PressureChanged, SpaceChanged
 from engine.model.instants import MILLISECOND, MINUTE, SECOND
 from engine.model.resources import Capacity, Claim
 from engine.model.status import SUCCESS, RunStatus
@@ -276,3 +276,52 @@ def test_a_host_that_has_shrunk_keeps_what_runs_and_starts_less():
     assert player.running == ["a[1]"]
     player.ok("a[1]")
     assert player.running == ["a[2]"]
+
+
+# --- what the host is short of ----------------------------------------------------------------------------------------
+
+
+def _memory(share: float) -> HostSampled:
+    return HostSampled(int(100 * GIB * share), 100 * GIB)
+
+
+def test_nothing_starts_while_the_host_is_out_of_memory_and_says_so():
+    player = Player(flow(task("a")), cpus=4)
+    player.step(_memory(0.03))
+    player.submit()
+    assert player.running == []
+    (reason,) = player.explain("a")[2]
+    assert (reason.kind, reason.resource) == ("pressure", "memory")
+    told = [event for event in player.journal if isinstance(event, PressureChanged)]
+    assert [(event.level, event.why) for event in told] == [
+        ("closed", "memory: 3.00G available, the bound is 5.00G")
+    ]  # fmt: skip
+
+
+def test_one_a_second_starts_while_memory_is_low():
+    player = Player(flow(task("t", for_each="{{ range(6) }}")), cpus=6)
+    player.step(_memory(0.08))
+    player.submit()
+    assert player.running == ["t[0]"]
+    due_ns = player.machine.next_due()[0]
+    assert due_ns - player.now_ns <= SECOND
+    player.advance(1)
+    assert player.running == ["t[0]", "t[1]"]
+
+
+def test_when_memory_is_back_for_a_while_everything_starts_again():
+    player = Player(flow(task("t", for_each="{{ range(6) }}")), cpus=6)
+    player.step(_memory(0.03))
+    player.submit()
+    for _ in range(30):
+        player.advance(1)
+        player.step(_memory(0.5))
+    assert len(player.running) == 6
+    levels = [event.level for event in player.journal if isinstance(event, PressureChanged)]
+    assert levels == ["closed", "slow", "open"]
+
+
+def test_samples_that_change_nothing_are_not_written_down():
+    player = Player(flow(task("a")), cpus=4)
+    changes = player.step(_memory(0.9))
+    assert changes.empty
