@@ -1,5 +1,7 @@
 """Why is it not running? The same code that decides answers: the trigger rule, the queue, the ledger, the limits."""
 
+from collections.abc import Iterable
+
 from engine.core.context import Context
 from engine.core.forecast import Forecast
 from engine.core.state import NOT_FINAL, EngineState, RunState
@@ -9,6 +11,7 @@ from engine.model.status import RunStatus, TaskStatus
 from engine.scheduling.fair_queue import Entry
 
 _UPSTREAM_NAMED = 10
+_WALKS_MAX = 3
 
 
 class Explainer:
@@ -20,12 +23,8 @@ class Explainer:
         self._cx = cx
         self._state: EngineState = cx.state
         self._order = cx.queue.ranked()
-        ranks: dict[tuple[int, int], list[tuple[Entry, int]]] = {}
-        ahead = 0
-        for entry in self._order:
-            ranks.setdefault((entry.run, entry.task), []).append((entry, ahead))
-            ahead += entry.high - entry.low
-        self._ranks = ranks
+        self._ranks: dict[tuple[int, int], list[tuple[Entry, int]]] | None = None
+        self._asked = 0
         self._holders: list[tuple[str, Claim]] | None = None
         self._forecast: Forecast | None = None
 
@@ -82,10 +81,29 @@ class Explainer:
         return [Reason("upstream", "needs", total, total - len(unmet), tuple(unmet[:_UPSTREAM_NAMED]))]
 
     def _rank(self, number: int, task: int, row: int) -> tuple[int | None, Entry | None]:
-        for entry, ahead in self._ranks.get((number, task), ()):
+        for entry, ahead in self._entries_of(number, task):
             if entry.low <= row < entry.high:
                 return ahead + row - entry.low + 1, entry
         return None, None
+
+    def _entries_of(self, number: int, task: int) -> Iterable[tuple[Entry, int]]:
+        """The entries of a task, each with the rows that are ahead of it. For a few tasks the queue is walked; whoever
+        asks for many gets an index."""
+        self._asked += 1
+        ahead = 0
+        if self._asked <= _WALKS_MAX:
+            found: list[tuple[Entry, int]] = []
+            for entry in self._order:
+                if entry.task == task and entry.run == number:
+                    found.append((entry, ahead))
+                ahead += entry.high - entry.low
+            return found
+        if self._ranks is None:
+            self._ranks = {}
+            for entry in self._order:
+                self._ranks.setdefault((entry.run, entry.task), []).append((entry, ahead))
+                ahead += entry.high - entry.low
+        return self._ranks.get((number, task), ())
 
     def _of_ready(self, run: RunState, task: int, row: int, rank: int | None) -> list[Reason]:
         found: list[Reason] = []
