@@ -31,8 +31,8 @@ EARLY_MAX = 100_000
 """So many numbers of attempts may be in use that a crash makes the state forget; the next life begins above them."""
 REQUESTS_KEPT = 10_000
 WHYS_KEPT = 1_000
-CANCELLED, KILLED = "cancelled", "killed"
-"""How an attempt that was told to stop was told so."""
+CANCELLED, KILLED, PREEMPTED = "cancelled", "killed", "preempted"
+"""How an attempt that was told to stop was told so: politely, at once, or to make room for another."""
 _STATUSES = tuple(TaskStatus)
 
 

@@ -65,6 +65,11 @@ class Attempt(msgspec.Struct):
     """Where its claim is held; a follower's is that of the attempt that it takes over from."""
 
     @property
+    def to_end(self) -> bool:
+        """Whether it was told to stop for good, and not only to make room."""
+        return self.stop in ("cancelled", "killed")
+
+    @property
     def is_block(self) -> bool:
         return self.count > 1
 
