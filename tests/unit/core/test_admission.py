@@ -3,7 +3,7 @@
 import pytest
 
 from engine.core.effects import ShareCpus
-from engine.core.events import AttemptLost, EngineStarted, HostSampled, PressureChanged, SpaceChanged
+from engine.core.events import AttemptExited, AttemptLost, EngineStarted, HostSampled, PressureChanged, SpaceChanged
 from engine.model.instants import MILLISECOND, MINUTE, SECOND
 from engine.model.resources import Capacity, Claim
 from engine.model.status import SUCCESS, Outcome, OutcomeKind, RunStatus
@@ -429,3 +429,18 @@ def test_samples_that_change_nothing_are_not_written_down():
     player = Player(flow(task("a")), cpus=4)
     changes = player.step(_memory(0.9))
     assert changes.empty
+
+
+def test_a_second_run_takes_the_way_first_that_took_longest_in_the_first():
+    player = Player(flow(task("short"), task("long"), task("end", "short", "long")), cpus=1)
+    player.submit()
+    assert player.running == ["short"]
+    player.ok("short")
+    player.begin("long")
+    player.advance(5)
+    number = player.attempt("long").attempt
+    del player.live[number]
+    player.step(AttemptExited(number, player.now_ns, SUCCESS))
+    player.ok("end")
+    player.submit()
+    assert player.running == ["long"]
