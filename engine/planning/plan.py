@@ -39,7 +39,7 @@ class Plan:
         self.policies = array(_U32, bytes(4 * tasks))
         """Of each task, the index of its policy."""
         self.mapped: list[int] = []
-        """The tasks with a `for_each`, ascending."""
+        """The tasks with a `for_each` or with trials, ascending."""
         self.setup = bytearray(tasks)
         self.teardown = bytearray(tasks)
         self.up_start = array(_U32)
@@ -127,7 +127,7 @@ def _read_tasks(plan: Plan) -> None:
                 above = 0
             upstream.append(above)
             same.append(need.same_index)
-        if task.for_each is not None:
+        if (task.for_each is not None or task.campaign is not None) and task.mapped:
             plan.mapped.append(number)
         plan.setup[number] = task.setup
         plan.teardown[number] = bool(task.teardown_for)
@@ -204,9 +204,7 @@ def _mention_needs(texts: Iterable[str]) -> bool:
 
 def texts_of(task: Task) -> list[str]:
     """All texts of a task in which an expression may stand."""
-    texts = [task.when, *task.outputs]
-    if isinstance(task.for_each, str):
-        texts.append(task.for_each)
+    texts = [task.when, *task.outputs, *task.row_texts]
     texts.extend(_action_texts(task.action))
     return texts
 
