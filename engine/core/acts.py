@@ -326,6 +326,7 @@ def reopen_row(cx: Context, run: RunState, task: int, index: int) -> None:
     run.failures[row] = run.losses[row] = 0
     run.started[row] = run.finished[row] = 0
     run.header.grown.pop(row, None)
+    run.header.repeated.pop(row, None)
     run.header.whys.pop(row, None)
     run.header.outcomes.pop(row, None)
     cx.note(TaskReopened(run.run, task, index))

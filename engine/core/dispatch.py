@@ -122,6 +122,7 @@ def _render(
         stop=policy.stop,
         folder=run.plan.workflow.source.folder,
         claim_from=claim_from,
+        campaign=spec.campaign,
     )
 
 

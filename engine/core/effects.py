@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from engine.model.campaign import Campaign
 from engine.model.resources import Claim
 from engine.model.workflow import Command, Python, Quota, Shell, Stop
 
@@ -21,6 +22,7 @@ class StartAttempt(Effect, frozen=True):
     one worker runs one after another; `columns` holds those arguments that differ from row to row.
     `claim_from`: start when that attempt's tree is empty.
     `env` is what the definition declares (with PARAM_*); the executor adds the base environment and ORCHCTL_*.
+    `campaign`, if there is one, says what is to be measured.
     """
 
     attempt: int
@@ -41,6 +43,7 @@ class StartAttempt(Effect, frozen=True):
     claim_from: int = 0
     count: int = 1
     columns: tuple[tuple[str, Sequence[Any]], ...] = ()
+    campaign: Campaign | None = None
 
 
 class StopAttempt(Effect, frozen=True):

@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from engine.core.changes import AuditEntry, Span
-from engine.core.events import AnyEvent, LogSlice, Usage
+from engine.core.events import AnyEvent, LogSlice, Measured, Usage
 from engine.core.state import CHUNK_ROWS, Attempt, Meta, RunHeader, RunState, WorkflowEntry
 from engine.model.resources import Claim
 from engine.model.status import AttemptStatus, Outcome
@@ -53,6 +53,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, array_like=True):
     outcome: Outcome | None
     usage: Usage
     log: LogSlice
+    measured: Measured | None = None
 
 
 class BlockRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -206,7 +207,7 @@ def encode_attempt(attempt: Attempt) -> bytes:
         (
             attempt.attempt, attempt.claim, attempt.status, attempt.ordered_ns, attempt.started_ns,
             attempt.finished_ns, attempt.pid, attempt.start_ticks, attempt.claim_from, attempt.stop, attempt.outcome,
-            attempt.usage, attempt.log,
+            attempt.usage, attempt.log, attempt.measured,
         )
     )  # fmt: skip
 
@@ -218,7 +219,7 @@ def decode_attempt(key: bytes, body: bytes) -> Attempt:
     return Attempt(
         record.attempt, run, task, index, number, record.claim, record.status, record.ordered_ns, record.started_ns,
         record.finished_ns, record.pid, record.start_ticks, record.claim_from, record.stop, record.outcome,
-        record.usage, record.log,
+        record.usage, record.log, measured=record.measured,
     )  # fmt: skip
 
 
