@@ -4,6 +4,8 @@ The n-th retry waits delay * backoff**(n-1), at most max_delay; jitter `full` dr
 half to all of it. Randomness is a hash of the state's seed and the attempt's number, so a replay waits as long.
 """
 
+import msgspec
+
 from engine.model.resources import Claim
 from engine.model.status import Outcome, OutcomeKind
 from engine.model.workflow import Quota, Retry
@@ -58,6 +60,6 @@ def grown(retry: Retry, claim: Claim, quota: Quota, times: int, memory_max: int)
     memory = min(int(claim.memory_bytes * factor), memory_max)
     limit = min(int(quota.memory_bytes * factor), memory_max)
     return (
-        Claim(claim.cpu_milli, memory, claim.pools),
-        Quota(quota.wall_ns, limit, quota.processes, quota.log_bytes),
+        msgspec.structs.replace(claim, memory_bytes=memory),
+        msgspec.structs.replace(quota, memory_bytes=limit),
     )
