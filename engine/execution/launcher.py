@@ -21,6 +21,7 @@ from engine.execution.block import Block, Fact
 from engine.execution.ending import KILL_AGAIN_S, Ending
 from engine.execution.logs import Caps, Logs
 from engine.execution.loop import Loop, Peer
+from engine.execution.measuring import Measuring
 from engine.execution.metering import Metering
 from engine.execution.places import Places
 from engine.execution.pool import Pool, Worker
@@ -51,6 +52,7 @@ class Launcher:
         self.attempts: dict[int, Attempt] = {}
         self.held: dict[int, Order] = {}
         self.followers: dict[int, list[int]] = {}
+        self.measuring = Measuring(loop, places, self.held)
         self.roots: dict[int, Attempt | Worker] = {}
         self.strays: dict[int, int] = {}
         self.logs = Logs(places)
@@ -190,6 +192,7 @@ class Launcher:
         why = "the host was started again" if self.spool.other_boot else "its launcher died"
         now = time.time_ns()
         for number in self.spool.open:
+            self.measuring.forget(number)
             lost: Outcome = {"kind": "lost", "why": why}
             block = None if self.spool.other_boot else self._found_block(number, lost)
             if block is not None and (not block.lone or not block.begun):
@@ -216,13 +219,13 @@ class Launcher:
 
     def _take_orders(self, orders: list[Order]) -> None:
         for order in orders:
-            number, leader = order["attempt"], order["after"]
+            number = order["attempt"]
             if self._knows(number):
                 continue
             order["environment"] = self.envs.get(order["env"], {})
-            if self._must_wait(order):
+            if self._must_wait(order) or self.measuring.look_first(order, self._release_followers):
                 self.held[number] = order
-                self.followers.setdefault(leader, []).append(number)
+                self.followers.setdefault(order["after"], []).append(number)
             else:
                 self._ready[order["attempt"]] = order
 
@@ -252,10 +255,13 @@ class Launcher:
         try:
             if attempt.log_fd < 0:
                 self.logs.open(attempt)
-            env = self._encoded.of(order["env"], order["environment"], self.identity(order))
-            cookie = self.cookie(attempt.number)
+            identity, cookie = self.identity(order), self.cookie(attempt.number)
             before = proc.ticks_now()
-            pid = spawn(order["argv"], env=env, output=attempt.log_fd, folder=order["dir"], cookie=cookie)
+            if "measure" in order:
+                pid = self.measuring.spawn(attempt, {**order["environment"], **identity}, cookie)
+            else:
+                env = self._encoded.of(order["env"], order["environment"], identity)
+                pid = spawn(order["argv"], env=env, output=attempt.log_fd, folder=order["dir"], cookie=cookie)
         except (SpawnError, OSError, ValueError) as error:
             if isinstance(error, SpawnError) and error.passing and attempt.tries < _SPAWN_TRIES:
                 attempt.tries += 1
@@ -373,6 +379,8 @@ class Launcher:
     def withdraw(self, attempt: Attempt) -> None:
         """Nothing of the attempt has begun, nor will, and the engine is told so: it is as if it had never come."""
         self._let_go(attempt)
+        if "measure" in attempt.order:
+            self.measuring.forget(attempt.number)
         self._close_gap(attempt.order)
         if attempt.has_rows and attempt.block is not None:
             self._keep(attempt, attempt.block)
@@ -459,6 +467,8 @@ class Launcher:
             self.logs.close(attempt)
         if attempt.slice is not None and attempt.slice[2]:
             found["log"] = attempt.slice
+        if "measure" in attempt.order:
+            found["m"] = self.measuring.take(attempt)
         self._ended.append(found)
         self._release_followers(attempt.number)
         if block is not None:
