@@ -107,7 +107,9 @@ def _check_campaign(campaign: Campaign, path: Path, complaints: Complaints) -> N
         complaints.add((*path, "trials"), f"the matrix and its trials make {count} rows, more than {ROWS_MAX}")
     names = [name for name, _ in campaign.matrix]
     if TRIAL in names:
-        complaints.add((*path, "matrix", TRIAL), "`item.trial` is the number of the trial: call the parameter otherwise")
+        complaints.add(
+            (*path, "matrix", TRIAL), "`item.trial` is the number of the trial: call the parameter otherwise"
+        )
     for metric in campaign.metrics:
         if any(metric.name == known.name for known in MEASURED_ALWAYS):
             message = f"{metric.name} is measured of every attempt: a task cannot report it"

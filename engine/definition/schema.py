@@ -21,8 +21,8 @@ def json_schema() -> dict[str, Any]:
     }
     rows, trials = _any_of("for_each", "matrix", "trials"), _any_of("matrix", "trials")
     task["dependentSchemas"] = {
-        **{key: rows for key in ("max_parallel", "tolerate")},
-        **{key: trials for key in ("warmups", "order", "seed", "repeat_noisy")},
+        **dict.fromkeys(("max_parallel", "tolerate"), rows),
+        **dict.fromkeys(("warmups", "order", "seed", "repeat_noisy"), trials),
         "for_each": {"not": trials},
     }
     schema = HEAD.schema()

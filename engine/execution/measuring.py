@@ -40,7 +40,7 @@ _GOVERNORS = "/sys/devices/system/cpu/cpufreq/policy*/scaling_governor"
 class _Watched:
     """A trial: its newest look, from `looked` on, and when it began."""
 
-    __slots__ = ("began", "began_ns", "before", "looked", "worker_ns")
+    __slots__ = ("before", "began", "began_ns", "looked", "worker_ns")
 
     def __init__(self) -> None:
         self.looked: Snapshot | None = None
@@ -184,7 +184,7 @@ def _snapshot(ours_ns: int) -> "Snapshot":
 
 
 def _cpu_of(pid: int) -> int:
-    """The CPU time of a process so far, in ns: the kernel names its clock so (clock_getcpuclockid(3)). 0 without one."""
+    """The CPU time of a process so far, in ns, 0 without one. Linux names its clock so (clock_getcpuclockid(3))."""
     if not pid:
         return 0
     try:

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import signal
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -107,17 +108,15 @@ def _ring(_number: int, _frame: object) -> None:
 
 
 def _search(text: str, name: str, pattern: str, found: Values) -> None:
-    last = None
     try:
-        for last in re.finditer(pattern, text, re.MULTILINE):
-            pass
+        last = deque(re.finditer(pattern, text, re.MULTILINE), maxlen=1)
     except (re.error, RecursionError) as error:
         found.note(f"{name}: {error}")
         return
-    if last is None:
+    if not last:
         found.note(f"{name}: nothing in the log matches")
         return
-    number = last[1] or ""
+    number = last[0][1] or ""
     try:
         found.add(name, float(number.replace(",", "")), "the log")
     except ValueError:

@@ -48,7 +48,7 @@ CELL_MAX = 2**32 - 1
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     Json = dict[str, Any]
 
@@ -330,7 +330,7 @@ class Worker:
 
 
 @contextlib.contextmanager
-def _metrics_file(path: str) -> Iterator[None]:
+def _metrics_file(path: str) -> Generator[None, None, None]:
     """Let ORCHCTL_METRICS_FD name a descriptor of the report, if there is one. User code may have closed it, and its
     number may stand for another file by now, which is not ours to close."""
     if not path:

@@ -25,8 +25,9 @@ class Plan:
     """
 
     __slots__ = (
-        "_index", "down_start", "downstream", "mapped", "names", "needs_result", "order", "policies", "reads_needs",
-        "same_index", "setup", "tasks", "teardown", "up_start", "upstream", "version", "weight", "workflow",
+        "_index", "down_start", "downstream", "mapped", "measures", "names", "needs_result", "order", "policies",
+        "reads_needs", "same_index", "setup", "tasks", "teardown", "up_start", "upstream", "version", "weight",
+        "workflow",
     )  # fmt: skip
 
     def __init__(self, workflow: Workflow, version: str) -> None:
@@ -40,6 +41,8 @@ class Plan:
         """Of each task, the index of its policy."""
         self.mapped: list[int] = []
         """The tasks with a `for_each` or with trials, ascending."""
+        self.measures = bytearray(tasks)
+        """Which tasks have a campaign."""
         self.setup = bytearray(tasks)
         self.teardown = bytearray(tasks)
         self.up_start = array(_U32)
@@ -127,8 +130,9 @@ def _read_tasks(plan: Plan) -> None:
                 above = 0
             upstream.append(above)
             same.append(need.same_index)
-        if (task.for_each is not None or task.campaign is not None) and task.mapped:
+        if task.for_each is not None or task.has_trials:
             plan.mapped.append(number)
+        plan.measures[number] = task.campaign is not None
         plan.setup[number] = task.setup
         plan.teardown[number] = bool(task.teardown_for)
         plan.policies[number] = task.policy
