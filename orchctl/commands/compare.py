@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _PLOT_COLUMNS = 40
 _LABEL_COLUMNS = 40
 _RUNS_MAX = 20
+_SHARE_MAX = 10.0
 _FEW = 4
 _REASONS_SHOWN = 3
 _COLUMNS = (
@@ -34,7 +35,7 @@ def _share(text: str) -> float:
         share = float(text.removesuffix("%")) / 100
     except ValueError:
         share = -1.0
-    if not 0 <= share <= 1:
+    if not 0 <= share <= _SHARE_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 2%")
     return share
 
@@ -186,9 +187,9 @@ def _print_metric(lines: "Sequence[Line]", several: bool, out: "Output") -> None
     intervals = [(line.summary.low, line.summary.median, line.summary.high) for line in lines]
     signs = UNICODE if (out.stream.encoding or sys.getdefaultencoding()).lower().startswith("utf") else ASCII
     out.table(
-        ("CELL", *(("RUN",) if several else ()), "N", "NOISY", "MEDIAN", "FROM", "TO", "SPEED-UP", "P", "VERDICT"),
+        ("CELL", *(("RUN",) if several else ()), "N", "NOISY", "MEDIAN", "INTERVAL", "SPEED-UP", "VERDICT"),
         (_cells(name, line, several) for name, line in zip(names, lines, strict=True)),
-        right="N NOISY MEDIAN FROM TO P",
+        right="N NOISY MEDIAN",
     )
     labels = [f"{name} {run_text(line.run)}" if several else name for name, line in zip(names, lines, strict=True)]
     axis = axis_of(intervals)
@@ -207,8 +208,8 @@ def _cells(name: str, line: "Line", several: bool) -> Sequence[Cell]:
     verdict: Cell = ("REGRESSION", "problem") if line.regression else (line.verdict, _STYLES.get(line.verdict, ""))
     return (
         name, *((run_text(line.run),) if several else ()), str(summary.used), noisy,
-        value_of(summary.median, line.unit), value_of(summary.low, line.unit), value_of(summary.high, line.unit),
-        speed_up, f"{compared.p:.2g}" if compared else "", verdict,
+        value_of(summary.median, line.unit),
+        f"{value_of(summary.low, line.unit)} to {value_of(summary.high, line.unit)}", speed_up, verdict,
     )  # fmt: skip
 
 
@@ -257,8 +258,8 @@ COMMANDS = {
             "orchctl compare r12 --baseline tool=gzip",
             "orchctl compare r12 r15 --csv",
         ),
-        "Medians with 95 % bootstrap intervals (FROM, TO); a speed-up above 1 is better than the baseline: the first\n"
-        "run, or within one run its first cell. P is that of a Mann-Whitney test. Trials that the host disturbed are\n"
-        "left out unless too few are left (`!`). --json: one object a group.",
+        "Medians with 95 % bootstrap intervals. A speed-up above 1 is better than the baseline: the first run, or within\n"
+        "one run its first cell. A verdict needs a Mann-Whitney test below 5 % and more than the tolerance. Trials that\n"
+        "the host disturbed are left out, unless too few are left (`!`). --json: one object a group.",
     )
 }
