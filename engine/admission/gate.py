@@ -23,7 +23,7 @@ What is held is derived from the live attempts: `began` for each of them makes t
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import merge
 from typing import Any, NamedTuple, Protocol
 
@@ -108,8 +108,12 @@ class Gate:
         if self._generation != self.ledger.generation:
             self._generation = self.ledger.generation
             self._hopeless.clear()
+
+    def _held(self) -> "Reservation | None":
+        """The reservation; one whose entry has left the queue is over."""
         if self.reservation is not None and not self.reservation.entry.waiting:
             self.reservation = None
+        return self.reservation
 
     @property
     def cpu_free_milli(self) -> int:
@@ -122,7 +126,7 @@ class Gate:
         """
         if not self.ledger.fits(claim):
             return 0
-        held = self.reservation
+        held = self._held()
         if held is None or band < held.entry.band:
             return ANY_NS
         if held.entry.claim.exclusive:
@@ -134,20 +138,32 @@ class Gate:
 
     def reserves(self, band: Any) -> bool:
         """Whether the first of the band that does not fit would get the reservation."""
-        return self.reservation is None or band < self.reservation.entry.band
+        held = self._held()
+        return held is None or band < held.entry.band
 
     def would_reserve(self, entry: Asking) -> bool:
         """Whether the entry would get the reservation if it does not fit."""
         return self.reserves(entry.band) and entry.claim not in self._hopeless
 
+    @property
+    def reserved(self) -> Any:
+        """The entry that holds the reservation and still waits, None if there is none."""
+        held = self._held()
+        return held.entry if held is not None else None
+
+    @property
+    def holders(self) -> Iterable[int]:
+        """The attempts that hold something."""
+        return self._holders.keys()
+
     def due(self) -> Any:
         """The entry that holds the reservation, if it fits now: it goes first in its band. None if there is none."""
-        held = self.reservation
-        return held.entry if held is not None and held.entry.waiting and self.ledger.fits(held.entry.claim) else None
+        held = self._held()
+        return held.entry if held is not None and self.ledger.fits(held.entry.claim) else None
 
     def admits(self, entry: Asking) -> bool:
         """Whether the entry may start now; the first that does not fit gets the reservation."""
-        held = self.reservation
+        held = self._held()
         if not self.ledger.fits(entry.claim):
             if self.would_reserve(entry):
                 self.reservation = Reservation(entry, self._now_ns)
@@ -156,7 +172,8 @@ class Gate:
 
     def may_pass(self, entry: Asking) -> bool:
         """Whether an entry that fits may start without delaying the one that holds the reservation."""
-        if self.reservation is not None and self.reservation.entry.claim.exclusive:
+        held = self._held()
+        if held is not None and held.entry.claim.exclusive:
             return False
         held = self._reckoned()
         if held is None or held.room is None or self._ends_in_time(held, entry.expected_ns):

@@ -105,6 +105,18 @@ class SpaceChanged(Event, frozen=True):
     read_only: bool
 
 
+class HostSampled(Event, frozen=True):
+    """What the host was like, where that may matter to admission; None and 0 are what it does not tell.
+
+    `stalled` is the percentage of the last ten seconds in which something stood still for want of memory.
+    """
+
+    memory_available_bytes: int | None = None
+    memory_total_bytes: int = 0
+    memory_stalled: float | None = None
+    cpu_foreign_milli: int | None = None
+
+
 class RunRequested(Event, frozen=True):
     """`version` must be known to the machine. `trigger` is manual or schedule; `due_ns` is the schedule's instant."""
 
@@ -361,6 +373,13 @@ class BlockOrdered(Event, frozen=True):
     claim_from: int = 0
 
 
+class PressureChanged(Event, frozen=True):
+    """Admission is open, slow (one start a second) or closed from now on, and why."""
+
+    level: str
+    why: str = ""
+
+
 class RetryScheduled(Event, frozen=True):
     """The row's attempt has ended badly; the row backs off until `due_ns` and is then ready for another attempt."""
 
@@ -398,13 +417,13 @@ class TaskReopened(Event, frozen=True):
 
 
 External = (
-    EngineStarted | ClockAdvanced | SpaceChanged | RunRequested | WorkflowAdded | WorkflowRemoved
+    EngineStarted | ClockAdvanced | SpaceChanged | HostSampled | RunRequested | WorkflowAdded | WorkflowRemoved
     | WorkflowPauseRequested | RunPauseRequested | RunResumeRequested | CancelRequested | RetryRequested
     | RerunRequested | MarkRequested | AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost
     | BlockStarted | RowsSucceeded | RowsReturned
 )  # fmt: skip
 Decision = (
     RunQueued | RunStarted | RunStatusChanged | RunFinished | RunSkipped | Expanded | AttemptOrdered | BlockOrdered
-    | RetryScheduled | TrialRepeated | TaskFinished | TaskReopened
+    | PressureChanged | RetryScheduled | TrialRepeated | TaskFinished | TaskReopened
 )  # fmt: skip
 AnyEvent = External | Decision

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from engine.admission.lanes import HORIZON_NS
+from engine.admission.pressure import Sample, sentence_of
 from engine.core.acts import on_cancel, on_mark, on_rerun, on_retry, on_run_pause, on_run_resume
 from engine.core.ahead import recall_overdue, watch
 from engine.core.blocks import on_rows_returned, on_rows_succeeded
@@ -27,7 +28,9 @@ from engine.core.events import (
     ClockAdvanced,
     EngineStarted,
     External,
+    HostSampled,
     MarkRequested,
+    PressureChanged,
     RerunRequested,
     RetryRequested,
     RowsReturned,
@@ -48,12 +51,15 @@ from engine.core.on_schedule import (
     on_workflow_pause,
     on_workflow_removed,
 )
+from engine.core.orders import hold_again, share_cpus
 from engine.core.progress import settle
 from engine.core.runs import on_run_requested
 from engine.core.state import EngineState, RunState
 from engine.model.errors import EngineError
+from engine.model.instants import MINUTE
 from engine.model.status import TaskStatus
 from engine.planning.plan import Plan
+from engine.scheduling.fair_share import Usage
 
 
 def _on_engine_started(cx: Context, event: EngineStarted) -> None:
@@ -65,6 +71,8 @@ def _on_engine_started(cx: Context, event: EngineStarted) -> None:
     meta.next_attempt += EARLY_MAX
     cx.state.capacity = event.capacity
     cx.ledger.set_capacity(event.capacity)
+    if cx.ledger.cpus:
+        share_cpus(cx)
     if rebooted:
         for number, attempt in sorted(cx.state.attempts.items()):
             for row in range(attempt.done, attempt.limit):
@@ -78,6 +86,18 @@ def _on_space(cx: Context, event: SpaceChanged) -> None:
     """While there is no room nothing begins; what runs is still recorded."""
     cx.state.meta.read_only = event.read_only
     fire_schedules(cx)
+
+
+def sample_of(event: HostSampled) -> Sample:
+    """In the words of admission."""
+    return Sample(event.memory_available_bytes, event.memory_total_bytes, event.memory_stalled, event.cpu_foreign_milli)
+
+
+def _on_sample(cx: Context, event: HostSampled) -> None:
+    """The host is short of something that nobody claimed, or not any more."""
+    pressure = cx.pressure
+    if pressure.observe(sample_of(event), cx.now_ns):
+        cx.note(PressureChanged(pressure.level.name.lower(), "; ".join(map(sentence_of, pressure.reasons))))
 
 
 def _on_clock(cx: Context, event: ClockAdvanced) -> None:
@@ -117,10 +137,14 @@ _REPORTS: dict[type[External], Callable[[Context, Any], None]] = {
     RowsReturned: on_rows_returned,
     ClockAdvanced: _on_clock,
     SpaceChanged: _on_space,
+    HostSampled: _on_sample,
     EngineStarted: _on_engine_started,
 }
-_NOTED_BY_THEMSELVES = (ClockAdvanced, RowsSucceeded, RowsReturned)
+_NOTED_BY_THEMSELVES = (ClockAdvanced, HostSampled, RowsSucceeded, RowsReturned)
 """Of these the journal holds what was news, or nothing."""
+
+
+USAGE_EVERY_NS = MINUTE
 
 
 class Machine:
@@ -134,13 +158,15 @@ class Machine:
             self._restore(run)
         for workflow in {run.header.workflow for run in state.runs.values()} | set(state.workflows):
             self.cx.refresh_pools(workflow)
+        self.cx.shares.restore(Usage(*kept) for kept in state.meta.usage)
+        self.cx.now_ns = state.meta.now_ns
         for number, attempt in sorted(state.attempts.items()):
             if attempt.claim_from in state.attempts:
                 self.cx.lanes.follow(number, attempt.claim_from, 0)
                 watch(self.cx)
             else:
                 self.cx.lanes.open(number, attempt.claim, HORIZON_NS)
-                self.cx.ledger.take(attempt.claim)
+                hold_again(self.cx, state.runs[attempt.run], attempt)
             if attempt.is_block:
                 watch(self.cx)
 
@@ -160,11 +186,20 @@ class Machine:
         settle(cx)
         dispatch(cx)
         settle(cx)
+        self._keep_usage(cx)
         for number in changes.runs:
             run = self.state.runs[number]
             run.header.tasks = run.mapped_tasks()
             run.header.rows = len(run.status)
         return changes
+
+    @staticmethod
+    def _keep_usage(cx: Context) -> None:
+        """Once in a while, what the owners have used is kept for the next life."""
+        meta = cx.state.meta
+        newest_ns = meta.usage[0][2] if meta.usage else 0
+        if not cx.changes.empty and cx.now_ns - newest_ns >= USAGE_EVERY_NS:
+            meta.usage = [(kept.owner, kept.seconds, kept.at_ns) for kept in cx.shares.usage(cx.now_ns)]
 
     def _take(self, cx: Context, event: External) -> None:
         kind = type(event)
@@ -189,7 +224,8 @@ class Machine:
     def next_due(self) -> tuple[int, int]:
         """When the clock has to be looked at again: (engine time of a delay, wall clock of a schedule), 0 for never."""
         timers, lanes_due_ns = self.cx.timers, self.cx.lanes_due_ns
-        delays = [due for due in (timers[0][0] if timers else 0, lanes_due_ns) if due]
+        slow_ns = self.cx.pressure.next_start_ns() if self.cx.held_back else 0
+        delays = [due for due in (timers[0][0] if timers else 0, lanes_due_ns, slow_ns) if due]
         return min(delays, default=0), next_wall_due(self.cx)
 
     def install_plan(self, plan: Plan) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -57,10 +58,14 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
 
     host: HostConfig = msgspec.field(default_factory=HostConfig)
     pools: dict[str, int] = {}
+    shares: dict[str, float] = {}
+    """Weights of owners in the order of the queue; who is not named has 1."""
     access: AccessConfig | None = None
     retention: RetentionConfig = msgspec.field(default_factory=RetentionConfig)
     store: StoreConfig = msgspec.field(default_factory=StoreConfig)
     engine: EngineConfig = msgspec.field(default_factory=EngineConfig)
+    console: dict[str, Any] = {}
+    """For the console, which reads it itself."""
 
 
 def load_config(path: Path) -> Config:
@@ -80,6 +85,10 @@ def load_config(path: Path) -> Config:
     ]
     if faults:
         raise DefinitionError([Fault(sentence, file=str(path), field="pools") for sentence in faults])
+    light = [owner for owner, weight in config.shares.items() if not 0 < weight < 1e6]
+    if light:
+        whys = [f"the share of {owner!r} must be above 0 and below a million" for owner in light]
+        raise DefinitionError([Fault(sentence, file=str(path), field="shares") for sentence in whys])
     return config
 
 

@@ -13,7 +13,16 @@ from typing import Protocol
 import trio
 
 from engine.core.changes import AuditEntry, Changes
-from engine.core.effects import AcknowledgeExit, Answer, AnyEffect, RecallAttempt, Refusal, StartAttempt, StopAttempt
+from engine.core.effects import (
+    AcknowledgeExit,
+    Answer,
+    AnyEffect,
+    RecallAttempt,
+    Refusal,
+    ShareCpus,
+    StartAttempt,
+    StopAttempt,
+)
 from engine.core.events import Ask, ClockAdvanced, External
 from engine.core.machine import Machine
 from engine.core.state import RunState
@@ -32,6 +41,7 @@ class World(Protocol):
     def stop(self, orders: Sequence[StopAttempt]) -> None: ...
     def recall(self, attempts: Sequence[int]) -> None: ...
     def acknowledge(self, attempts: Sequence[int]) -> None: ...
+    def share(self, cpus: Sequence[int]) -> None: ...
 
 
 class Audience(Protocol):
@@ -168,6 +178,7 @@ class Loop:
         stops: list[StopAttempt] = []
         ends: list[int] = []
         recalls: list[int] = []
+        shared: Sequence[int] = ()
         for effect in effects:
             if isinstance(effect, StartAttempt):
                 starts.append(effect)
@@ -177,9 +188,13 @@ class Loop:
                 stops.append(effect)
             elif isinstance(effect, RecallAttempt):
                 recalls.append(effect.attempt)
+            elif isinstance(effect, ShareCpus):
+                shared = effect.cpus
             elif self.audience is not None:
                 self.audience.answer(effect)
         if self.world is not None:
+            if shared:
+                self.world.share(shared)
             if ends:
                 self.world.acknowledge(ends)
             if starts:

@@ -169,6 +169,14 @@ def _check_claim(claim: Claim, bounds: _Bounds) -> None:
     for name, slots in claim.pools:
         bounds.name(name, ("claim", "pools"))
         bounds.number(slots, 1, SLOTS_MAX, ("claim", "pools", name))
+    mutexes = list(claim.mutexes)
+    bounds.true(mutexes == sorted(set(mutexes)), ("claim", "mutex"), "mutexes are sorted and there once")
+    for name in mutexes:
+        bounds.name(name, ("claim", "mutex"))
+    bounds.number(claim.gpu_milli, 0, 10**6, ("claim", "gpu"))
+    whole = claim.gpu_milli < 1000 or claim.gpu_milli % 1000 == 0
+    bounds.true(whole, ("claim", "gpu"), "a part of one GPU, or a whole number of GPUs")
+    bounds.number(claim.scratch_bytes, 0, _NUMBER_MAX, ("claim", "scratch"))
 
 
 def _check_retry(retry: Retry, bounds: _Bounds) -> None:
@@ -227,9 +235,9 @@ def _check_task(task: Task, policies: int, bounds: _Bounds) -> None:
         is_text = isinstance(task.for_each, str)
         bounds.true(is_text, (*path, "for_each"), "a list, or one {{ }} that gives a list, is expected")
     if task.campaign is not None:
-        rows_twice = task.for_each is not None and task.campaign.trials > 0
-        bounds.true(not rows_twice, path, "a task has rows by `for_each` or by `trials`, not by both")
         _check_campaign(task.campaign, path, bounds)
+        once = cast("object", task.for_each) is None or not task.has_trials
+        bounds.true(once, path, "a task has rows by `for_each` or by `trials`, not by both")
 
 
 def _check_campaign(campaign: Campaign, path: Path, bounds: _Bounds) -> None:

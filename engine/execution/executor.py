@@ -90,6 +90,7 @@ class Executor:
         self._live: dict[int, _Live] = {}
         self._ended: dict[int, Link | None] = {}
         self._unproved: set[int] = set()
+        self._shared: tuple[int, ...] = ()
         self._environments = Environments(os.environ)
         self._nursery: trio.Nursery | None = None
         self._meter: trio.SocketStream | None = None
@@ -194,6 +195,8 @@ class Executor:
                 events.append(self._exit(link, found))
             elif found["a"] not in self._ended:
                 stale.append(found["a"])
+        if self._shared:
+            link.post(wire.pack(["share", self._shared]))
         if foreign:
             link.post(wire.pack(["stop", foreign]))
         if stale:
@@ -276,6 +279,12 @@ class Executor:
                 by_slot.setdefault(live.link.slot, []).append(number)
         for slot, numbers in by_slot.items():
             self._links[slot].post(wire.pack(["recall", numbers]))
+
+    def share(self, cpus: Sequence[int]) -> None:
+        """Attempts that are not pinned keep to these CPUs, also in launchers that come later."""
+        self._shared = tuple(cpus)
+        for link in self._links.values():
+            link.post(wire.pack(["share", self._shared]))
 
     def acknowledge(self, attempts: Sequence[int]) -> None:
         """The ends are on disk: their launchers may forget them."""

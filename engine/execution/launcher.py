@@ -9,7 +9,6 @@ spool could forget. When the engine is away everything goes on: limits, stops an
 
 import contextlib
 import os
-import resource
 import signal
 import time
 from pathlib import Path
@@ -27,7 +26,8 @@ from engine.execution.places import Places
 from engine.execution.pool import Pool, Worker
 from engine.execution.report import Report
 from engine.execution.resident import begin, serve_until_stopped
-from engine.execution.spawn import Encoded, SpawnError, raise_file_limit, spawn
+from engine.execution.sharing import Sharing
+from engine.execution.spawn import Encoded, SpawnError, limit_memory, raise_file_limit, spawn
 from engine.execution.spool import Exit, Spool, SpoolFull
 from engine.execution.wire import Message
 
@@ -62,6 +62,7 @@ class Launcher:
         self.pool = Pool(self)
         self.ending = Ending(self)
         self._caps = Caps(loop, self.attempts, self.pool.segment_of)
+        self.sharing = Sharing(self.attempts)
         self.meter = Metering(loop, places, self.ending.over_quota)
         self._pid = os.getpid()
         self._ready: dict[int, Order] = {}
@@ -104,6 +105,8 @@ class Launcher:
             self._forget(message[1])
         elif kind == "settled":
             self.spool.settle()
+        elif kind == "share":
+            self.sharing.share(message[1])
         elif kind == "ping":
             peer.send(["pong"])
 
@@ -271,7 +274,8 @@ class Launcher:
                 self.refuse(attempt, f"{error}{tried if attempt.tries else ''}")
             return
         self.roots[pid] = attempt
-        self.set_memory_limit(pid, order["memory"])
+        self.sharing.bind(pid, order)
+        limit_memory(pid, order["memory"])
         self.begun(attempt, pid, before if before == proc.ticks_now() else 0)
 
     def _try_again(self, attempt: Attempt) -> None:
@@ -292,13 +296,6 @@ class Launcher:
             "ORCHCTL_ATTEMPT": str(order["number"]),
             "ORCHCTL_RESULT": self.places.result(order["attempt"]),
         }
-
-    @staticmethod
-    def set_memory_limit(pid: int, memory_bytes: int) -> None:
-        """No process of the tree may have more private memory than the quota; the meter watches their sum."""
-        if memory_bytes:
-            with contextlib.suppress(OSError, ValueError):
-                resource.prlimit(pid, resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
 
     def begun(self, attempt: Attempt, pid: int, ticks: int = 0) -> None:
         """The attempt runs now: its limits count from here."""

@@ -25,7 +25,7 @@ from engine.execution.attempt import Attempt, Order, outcome_of
 from engine.execution.block import Block
 from engine.execution.loop import Peer
 from engine.execution.places import open_log, segment_path
-from engine.execution.spawn import SpawnError, spawn
+from engine.execution.spawn import SpawnError, limit_memory, spawn
 from engine.execution.wire import Message
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Worker:
         self.last_run = -1
         self.segment = ""
         self.segment_fd = -1
+        self.segment_start = 0
         self.looking = False
         self.idle_since = 0.0
 
@@ -138,7 +139,8 @@ class Pool:
             self._launcher.refuse(attempt, str(error))
             return None
         if single:
-            self._launcher.set_memory_limit(worker.pid, order["memory"])
+            self._launcher.sharing.bind(worker.pid, order)
+            limit_memory(worker.pid, order["memory"])
         worker.ticks = proc.start_ticks(worker.pid)
         self._workers[worker.pid] = worker
         self._launcher.roots[worker.pid] = worker
@@ -412,7 +414,7 @@ class Pool:
     def _take_rest_of_log(worker: Worker, attempt: Attempt) -> None:
         block = attempt.block
         if worker.segment_fd >= 0 and block is not None:
-            start = block.page.get(worker_file.Page.ROW_LOG) if block.begun else attempt.order["log"][1]
+            start = block.row_log if block.begun else worker.segment_start
             attempt.slice = [worker.segment, start, max(0, os.fstat(worker.segment_fd).st_size - start)]
 
     def _again(self, attempt: Attempt) -> list[Attempt]:
@@ -499,6 +501,7 @@ class Pool:
         self._close_segment(worker)
         worker.segment_fd = fresh
         worker.segment = path
+        worker.segment_start = os.fstat(fresh).st_size
 
     def _segment_for(self, worker: Worker, run: int) -> str:
         """The worker may open it before this launcher does, so its folder must be there when the item is sent."""
@@ -530,7 +533,9 @@ class Pool:
 
 def _is_shared(order: Order) -> bool:
     what = order.get("python")
-    return what is not None and not (what["isolate"] or order["memory"] or what["script"])
+    if what is None or what["isolate"] or what["script"]:
+        return False
+    return not (order["memory"] or order["cpus"] or "CUDA_VISIBLE_DEVICES" in order["extra"])
 
 
 def _group(order: Order) -> str:

@@ -97,6 +97,14 @@ def size_text(size_bytes: float) -> str:
     return f"{value:.{digits}f}{unit}"
 
 
+def parse_gpu(value: str | int | float) -> int:
+    """Thousandths of a GPU from `2` or `0.5`; above one only whole numbers. Raises ValueFault."""
+    milli = parse_cpu(value)
+    if milli > 1000 and milli % 1000:
+        raise ValueFault(f"{value!r} is not a number of GPUs; write a whole number, or a part of one like 0.5")
+    return milli
+
+
 def parse_cpu(value: str | int | float) -> int:
     """Thousandths of a core from `2`, `0.5` or `"1.25"`; 0 is allowed. Raises ValueFault."""
     try:

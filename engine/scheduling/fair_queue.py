@@ -16,6 +16,7 @@ is only less and less to be had, so who was refused is not asked again in it. At
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
+from itertools import chain
 from typing import Protocol
 
 from engine.model.instants import ANY_NS
@@ -168,6 +169,11 @@ class _Line:
             found = [head for head in self.heads if head[2].kind in kinds]
         return [head for head in found if _brief(head[2], kinds[head[2].kind])]
 
+    def close(self) -> None:
+        """Nobody waits any more; who was here may come back, to another line."""
+        for _, entry in self.ages:
+            entry.aged = False
+
     def _forget_the_gone(self) -> None:
         for _, entry in self.ages:
             entry.aged = entry.waiting
@@ -195,7 +201,9 @@ class FairQueue:
         """(CPU, kind, claim) of every kind that waits, in order."""
         self._least_ns: dict[int, int] = {}
         """The least that an entry of the kind was expected to take, since the kind waits."""
-        self._age = self._kind = self._last = 0
+        self._age = self._kind = 0
+        self._free_milli = self._last = 0
+        """What was free when the pass began, and how many of `_by_cpu` ask for no more."""
         self._passing: dict[Band, dict[int, int]] = {}
         """The kinds that may start in this pass, and how long they may take."""
         self._behind: dict[int, int] | None = None
@@ -248,6 +256,7 @@ class FairQueue:
             kind = self._kinds[claim] = self._kind
             self._lines_of[kind] = set()
             insort(self._by_cpu, (claim.cpu_milli, kind, claim))
+            self._last += claim.cpu_milli <= self._free_milli
         return kind
 
     # --- a pass -----------------------------------------------------------------------------------------------------
@@ -258,7 +267,8 @@ class FairQueue:
         self._opened = {}
         self._behind = None
         self._refusals = 0
-        self._last = bisect_left(self._by_cpu, (max(gate.cpu_free_milli, 0) + 1,))
+        self._free_milli = max(gate.cpu_free_milli, 0)
+        self._last = bisect_left(self._by_cpu, (self._free_milli + 1,))
 
     def best(self, gate: Gatekeeper) -> Entry | None:
         """The first entry that the gate admits, left where it is."""
@@ -348,9 +358,9 @@ class FairQueue:
                 insort(pending, first)
         return pending
 
-    def advance(self, entry: Entry) -> None:
-        """The entry's first row was ordered (or is no longer ready): the next is its first."""
-        entry.low += 1
+    def advance(self, entry: Entry, rows: int = 1) -> None:
+        """The entry's first rows were ordered (or are no longer ready): the next is its first."""
+        entry.low += rows
         self._bands[entry.band][entry.owner].starts += 1
         if entry.low >= entry.high:
             self.take(entry)
@@ -363,6 +373,7 @@ class FairQueue:
             self._drop_kind(entry, line)
         if line.size:
             return
+        line.close()
         del lines[entry.owner]
         if entry.band in self._opened:
             self._opened[entry.band] = [asked for asked in self._opened[entry.band] if asked[2] is not line]
@@ -389,6 +400,16 @@ class FairQueue:
             for band in self._order
             for _, _, line in sorted(self._ranked(line) for line in self._bands[band].values())
             for head in line.heads
+        ]
+
+    def ranked(self) -> list[Entry]:
+        """All entries that wait, in the order of bands, owners as they stand now, and the ways to the end."""
+        return [
+            ranked[2]
+            for band in self._order
+            for _, _, line in sorted(self._ranked(line) for line in self._bands[band].values())
+            for ranked in sorted(chain.from_iterable(line.heaps.values()))
+            if ranked[2].waiting
         ]
 
     def entries(self) -> Iterator[Entry]:

@@ -20,7 +20,7 @@ import msgspec
 from engine.core.changes import AuditEntry, Span
 from engine.core.events import AnyEvent, LogSlice, Measured, Usage
 from engine.core.state import CHUNK_ROWS, Attempt, Meta, RunHeader, RunState, WorkflowEntry
-from engine.model.resources import Claim
+from engine.model.resources import UNBOUND, Binding, Claim
 from engine.model.status import AttemptStatus, Outcome
 from engine.model.workflow import Workflow, decode
 from engine.store.errors import StoreDamage
@@ -53,6 +53,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, array_like=True):
     outcome: Outcome | None
     usage: Usage
     log: LogSlice
+    binding: Binding = UNBOUND
     measured: Measured | None = None
 
 
@@ -75,6 +76,7 @@ class BlockRecord(msgspec.Struct, frozen=True, array_like=True):
     done: int
     limit: int
     stops: dict[int, str]
+    binding: Binding = UNBOUND
 
 
 class SpanRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -207,7 +209,7 @@ def encode_attempt(attempt: Attempt) -> bytes:
         (
             attempt.attempt, attempt.claim, attempt.status, attempt.ordered_ns, attempt.started_ns,
             attempt.finished_ns, attempt.pid, attempt.start_ticks, attempt.claim_from, attempt.stop, attempt.outcome,
-            attempt.usage, attempt.log, attempt.measured,
+            attempt.usage, attempt.log, attempt.binding, attempt.measured,
         )
     )  # fmt: skip
 
@@ -219,7 +221,7 @@ def decode_attempt(key: bytes, body: bytes) -> Attempt:
     return Attempt(
         record.attempt, run, task, index, number, record.claim, record.status, record.ordered_ns, record.started_ns,
         record.finished_ns, record.pid, record.start_ticks, record.claim_from, record.stop, record.outcome,
-        record.usage, record.log, measured=record.measured,
+        record.usage, record.log, binding=record.binding, measured=record.measured,
     )  # fmt: skip
 
 
@@ -228,7 +230,7 @@ def encode_block(block: Attempt) -> bytes:
         (
             block.task, block.index, block.number, block.claim, block.status, block.ordered_ns, block.started_ns,
             block.finished_ns, block.pid, block.start_ticks, block.claim_from, block.log, block.count, block.done,
-            block.limit, block.stops,
+            block.limit, block.stops, block.binding,
         )
     )  # fmt: skip
 
@@ -239,6 +241,7 @@ def decode_block(key: bytes, body: bytes) -> Attempt:
         last_number_of(key), number_of(key), record.task, record.index, record.number, record.claim, record.status,
         record.ordered_ns, record.started_ns, record.finished_ns, record.pid, record.start_ticks, record.claim_from,
         log=record.log, count=record.count, done=record.done, limit=record.limit, stops=record.stops,
+        binding=record.binding,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from engine.core.changes import Changes
-from engine.core.effects import AcknowledgeExit, Answer, AnyEffect, RecallAttempt, StartAttempt, StopAttempt
+from engine.core.effects import AcknowledgeExit, Answer, AnyEffect, RecallAttempt, ShareCpus, StartAttempt, StopAttempt
 from engine.core.events import (
     Ask,
     AttemptExited,
@@ -261,7 +261,7 @@ class World:
                     self.launchers.stop(effect.attempt, self.now_ns, kill=effect.kill, row=effect.row)
                 case AcknowledgeExit():
                     self.launchers.acknowledge(effect.attempt)
-                case Answer():
+                case Answer() | ShareCpus():
                     pass
 
     # --- looking ----------------------------------------------------------------------------------------------------

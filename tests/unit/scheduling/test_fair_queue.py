@@ -178,3 +178,18 @@ def test_who_takes_too_long_or_nobody_knows_how_long_is_not_asked_and_that_can_b
         queue.begin(0, door)
         queue.best(door)
         assert door.asked == asked
+
+
+def test_an_entry_that_was_taken_aside_comes_back_to_a_line_that_has_emptied_meanwhile():
+    queue = FairQueue(Shares())
+    rows = range(2 * OLDEST_EVERY)
+    aside = queue.push(1, 0, rows, SMALL, priority=0, weight=1)
+    queue.take(aside)
+    queue.put_back(aside)
+    door = Door()
+    queue.begin(0, door)
+    started: list[int] = []
+    while (entry := queue.best(door)) is not None:
+        started.append(entry.low)
+        queue.advance(entry)
+    assert started == list(rows)
