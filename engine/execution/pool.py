@@ -215,7 +215,9 @@ class Pool:
         if not worker.single:
             with contextlib.suppress(OSError):  # then the worker cannot open it either, and says so
                 self._open_segment(worker, attempt.order["run"])
-                attempt.order["log"] = [worker.segment, os.fstat(worker.segment_fd).st_size]
+                size = os.fstat(worker.segment_fd).st_size
+                block = attempt.block  # that may have begun, and written, before this launcher looks
+                attempt.order["log"] = [worker.segment, block.log_base if block is not None and block.begun else size]
         self._launcher.begun(attempt, worker.pid, worker.ticks)
 
     # --- what workers say -------------------------------------------------------------------------------------------

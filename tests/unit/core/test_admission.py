@@ -2,6 +2,7 @@
 
 import pytest
 
+from engine.core.effects import ShareCpus
 from engine.core.events import AttemptLost, EngineStarted, HostSampled, PressureChanged, SpaceChanged
 from engine.model.instants import MILLISECOND, MINUTE, SECOND
 from engine.model.resources import Capacity, Claim
@@ -276,6 +277,59 @@ def test_a_host_that_has_shrunk_keeps_what_runs_and_starts_less():
     assert player.running == ["a[1]"]
     player.ok("a[1]")
     assert player.running == ["a[2]"]
+
+
+# --- places -----------------------------------------------------------------------------------------------------------
+
+CORES = ((0, (0,)), (0, (1,)), (1, (2,)), (1, (3,)))
+
+
+def test_a_gpu_is_given_by_its_uuid_and_given_back():
+    claim = Claim(0, gpu_milli=1000)
+    player = Player(
+        flow(*(task(name, claim=claim) for name in "abc")), cpus=4, gpus=(("GPU-1", 0), ("GPU-2", 0))
+    )  # fmt: skip
+    player.submit()
+    given = [player.attempt(name).binding.gpus for name in ("a", "b")]
+    assert sorted(given) == [(("GPU-1", 1000),), (("GPU-2", 1000),)]
+    (reason,) = player.explain("c")[2]
+    assert (reason.resource, reason.asked, reason.available) == ("gpu", 1.0, 0.0)
+    player.ok("a")
+    assert player.attempt("c").binding.gpus == given[0]
+
+
+def test_parts_of_a_gpu_share_one():
+    half = Claim(0, gpu_milli=500)
+    player = Player(flow(task("a", claim=half), task("b", claim=half)), cpus=4, gpus=(("GPU-1", 0), ("GPU-2", 0)))
+    player.submit()
+    assert player.attempt("a").binding.gpus == player.attempt("b").binding.gpus
+
+
+def test_a_pinned_task_has_cores_of_its_own_and_the_others_are_told_to_leave_them():
+    player = Player(flow(task("a", claim=Claim(2000, pin="node")), task("b")), cpus=4, cores=CORES)
+    player.submit()
+    own = player.attempt("a").binding.cpus
+    assert own in ((0, 1), (2, 3))
+    shared = tuple(sorted({0, 1, 2, 3} - set(own)))
+    changes = player.end("a", SUCCESS)
+    assert [effect.cpus for effect in changes.effects if isinstance(effect, ShareCpus)] == [(0, 1, 2, 3)]
+    player = Player(flow(task("a", claim=Claim(2000, pin="node"))), cpus=4, cores=CORES)
+    player.submit()
+    player.restart()
+    changes = player.step(EngineStarted(2, player.state.capacity, ""))
+    assert [effect.cpus for effect in changes.effects if isinstance(effect, ShareCpus)] == [shared]
+
+
+def test_a_binding_outlives_a_restart():
+    claim = Claim(1000, pin="core", gpu_milli=1000)
+    player = Player(flow(task("a", claim=claim), task("b", claim=claim)), cpus=4, cores=CORES, gpus=(("GPU-1", 1),))
+    player.submit()
+    binding = player.attempt("a").binding
+    player.restart()
+    assert player.machine.cx.ledger.cpus == set(binding.cpus)
+    assert player.running == ["a"]
+    player.ok("a")
+    assert player.attempt("b").binding == binding
 
 
 # --- what the host is short of ----------------------------------------------------------------------------------------
