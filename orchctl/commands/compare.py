@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -162,8 +162,9 @@ def _print(lines: "Sequence[Line]", measured: "Sequence[Measurements]", out: "Ou
         if number:
             out.line()
         _print_metric(list(some), several, out)
-    for one in measured:
-        _print_faults(one, out)
+    faults = [f"{run_text(one.run)}: {fault}" for one in measured for fault in _faults(one)]
+    if faults:
+        out.lines(["", *faults])
     if any(line.against and min(line.summary.used, _FEW) < _FEW for line in lines):
         out.remark(f"with fewer than {_FEW} trials on each side no difference can be significant")
 
@@ -220,7 +221,7 @@ def value_of(value: float, unit: str) -> str:
     return size_text(value) if unit == "B" else f"{value:.4g}"
 
 
-def _print_faults(one: "Measurements", out: "Output") -> None:
+def _faults(one: "Measurements") -> "Iterator[str]":
     """How many trials the host disturbed and why, and what they reported that cannot be used."""
     from orchctl.campaign.comparing import counted
 
@@ -230,17 +231,16 @@ def _print_faults(one: "Measurements", out: "Output") -> None:
         reasons = Counter(_kind(mark) for row in disturbed for mark in row.marks)
         shown = ", ".join(f"{inert(why)} ({count})" for why, count in reasons.most_common(_REASONS_SHOWN))
         worst = max((row.noise.get("during", {}).get("foreign_cpus", 0.0) for row in disturbed), default=0.0)
-        out.line()
-        out.line(
-            f"{run_text(one.run)}: the host disturbed {len(disturbed)} of {count_text(len(trials), 'trial')}: {shown};"
+        yield (
+            f"the host disturbed {len(disturbed)} of {count_text(len(trials), 'trial')}: {shown};"
             f" at most {worst:.2f} CPUs were used by others"
         )
     notes = Counter(note for row in trials for note in row.notes)
     for note, count in notes.most_common(_REASONS_SHOWN):
-        out.line(f"{run_text(one.run)}: {count_text(count, 'trial')}: {inert(note)}")
+        yield f"{count_text(count, 'trial')}: {inert(note)}"
     again = sum(row.attempts > 1 for row in trials)
     if again:
-        out.line(f"{run_text(one.run)}: {count_text(again, 'trial')} went again")
+        yield f"{count_text(again, 'trial')} went again"
 
 
 def _kind(mark: str) -> str:
