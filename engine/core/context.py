@@ -31,8 +31,8 @@ EARLY_MAX = 100_000
 """So many numbers of attempts may be in use that a crash makes the state forget; the next life begins above them."""
 REQUESTS_KEPT = 10_000
 WHYS_KEPT = 1_000
-CANCELLED, KILLED = "cancelled", "killed"
-"""How an attempt that was told to stop was told so."""
+CANCELLED, KILLED, PREEMPTED = "cancelled", "killed", "preempted"
+"""How an attempt that was told to stop was told so: politely, at once, or to make room for another."""
 _STATUSES = tuple(TaskStatus)
 
 
@@ -53,6 +53,8 @@ class Context:
         """What attempts of a version's task, or of its program, take (ns); see `ahead`."""
         self.unknown: dict[tuple[str, str | int], list[Entry]] = {}
         """Entries that were queued before it was known how long they take, by what they are like."""
+        self.took_before: dict[str, list[int]] = {}
+        """By version, what each task took in the newest run that succeeded."""
         self.timers: list[tuple[int, int, int]] = []
         """Heap of (due_ns, run, row) of rows that back off."""
         self.unsettled: list[tuple[RunState, int]] = []
@@ -162,7 +164,7 @@ class Context:
             claim = self.grown_of(run, task, rows.start)[0]
         known_ns = self.durations.get(run.alike(task), 0)
         entry = self.queue.push(
-            run.run, task, rows, claim, priority=policy.priority, weight=run.plan.weight[task], owner=run.owner,
+            run.run, task, rows, claim, priority=policy.priority, weight=run.weight(task), owner=run.owner,
             backfill=run.header.trigger == "backfill", expected_ns=known_ns or policy.quota.wall_ns,
         )  # fmt: skip
         if not known_ns:

@@ -13,6 +13,7 @@ from engine.core.context import Context
 from engine.core.effects import StartAttempt
 from engine.core.events import AttemptOrdered, BlockOrdered
 from engine.core.orders import hold
+from engine.core.preemption import preempt
 from engine.core.progress import finish_row, settle
 from engine.core.scope import environment_of, folder_of, rendered_action, scope_of
 from engine.core.state import Attempt, RunState
@@ -38,6 +39,7 @@ def dispatch(cx: Context) -> None:
             cx.held_back = cx.pressure.level is Level.SLOW
             return
         _order_next(cx, entry, 0)
+    preempt(cx)
     if cx.pressure.level is not Level.OPEN:
         return
     while (choice := next_ahead(cx)) is not None:

@@ -359,6 +359,18 @@ class AttemptOrdered(Event, frozen=True):
     claim_from: int = 0
 
 
+class AttemptPreempted(Event, frozen=True):
+    """The attempt was told to stop to make room for a row of a higher priority; its own goes again, and loses no retry.
+
+    `for_run`, `for_task` and `for_index` name the row that it makes room for.
+    """
+
+    attempt: int
+    for_run: int
+    for_task: int
+    for_index: int
+
+
 class BlockOrdered(Event, frozen=True):
     """Rows `index` to `index + count` of a task were ordered as a block: a worker runs them one after another with one
     claim. The attempts are `attempt`, `attempt + 1` and so on, and each is the `number`th of its row.
@@ -424,6 +436,6 @@ External = (
 )  # fmt: skip
 Decision = (
     RunQueued | RunStarted | RunStatusChanged | RunFinished | RunSkipped | Expanded | AttemptOrdered | BlockOrdered
-    | PressureChanged | RetryScheduled | TrialRepeated | TaskFinished | TaskReopened
+    | AttemptPreempted | PressureChanged | RetryScheduled | TrialRepeated | TaskFinished | TaskReopened
 )  # fmt: skip
 AnyEvent = External | Decision

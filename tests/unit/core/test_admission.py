@@ -3,11 +3,11 @@
 import pytest
 
 from engine.core.effects import ShareCpus
-from engine.core.events import AttemptLost, EngineStarted, HostSampled, PressureChanged, SpaceChanged
+from engine.core.events import AttemptExited, AttemptLost, EngineStarted, HostSampled, PressureChanged, SpaceChanged
 from engine.model.instants import MILLISECOND, MINUTE, SECOND
 from engine.model.resources import Capacity, Claim
-from engine.model.status import SUCCESS, RunStatus
-from engine.model.workflow import Quota, Schedule
+from engine.model.status import SUCCESS, Outcome, OutcomeKind, RunStatus
+from engine.model.workflow import Quota, Retry, Schedule
 from tests.support.builders import flow, task
 from tests.support.stories import Player, Refused
 
@@ -279,6 +279,56 @@ def test_a_host_that_has_shrunk_keeps_what_runs_and_starts_less():
     assert player.running == ["a[2]"]
 
 
+# --- preemption -------------------------------------------------------------------------------------------------------
+
+
+def test_a_higher_priority_stops_what_allows_it_and_that_goes_again_later():
+    low = task("low", priority=-1, preemption="requeue", retry=Retry(limit=0))
+    player = Player(flow(low, name="w"), flow(task("high", priority=5), name="urgent"), cpus=1)
+    player.submit("w")
+    player.submit("urgent")
+    assert player.stops == [("low", False)]
+    assert player.running == ["low"], "it has the host until it has ended"
+    player.end("low", Outcome(OutcomeKind.SIGNALLED, signal=15), run=1)
+    assert player.running == ["high"]
+    assert player.rows(1)["low"] == "ready"
+    player.ok("high", run=2)
+    assert player.running == ["low"]
+    player.ok("low", run=1)
+    assert (player.status(1), player.run(1).failures[0]) == (RunStatus.SUCCEEDED, 0)
+
+
+def test_nobody_is_stopped_who_does_not_allow_it_or_in_vain():
+    for fields, cpus in (({"preemption": "never"}, 1000), ({"preemption": "requeue"}, 2000)):
+        low = task("low", claim=Claim(cpus // 2), **fields)
+        fixed = task("fixed", claim=Claim(cpus // 2))
+        high = task("high", priority=5, claim=Claim(cpus))
+        player = Player(flow(low, fixed, name="w"), flow(high, name="u"), cpus=cpus / 1000)
+        player.submit("w")
+        player.submit("u")
+        assert player.stops == []
+
+
+def test_of_several_the_lowest_and_then_the_newest_go_and_no_more_than_needed():
+    tasks = [task(f"t{n}", priority=-1 if n % 2 else -2, preemption="requeue") for n in range(4)]
+    player = Player(flow(*tasks, name="w"), flow(task("high", claim=Claim(2000)), name="u"), cpus=4)
+    player.submit("w")
+    player.submit("u")
+    lowest = [f"t{n}" for n in range(4) if tasks[n].policy.priority == -2]
+    assert sorted(row for row, _ in player.stops) == sorted(lowest)
+    player.submit("u")
+    assert len(player.stops) == 2, "what is stopped already counts as free"
+
+
+def test_a_preempted_attempt_that_succeeds_all_the_same_has_succeeded():
+    low = task("low", preemption="requeue")
+    player = Player(flow(low, name="w"), flow(task("high", priority=5), name="u"), cpus=1)
+    player.submit("w")
+    player.submit("u")
+    player.ok("low", run=1)
+    assert player.status(1) is RunStatus.SUCCEEDED
+
+
 # --- places -----------------------------------------------------------------------------------------------------------
 
 CORES = ((0, (0,)), (0, (1,)), (1, (2,)), (1, (3,)))
@@ -379,3 +429,18 @@ def test_samples_that_change_nothing_are_not_written_down():
     player = Player(flow(task("a")), cpus=4)
     changes = player.step(_memory(0.9))
     assert changes.empty
+
+
+def test_a_second_run_takes_the_way_first_that_took_longest_in_the_first():
+    player = Player(flow(task("short"), task("long"), task("end", "short", "long")), cpus=1)
+    player.submit()
+    assert player.running == ["short"]
+    player.ok("short")
+    player.begin("long")
+    player.advance(5)
+    number = player.attempt("long").attempt
+    del player.live[number]
+    player.step(AttemptExited(number, player.now_ns, SUCCESS))
+    player.ok("end")
+    player.submit()
+    assert player.running == ["long"]
