@@ -164,8 +164,11 @@ def _keep_result(cx: Context, run: RunState, attempt: Attempt, event: AttemptExi
 
 def _repeat_noisy(cx: Context, run: RunState, attempt: Attempt) -> bool:
     """Whether a trial goes again because the host disturbed it. Warm-ups do not: nobody looks at what they measure."""
-    measured, campaign = attempt.measured, run.plan.tasks[attempt.task].campaign
-    if measured is None or not measured.marks or campaign is None or attempt.stop:
+    measured = attempt.measured
+    if measured is None or not measured.marks or attempt.stop:
+        return False
+    campaign = run.plan.tasks[attempt.task].campaign
+    if campaign is None:
         return False
     row = run.row(attempt.task, attempt.index)
     times = run.header.repeated.get(row, 0)
