@@ -207,8 +207,13 @@ class Block:
     def remove(self) -> None:
         """Nobody needs the page any more."""
         self.page.close()
-        with contextlib.suppress(OSError):
-            os.unlink(self._places.page(self.number))
+        remove_page(self._places, self.number)
+
+
+def remove_page(places: Places, number: int) -> None:
+    """The page of a block, if it is still there."""
+    with contextlib.suppress(OSError):
+        os.unlink(places.page(number))
 
 
 def left_behind(places: Places, number: int, rows: int, lost: Outcome) -> Block | None:

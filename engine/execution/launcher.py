@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from engine.execution import proc, trees
 from engine.execution.attempt import DRAIN_S, Attempt, Order, Outcome, outcome_of, take_result
-from engine.execution.block import Block, Fact, left_behind
+from engine.execution.block import Block, Fact, left_behind, remove_page
 from engine.execution.ending import KILL_AGAIN_S, Ending
 from engine.execution.logs import Caps, Logs
 from engine.execution.loop import Loop, Peer
@@ -67,6 +67,7 @@ class Launcher:
         self._pid = os.getpid()
         self._ready: dict[int, Order] = {}
         self._ended: list[Exit] = []
+        self._spent: dict[int, Block] = {}  # their pages go once the ends are saved
         self._report = Report(loop, self.tell)
         self._spool_timer = False
         self._leaving: Peer | None = None
@@ -143,7 +144,7 @@ class Launcher:
         self.pool.close_all()
         self._ended.clear()
         self._report.clear()
-        for block in self.kept.values():
+        for block in (*self.kept.values(), *self._spent.values()):
             block.remove()
         self.kept.clear()
         self.spool.adopt(instance)
@@ -194,6 +195,8 @@ class Launcher:
         """The launcher before this one left attempts without an end. The keeper has ended their processes."""
         why = "the host was started again" if self.spool.other_boot else "its launcher died"
         now = time.time_ns()
+        for number in self.spool.exits:  # killed before it could remove them
+            remove_page(self.places, number)
         for number, rows in self.spool.open.items():
             self.measuring.forget(number)
             lost: Outcome = {"kind": "lost", "why": why}
@@ -202,7 +205,7 @@ class Launcher:
                 self.kept[number] = block
             elif block is not None:
                 self._ended.append(block.news()[0][1])
-                block.remove()
+                self._spent[number] = block
             else:
                 self._ended.append({"a": number, "at": now, "o": lost})
         self._save_ends()
@@ -379,9 +382,9 @@ class Launcher:
         if attempt.has_rows and attempt.block is not None:
             self._keep(attempt, attempt.block)
         else:
-            self.spool.forget([attempt.number])
             if attempt.block is not None:
                 attempt.block.remove()
+            self.spool.forget([attempt.number])
 
     def _reap(self) -> None:
         """Take every child that died. Children of a dead parent have become ours by then, so one look finds them."""
@@ -466,13 +469,13 @@ class Launcher:
         self._ended.append(found)
         self._release_followers(attempt.number)
         if block is not None:
-            block.remove()
+            self._spent[attempt.number] = block
 
     def _keep(self, attempt: Attempt, block: Block) -> None:
         """A block is over: its page stays until the engine has all of it on disk."""
         if attempt.known:
-            self.spool.forget([attempt.number])
             block.remove()
+            self.spool.forget([attempt.number])
         else:
             self.kept[attempt.number] = block
 
@@ -551,6 +554,8 @@ class Launcher:
 
     def _saved(self, ends: list[Exit]) -> None:
         self._report.soon(["exit", found] for found in ends)
+        for number in self._spent and self._spent.keys() & {found["a"] for found in ends}:
+            self._spent.pop(number).remove()
         self._ended = self._ended[len(ends) :]
 
     def _save_again(self) -> None:
