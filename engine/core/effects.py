@@ -55,6 +55,18 @@ class StopAttempt(Effect, frozen=True):
     row: int = 0
 
 
+class SuspendAttempt(Effect, frozen=True):
+    """Make all processes of the attempt stand still, of a block its worker. It is answered whatever it was before."""
+
+    attempt: int
+
+
+class ResumeAttempt(Effect, frozen=True):
+    """Let the attempt go on. It is answered whatever it was before."""
+
+    attempt: int
+
+
 class RecallAttempt(Effect, frozen=True):
     """Take an order back if nothing of it has begun: it is reported as never started. What runs goes on; of a block,
     the rows that have not begun are given back."""
@@ -84,4 +96,4 @@ class Refusal(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-AnyEffect = StartAttempt | StopAttempt | RecallAttempt | AcknowledgeExit | Answer
+AnyEffect = StartAttempt | StopAttempt | SuspendAttempt | ResumeAttempt | RecallAttempt | AcknowledgeExit | Answer

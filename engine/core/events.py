@@ -119,21 +119,28 @@ class WorkflowPauseRequested(Event, frozen=True):
 
 
 class RunPauseRequested(Event, frozen=True):
-    """Nothing new of the run begins; what runs goes on. `seen` is the run's status as the operator saw it."""
+    """Nothing new of the run begins; what runs goes on, unless it is to stand still too (`running`). With rows: what
+    runs of them stands still, and the run goes on. `seen` is the run's status as the operator saw it.
+    """
 
     ask: Ask
     run: int
     seen: RunStatus | None = None
     note: str = ""
+    rows: tuple[RowRef, ...] = ()
+    running: bool = False
 
 
 class RunResumeRequested(Event, frozen=True):
-    """The run goes on where it was paused: it waits again, or orders again."""
+    """The run goes on where it was paused: it waits again, or orders again, and what stands still of it goes on. With
+    rows: only these.
+    """
 
     ask: Ask
     run: int
     seen: RunStatus | None = None
     note: str = ""
+    rows: tuple[RowRef, ...] = ()
 
 
 class CancelRequested(Event, frozen=True):
@@ -185,6 +192,20 @@ class AttemptStarted(Event, frozen=True):
     pid: int
     start_ticks: int = 0
     log: LogSlice = LogSlice()
+
+
+class AttemptSuspended(Event, frozen=True):
+    """All processes of the attempt (of a block, its worker) stand still."""
+
+    attempt: int
+    at_ns: int
+
+
+class AttemptResumed(Event, frozen=True):
+    """What stood still goes on, or never stood still."""
+
+    attempt: int
+    at_ns: int
 
 
 class AttemptExited(Event, frozen=True):
@@ -368,7 +389,7 @@ External = (
     EngineStarted | ClockAdvanced | SpaceChanged | RunRequested | WorkflowAdded | WorkflowRemoved
     | WorkflowPauseRequested | RunPauseRequested | RunResumeRequested | CancelRequested | RetryRequested
     | RerunRequested | MarkRequested | AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost
-    | BlockStarted | RowsSucceeded | RowsReturned
+    | AttemptSuspended | AttemptResumed | BlockStarted | RowsSucceeded | RowsReturned
 )  # fmt: skip
 Decision = (
     RunQueued | RunStarted | RunStatusChanged | RunFinished | RunSkipped | Expanded | AttemptOrdered | BlockOrdered

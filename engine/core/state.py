@@ -38,6 +38,10 @@ class Attempt(msgspec.Struct):
     another with one claim: the attempts of its rows are `attempt`, `attempt + 1` and so on. `done` of them have ended,
     those from `limit` on were given back. While it lives, `finished_ns` is when the newest of them ended, `log` what
     they wrote, and `stops` says which rows were told to stop, by offset, and how.
+
+    `frozen` is what is wanted: that it stands still. Whether it does, its status says, which follows the launcher's
+    reports. `still_ns` is how long it has stood still so far, without the present time, which began at
+    `still_since_ns`. `levels` says how each of its quotas is enforced.
     """
 
     attempt: int
@@ -61,10 +65,19 @@ class Attempt(msgspec.Struct):
     done: int = 0
     limit: int = 1
     stops: dict[int, str] = {}
+    frozen: bool = False
+    still_ns: int = 0
+    still_since_ns: int = 0
+    levels: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_block(self) -> bool:
         return self.count > 1
+
+    @property
+    def took_ns(self) -> int:
+        """How long it ran, of an attempt that has ended, without the time that it stood still."""
+        return self.finished_ns - self.started_ns - self.still_ns
 
     @property
     def newest_ns(self) -> int:
@@ -81,6 +94,7 @@ class Attempt(msgspec.Struct):
             (self.finished_ns or self.started_ns) if runs else 0, 0, self.pid if runs else 0,
             self.start_ticks if runs else 0, self.claim_from, self.stops.get(offset, ""),
             log=LogSlice(log.path, log.offset + log.length) if runs else LogSlice(),
+            frozen=self.frozen and runs,
         )  # fmt: skip
 
     @property

@@ -53,6 +53,10 @@ class AttemptRecord(msgspec.Struct, frozen=True, array_like=True):
     outcome: Outcome | None
     usage: Usage
     log: LogSlice
+    frozen: bool = False
+    still_ns: int = 0
+    still_since_ns: int = 0
+    levels: tuple[tuple[str, str], ...] = ()
 
 
 class BlockRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -74,6 +78,9 @@ class BlockRecord(msgspec.Struct, frozen=True, array_like=True):
     done: int
     limit: int
     stops: dict[int, str]
+    frozen: bool = False
+    still_ns: int = 0
+    still_since_ns: int = 0
 
 
 class SpanRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -206,7 +213,7 @@ def encode_attempt(attempt: Attempt) -> bytes:
         (
             attempt.attempt, attempt.claim, attempt.status, attempt.ordered_ns, attempt.started_ns,
             attempt.finished_ns, attempt.pid, attempt.start_ticks, attempt.claim_from, attempt.stop, attempt.outcome,
-            attempt.usage, attempt.log,
+            attempt.usage, attempt.log, attempt.frozen, attempt.still_ns, attempt.still_since_ns, attempt.levels,
         )
     )  # fmt: skip
 
@@ -218,7 +225,8 @@ def decode_attempt(key: bytes, body: bytes) -> Attempt:
     return Attempt(
         record.attempt, run, task, index, number, record.claim, record.status, record.ordered_ns, record.started_ns,
         record.finished_ns, record.pid, record.start_ticks, record.claim_from, record.stop, record.outcome,
-        record.usage, record.log,
+        record.usage, record.log, frozen=record.frozen, still_ns=record.still_ns,
+        still_since_ns=record.still_since_ns, levels=record.levels,
     )  # fmt: skip
 
 
@@ -227,7 +235,7 @@ def encode_block(block: Attempt) -> bytes:
         (
             block.task, block.index, block.number, block.claim, block.status, block.ordered_ns, block.started_ns,
             block.finished_ns, block.pid, block.start_ticks, block.claim_from, block.log, block.count, block.done,
-            block.limit, block.stops,
+            block.limit, block.stops, block.frozen, block.still_ns, block.still_since_ns,
         )
     )  # fmt: skip
 
@@ -238,6 +246,7 @@ def decode_block(key: bytes, body: bytes) -> Attempt:
         last_number_of(key), number_of(key), record.task, record.index, record.number, record.claim, record.status,
         record.ordered_ns, record.started_ns, record.finished_ns, record.pid, record.start_ticks, record.claim_from,
         log=record.log, count=record.count, done=record.done, limit=record.limit, stops=record.stops,
+        frozen=record.frozen, still_ns=record.still_ns, still_since_ns=record.still_since_ns,
     )  # fmt: skip
 
 
