@@ -13,7 +13,17 @@ from typing import Protocol
 import trio
 
 from engine.core.changes import AuditEntry, Changes
-from engine.core.effects import AcknowledgeExit, Answer, AnyEffect, RecallAttempt, Refusal, StartAttempt, StopAttempt
+from engine.core.effects import (
+    AcknowledgeExit,
+    Answer,
+    AnyEffect,
+    RecallAttempt,
+    Refusal,
+    ResumeAttempt,
+    StartAttempt,
+    StopAttempt,
+    SuspendAttempt,
+)
 from engine.core.events import Ask, ClockAdvanced, External
 from engine.core.machine import Machine
 from engine.core.state import RunState
@@ -30,6 +40,7 @@ class World(Protocol):
 
     def start(self, orders: Sequence[StartAttempt]) -> None: ...
     def stop(self, orders: Sequence[StopAttempt]) -> None: ...
+    def freeze(self, orders: Sequence[SuspendAttempt | ResumeAttempt]) -> None: ...
     def recall(self, attempts: Sequence[int]) -> None: ...
     def acknowledge(self, attempts: Sequence[int]) -> None: ...
 
@@ -166,6 +177,7 @@ class Loop:
     def _perform(self, effects: Sequence[AnyEffect]) -> None:
         starts: list[StartAttempt] = []
         stops: list[StopAttempt] = []
+        freezes: list[SuspendAttempt | ResumeAttempt] = []
         ends: list[int] = []
         recalls: list[int] = []
         for effect in effects:
@@ -175,6 +187,8 @@ class Loop:
                 ends.append(effect.attempt)
             elif isinstance(effect, StopAttempt):
                 stops.append(effect)
+            elif isinstance(effect, SuspendAttempt | ResumeAttempt):
+                freezes.append(effect)
             elif isinstance(effect, RecallAttempt):
                 recalls.append(effect.attempt)
             elif self.audience is not None:
@@ -184,6 +198,8 @@ class Loop:
                 self.world.acknowledge(ends)
             if starts:
                 self.world.start(starts)
+            if freezes:
+                self.world.freeze(freezes)
             if stops:
                 self.world.stop(stops)
             if recalls:

@@ -205,7 +205,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Act(Request, frozen=True, kw_only=True):
-    """Pause, resume, cancel, kill, retry, rerun or mark. No targets: the run. `mark` is succeeded or failed."""
+    """Pause, resume, cancel, kill, retry, rerun or mark. No targets: the run. `mark` is succeeded or failed; `running`
+    pauses also what runs of the run.
+    """
 
     request_id: str
     verb: Literal["pause", "resume", "cancel", "kill", "retry", "rerun", "mark"]
@@ -214,6 +216,7 @@ class Act(Request, frozen=True, kw_only=True):
     seen: str = ""
     mark: str = ""
     note: str = ""
+    running: bool = False
 
 
 class Backup(Request, frozen=True, kw_only=True):

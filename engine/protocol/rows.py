@@ -51,10 +51,14 @@ class TaskRow(Row, frozen=True, kw_only=True):
     log: dict[str, Any] | None = None
     """{"path", "offset", "length"}; the path is absolute."""
     item: Any = None
+    suspended: bool = False
+    """Whether it runs but stands still."""
+    enforced: dict[str, str] = {}
+    """How each quota of its newest attempt is enforced: kernel, sampled or none."""
 
 
 class AttemptRow(Row, frozen=True, kw_only=True):
-    """One attempt of a row. `number` counts from 1; `status` is ordered, running, stopping, exited or lost."""
+    """One attempt of a row. `number` counts from 1; `status` is ordered, running, suspended, stopping, exited, lost."""
 
     task: str
     index: int | None
@@ -72,6 +76,10 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     max_rss: int | None = None
     cpu_seconds: float | None = None
     log: dict[str, Any] | None = None
+    suspended_seconds: float | None = None
+    """How long it stood still, once it has."""
+    enforced: dict[str, str] = {}
+    """How each of its quotas is enforced: kernel, sampled or none."""
 
 
 class GroupRow(Row, frozen=True, kw_only=True):
