@@ -368,8 +368,9 @@ class World:
         rows = tuple(self._ref(plan) for _ in range(self.rng.randint(1, 3)))
         some = rows if self.rng.random() < 0.6 else ()
         status = self.rng.choice((TaskStatus.SUCCEEDED, TaskStatus.FAILED))
-        match self.rng.randrange(8):
-            case 0:
+        match self.rng.randrange(10):
+            case 0 | 8 | 9:
+                some = self._live_refs(number) if self.rng.random() < 0.5 else some
                 return RunPauseRequested(self._ask(), number, rows=some, running=self.rng.random() < 0.5)
             case 1 | 2:
                 return RunResumeRequested(self._ask(), number, rows=some if self.rng.random() < 0.5 else ())
@@ -381,6 +382,13 @@ class World:
                 return RerunRequested(self._ask(), number, rows)
             case _:
                 return MarkRequested(self._ask(), number, rows, status)
+
+    def _live_refs(self, number: int) -> tuple[RowRef, ...]:
+        """Some of what runs: an operator would rarely hit it blindly."""
+        run = self.machine.state.runs[number]
+        places = [run.place(row) for row in sorted(run.live)]
+        chosen = self.rng.sample(places, min(len(places), self.rng.randint(1, 3)))
+        return tuple(RowRef(run.plan.names[task], index) for task, index in chosen)
 
     def _ref(self, plan: Plan) -> RowRef:
         task = self.rng.choice(plan.tasks)
