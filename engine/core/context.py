@@ -163,7 +163,7 @@ class Context:
         """Claim and quota of the row's next attempt, after the over_quota outcomes that it has had."""
         policy: Policy = run.plan.policy(task)
         claim = self.claim_of(run.plan, run.plan.policies[task])
-        times = run.header.grown.get(row, 0)
+        times = run.header.grown.get(row, {})
         return grown(policy.retry, claim, policy.quota, times, self.state.capacity.memory_bytes)
 
     def refresh_pools(self, workflow: str) -> None:

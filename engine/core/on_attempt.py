@@ -198,8 +198,9 @@ def _after_failure(cx: Context, run: RunState, attempt: Attempt, outcome: Outcom
     row = run.row(task, index)
     retry = run.plan.policy(task).retry
     failures = run.failures[row] = min(run.failures[row] + 1, _COUNT_MAX)
-    if outcome.which == "memory":
-        run.header.grown[row] = run.header.grown.get(row, 0) + 1
+    if outcome.which in dict(retry.grow):
+        times = run.header.grown.setdefault(row, {})
+        times[outcome.which] = min(times.get(outcome.which, 0) + 1, _COUNT_MAX)
     if failures > min(retry.limit, _COUNT_MAX - 1) or not applies(retry, outcome):
         finish_row(cx, run, task, index, "failed")
         return

@@ -124,8 +124,8 @@ class RunHeader(msgspec.Struct, kw_only=True):
     rows: int = 0
     tasks: list[tuple[int, int, int, int]] = []
     """Of each mapped task: its index, first row (-1: not expanded), row count, and its final status or 255."""
-    grown: dict[int, int] = {}
-    """Rows whose attempts went over quota, with how often: their claims grow."""
+    grown: dict[int, dict[str, int]] = msgspec.field(default_factory=dict[int, dict[str, int]], name="grown_by")
+    """Rows whose attempts went over quotas that grow, with how often by resource."""
     tries_before: dict[int, int] = {}
     """Mapped tasks that were expanded anew, with the most tries that a row had before: numbers are never used twice."""
     outcomes: dict[int, tuple[str, int | None]] = {}

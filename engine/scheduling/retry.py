@@ -4,10 +4,17 @@ The n-th retry waits delay * backoff**(n-1), at most max_delay; jitter `full` dr
 half to all of it. Randomness is a hash of the state's seed and the attempt's number, so a replay waits as long.
 """
 
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
 from engine.model.resources import Claim
 from engine.model.status import Outcome, OutcomeKind
-from engine.model.workflow import Quota, Retry
+from engine.model.workflow import QUOTA_FIELDS, Quota, Retry
 
+_CLAIM_FIELDS = {"memory": "memory_bytes"}
+_AMOUNT_MAX = 2**62
+_TIMES_MAX = 100
 _NEVER = (OutcomeKind.SUCCEEDED, OutcomeKind.CANCELLED, OutcomeKind.LOST)
 _MASK = 2**64 - 1
 
@@ -50,14 +57,17 @@ def draw(seed: int, number: int) -> float:
     return (z ^ (z >> 31)) / 2**64
 
 
-def grown(retry: Retry, claim: Claim, quota: Quota, times: int, memory_max: int) -> tuple[Claim, Quota]:
-    """Claim and quota after `times` attempts went over their memory quota, at most what the host has."""
-    factor = dict(retry.grow).get("memory", 1.0) ** times
-    if times == 0 or factor == 1.0:
-        return claim, quota
-    memory = min(int(claim.memory_bytes * factor), memory_max)
-    limit = min(int(quota.memory_bytes * factor), memory_max)
-    return (
-        Claim(claim.cpu_milli, memory, claim.pools),
-        Quota(quota.wall_ns, limit, quota.processes, quota.log_bytes),
-    )
+def grown(
+    retry: Retry, claim: Claim, quota: Quota, times: Mapping[str, int], memory_max: int
+) -> tuple[Claim, Quota]:
+    """Claim and quota after so many attempts (by resource) went over their quotas; memory at most what the host has."""
+    for which, factor in retry.grow:
+        if not times.get(which):
+            continue
+        most = memory_max if which == "memory" else _AMOUNT_MAX
+        factor = min(factor ** min(times[which], _TIMES_MAX), float(_AMOUNT_MAX))
+        field, claimed = QUOTA_FIELDS[which], _CLAIM_FIELDS.get(which, "")
+        quota = replace(quota, **{field: min(int(getattr(quota, field) * factor), most)})
+        if claimed:
+            claim = replace(claim, **{claimed: min(int(getattr(claim, claimed) * factor), most)})
+    return claim, quota

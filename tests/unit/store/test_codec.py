@@ -68,7 +68,9 @@ HEADERS = st.builds(
     actor=st.builds(Actor, st.integers(-1, 2**32), st.text(), st.text()),
     paused_from=st.none() | st.sampled_from(RunStatus),
     tasks=st.lists(st.tuples(*[st.integers(-1, 10**6)] * 4), max_size=4),
-    grown=st.dictionaries(st.integers(0, 10**6), st.integers(1, 9), max_size=4),
+    grown=st.dictionaries(
+        st.integers(0, 10**6), st.dictionaries(st.sampled_from(("memory", "disk")), st.integers(1, 9)), max_size=4
+    ),
     whys=st.dictionaries(st.integers(-(10**6), 10**6), st.text(), max_size=4),
     queued_ns=U63,
 )
