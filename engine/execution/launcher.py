@@ -9,16 +9,18 @@ spool could forget. When the engine is away everything goes on: limits, stops an
 
 import contextlib
 import os
-import resource
 import signal
 import time
 from pathlib import Path
 from typing import Any, NoReturn
 
 from engine.execution import proc, trees
-from engine.execution.attempt import DRAIN_S, Attempt, Order, Outcome, outcome_of, take_result
+from engine.execution.attempt import DRAIN_S, Attempt, Order, outcome_of, take_result
 from engine.execution.block import Block, Fact
 from engine.execution.ending import KILL_AGAIN_S, Ending
+from engine.execution.freezing import Freezing
+from engine.execution.inheriting import inherited
+from engine.execution.limits import Limits
 from engine.execution.logs import Caps, Logs
 from engine.execution.loop import Loop, Peer
 from engine.execution.metering import Metering
@@ -26,7 +28,7 @@ from engine.execution.places import Places
 from engine.execution.pool import Pool, Worker
 from engine.execution.report import Report
 from engine.execution.resident import begin, serve_until_stopped
-from engine.execution.spawn import Encoded, SpawnError, raise_file_limit, spawn
+from engine.execution.spawn import Encoded, SpawnError, raise_file_limit
 from engine.execution.spool import Exit, Spool, SpoolFull
 from engine.execution.wire import Message
 
@@ -59,17 +61,21 @@ class Launcher:
         """Encoded that are over here, until the engine has their end on disk."""
         self.pool = Pool(self)
         self.ending = Ending(self)
-        self._caps = Caps(loop, self.attempts, self.pool.segment_of)
-        self.meter = Metering(loop, places, self.ending.over_quota)
+        self.freezing = Freezing(self)
+        self.limits = Limits(loop, slot, lambda: self.instance)
+        self.meter = Metering(loop, places, self.cookie, self.ending.over_quota)
+        self._caps = Caps(loop, self.attempts, self.pool.segment_of, self._look_at)
         self._pid = os.getpid()
         self._ready: dict[int, Order] = {}
-        self._ended: list[Exit] = []
         self._report = Report(loop, self.tell)
         self._spool_timer = False
         self._leaving: Peer | None = None
         loop.on_child(self._reap)
         loop.after_turn = self._finish_turn
-        self._find_lost()
+        self._ended: list[Exit]
+        self._ended, blocks = inherited(places, self.spool)
+        self.kept.update((block.number, block) for block in blocks)
+        self._save_ends()
 
     @property
     def instance(self) -> int:
@@ -98,6 +104,9 @@ class Launcher:
         elif kind == "stop":
             for number, at_once, *row in message[1]:
                 self.stop(number, at_once, *row)
+        elif kind == "freeze":
+            for number, frozen in message[1]:
+                self.freezing.order(number, frozen=frozen)
         elif kind == "ack":
             self._forget(message[1])
         elif kind == "settled":
@@ -159,6 +168,7 @@ class Launcher:
                 "slot": self.slot,
                 "damaged": self.spool.damaged,
                 "running": running,
+                "frozen": self.freezing.frozen(),
                 "held": [*self.held, *waiting, *self._ready, *self.kept, *(found["a"] for found in self._ended)],
                 "exits": list(self.spool.exits.values()),
                 "workers": self.pool.pids(),
@@ -169,8 +179,10 @@ class Launcher:
 
     @staticmethod
     def _start_of(attempt: Attempt) -> list[Any]:
-        """Start ticks, instant, and where its log begins: [path, offset]."""
-        return [attempt.order["ticks"], attempt.order["at"], attempt.order.get("log", ["", 0])]
+        """Start ticks, instant, where its log begins, [path, offset], and how its quotas are enforced."""
+        order = attempt.order
+        known = [order["ticks"], order["at"], order.get("log", ["", 0])]
+        return [*known, attempt.levels] if attempt.levels else known
 
     def _forget(self, numbers: list[int]) -> None:
         for number in numbers:
@@ -184,33 +196,6 @@ class Launcher:
                 with contextlib.suppress(OSError):
                     os.unlink(found["file"])
         self.spool.forget(number for number in numbers if number not in self.attempts)
-
-    def _find_lost(self) -> None:
-        """The launcher before this one left attempts without an end. The keeper has ended their processes."""
-        why = "the host was started again" if self.spool.other_boot else "its launcher died"
-        now = time.time_ns()
-        for number in self.spool.open:
-            lost: Outcome = {"kind": "lost", "why": why}
-            block = None if self.spool.other_boot else self._found_block(number, lost)
-            if block is not None and (not block.lone or not block.begun):
-                self.kept[number] = block
-            elif block is not None:
-                self._ended.append(block.news()[0][1])
-                block.remove()
-            else:
-                self._ended.append({"a": number, "at": now, "o": lost})
-        self._save_ends()
-
-    def _found_block(self, number: int, lost: Outcome) -> Block | None:
-        """What an earlier launcher left of a block; the row that ran when it died is lost, those behind never ran."""
-        try:
-            block = Block(self.places, number)
-        except OSError:
-            return None
-        if block.running >= 0:
-            block.end_running(lost, 0)
-        block.give_back("its launcher died before it began")
-        return block
 
     # --- starting ---------------------------------------------------------------------------------------------------
 
@@ -255,7 +240,8 @@ class Launcher:
             env = self._encoded.of(order["env"], order["environment"], self.identity(order))
             cookie = self.cookie(attempt.number)
             before = proc.ticks_now()
-            pid = spawn(order["argv"], env=env, output=attempt.log_fd, folder=order["dir"], cookie=cookie)
+            given = {"env": env, "output": attempt.log_fd, "folder": order["dir"], "cookie": cookie}
+            pid = self.limits.spawn(attempt, order["argv"], **given)
         except (SpawnError, OSError, ValueError) as error:
             if isinstance(error, SpawnError) and error.passing and attempt.tries < _SPAWN_TRIES:
                 attempt.tries += 1
@@ -265,7 +251,7 @@ class Launcher:
                 self.refuse(attempt, f"{error}{tried if attempt.tries else ''}")
             return
         self.roots[pid] = attempt
-        self.set_memory_limit(pid, order["memory"])
+        self.limits.apply(attempt, pid)
         self.begun(attempt, pid, before if before == proc.ticks_now() else 0)
 
     def _try_again(self, attempt: Attempt) -> None:
@@ -287,13 +273,6 @@ class Launcher:
             "ORCHCTL_RESULT": self.places.result(order["attempt"]),
         }
 
-    @staticmethod
-    def set_memory_limit(pid: int, memory_bytes: int) -> None:
-        """No process of the tree may have more private memory than the quota; the meter watches their sum."""
-        if memory_bytes:
-            with contextlib.suppress(OSError, ValueError):
-                resource.prlimit(pid, resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-
     def begun(self, attempt: Attempt, pid: int, ticks: int = 0) -> None:
         """The attempt runs now: its limits count from here."""
         order = attempt.order
@@ -301,9 +280,17 @@ class Launcher:
         order["ticks"], order["at"] = ticks or proc.start_ticks(pid), time.time_ns()
         self._report.soon([["started", attempt.number, pid, *self._start_of(attempt)]])
         self.ending.limit_wall(attempt)
-        if order["memory"] or order["processes"]:
-            self.meter.watch(attempt.number, pid, self.cookie(attempt.number), order["memory"], order["processes"])
+        if attempt.limited:
+            self.ending.limit_silence(attempt)
+            self.meter.watch(attempt)
         self._caps.watch()
+
+    def _look_at(self, attempt: Attempt, written: int) -> None:
+        """Now and then, at each that runs: what lives for long is measured, and one may have written too much."""
+        if not attempt.watched:
+            self.meter.consider(attempt)
+        if attempt.order["limits"].get("log_stop") and written > attempt.log_cap:
+            self.ending.over_quota(attempt.number, "log", written, attempt.log_cap, False, "")
 
     def refuse(self, attempt: Attempt, why: str) -> None:
         """Nothing of it was started, because it cannot be."""
@@ -450,6 +437,7 @@ class Launcher:
             self._keep(attempt, block)
             self._release_followers(attempt.number)
             return
+        self.limits.end(attempt)
         found: Exit = {
             "a": attempt.number, "at": time.time_ns(), "o": attempt.final_outcome(), "cpu": attempt.cpu_ns,
             "rss": attempt.rss_bytes,
@@ -473,11 +461,13 @@ class Launcher:
             self.kept[attempt.number] = block
 
     def _let_go(self, attempt: Attempt) -> None:
-        for timer in (attempt.wall_timer, attempt.grace_timer):
+        for timer in (attempt.wall_timer, attempt.grace_timer, attempt.silence_timer):
             if timer is not None:
                 timer.cancel()
         del self.attempts[attempt.number]
-        self.meter.forget(attempt.number)
+        if attempt.watched:
+            self.meter.forget(attempt)
+        self.ending.forget(attempt)
 
     def _end_unspooled(self, number: int, outcome: dict[str, Any]) -> None:
         """It never had an intent, or none that could be written: nothing is to be remembered."""
@@ -553,6 +543,10 @@ class Launcher:
         self._spool_timer = False
         self._report.now()
         self._save_ends()
+
+    def tell_soon(self, fact: Fact) -> None:
+        """A fact that the engine has to decide on: it is told at the end of the turn."""
+        self._report.now([fact])
 
     def tell(self, message: Message) -> None:
         if self.engine is not None:
