@@ -9,6 +9,7 @@ Lanes hold nothing of their own: they follow from the live attempts and what eac
 
 from collections import deque
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from engine.model.instants import MILLISECOND
 from engine.model.resources import Claim
@@ -32,6 +33,16 @@ class Lane:
     @property
     def backlog_ns(self) -> int:
         return sum(self.expected)
+
+
+class Ended(NamedTuple):
+    """What the end of an attempt means for its lane: the claim is free, or `heir` has it now; or one in the middle
+    went, and `follower` follows `before` instead. Zeros where there is no such attempt."""
+
+    free: bool = False
+    heir: int = 0
+    follower: int = 0
+    before: int = 0
 
 
 class Lanes:
@@ -60,9 +71,8 @@ class Lanes:
         """Whether the attempt is the first of its lane: the one that uses the claim."""
         return self._of[attempt].members[0] == attempt
 
-    def end(self, attempt: int) -> tuple[bool, tuple[int, int] | None]:
-        """The attempt has ended: whether its claim is free now, and who follows whom instead where one in the middle
-        went (follower, the one before it)."""
+    def end(self, attempt: int) -> Ended:
+        """The attempt has ended."""
         lane = self._of.pop(attempt)
         place = lane.members.index(attempt)
         del lane.members[place], lane.expected[place]
@@ -73,10 +83,12 @@ class Lanes:
             lanes.remove(lane)
             if not lanes:
                 del self._by_claim[lane.claim]
-            return True, None
-        if place in (0, len(lane.members)):
-            return False, None
-        return False, (lane.members[place], lane.members[place - 1])
+            return Ended(free=True)
+        if place == 0:
+            return Ended(heir=lane.members[0])
+        if place == len(lane.members):
+            return Ended()
+        return Ended(follower=lane.members[place], before=lane.members[place - 1])
 
     def room(self, claim: Claim, expected_ns: int) -> int:
         """The last attempt of the lane with the least work that may take one more such attempt, 0 if none may."""

@@ -11,8 +11,7 @@ from engine.core.effects import RecallAttempt
 from engine.core.state import Attempt, RunState
 from engine.model.instants import MILLISECOND
 from engine.model.status import RunStatus
-from engine.model.workflow import Command, Shell
-from engine.scheduling.ready_queue import Entry
+from engine.scheduling.fair_queue import Entry
 
 CLAIMS_MAX = 16
 """With more different claims waiting, comparing them all would cost more than the round trip that is saved."""
@@ -23,23 +22,9 @@ BLOCK_NS = 10 * MILLISECOND
 """The expected work of a block: a lane has room for more than one, so that a worker has the next one while the engine
 learns of the last one's end."""
 
-_Key = tuple[str, int, str]
-
-
 def expected_ns(cx: Context, run: RunState, task: int) -> int | None:
     """What an attempt of the task is expected to take; None while none has ended."""
-    return cx.durations.get(_key(run, task))
-
-
-def _key(run: RunState, task: int) -> _Key:
-    spec = run.plan.tasks[task]
-    if spec.mapped:
-        return run.header.version, task, ""
-    action = spec.action
-    program = "shell"
-    if not isinstance(action, Shell):
-        program = action.argv[0] if isinstance(action, Command) else action.target
-    return run.header.version, -1, program
+    return cx.durations.get(run.alike(task))
 
 
 def learn(cx: Context, run: RunState, attempt: Attempt) -> None:
@@ -53,7 +38,7 @@ def learn_took(cx: Context, run: RunState, task: int, took_ns: int) -> None:
     if took_ns > 0:
         if len(cx.durations) >= DURATIONS_MAX:
             cx.durations.clear()
-        key = _key(run, task)
+        key = run.alike(task)
         cx.durations[key] = max(took_ns, (took_ns + cx.durations.get(key, 0)) // 2)
 
 
@@ -63,14 +48,17 @@ def next_ahead(cx: Context) -> tuple[Entry, int] | None:
     if len(heads) > CLAIMS_MAX:
         return None
     before: list[Entry] = []
-    for entry in sorted(heads):
+    reserved = cx.gate.reserved
+    for entry in heads:
         run = cx.state.runs.get(entry.run)
         if run is None or run.header.status.finished or run.header.status is RunStatus.PAUSED:
             return entry, 0  # to be put aside, not to be ordered
-        expected = None if run.plan.tasks[entry.task].max_parallel else expected_ns(cx, run, entry.task)
+        expected = None if run.plan.max_parallel[entry.task] else expected_ns(cx, run, entry.task)
         leader = cx.lanes.room(entry.claim, expected) if expected is not None else 0
         if leader and _may_pass_on(cx, entry, before):
             return entry, leader
+        if entry is reserved:
+            return None  # what is given back is set aside for it
         before.append(entry)
     return None
 

@@ -7,6 +7,9 @@ tables, keep the counts and name what has become dirty.
 from heapq import heappop, heappush
 from posixpath import join
 
+import msgspec
+
+from engine.admission.gate import Gate
 from engine.admission.lanes import Lanes
 from engine.admission.ledger import Ledger
 from engine.core import transitions
@@ -19,7 +22,8 @@ from engine.model.resources import Claim
 from engine.model.status import AttemptStatus, RunStatus, TaskStatus
 from engine.model.workflow import Policy, Quota
 from engine.planning.plan import Plan
-from engine.scheduling.ready_queue import Entry, ReadyQueue
+from engine.scheduling.fair_queue import Entry, FairQueue
+from engine.scheduling.fair_share import Shares
 from engine.scheduling.retry import grown
 
 EARLY_MAX = 100_000
@@ -36,12 +40,14 @@ class Context:
 
     def __init__(self, state: EngineState) -> None:
         self.state = state
-        self.queue = ReadyQueue()
+        self.shares = Shares(state.weights)
+        self.queue = FairQueue(self.shares)
         self.ledger = Ledger(state.capacity)
+        self.gate = Gate(self.ledger)
         self.lanes = Lanes()
         self.lanes_due_ns = 0
         """When the lanes are to be looked at for holders that are overdue; 0: nobody waits in one."""
-        self.durations: dict[tuple[str, int, str], int] = {}
+        self.durations: dict[tuple[str, str | int], int] = {}
         """What attempts of a version's task, or of its program, take (ns); see `ahead`."""
         self.timers: list[tuple[int, int, int]] = []
         """Heap of (due_ns, run, row) of rows that back off."""
@@ -148,8 +154,11 @@ class Context:
         claim = self.claim_of(run.plan, run.plan.policies[task])
         if run.header.grown and len(rows) == 1:
             claim = self.grown_of(run, task, rows.start)[0]
-        weight = run.plan.weight[task]
-        self.queue.push(run.run, task, rows, claim, priority=policy.priority, weight=weight)
+        self.queue.push(
+            run.run, task, rows, claim, priority=policy.priority, weight=run.plan.weight[task], owner=run.owner,
+            backfill=run.header.trigger == "backfill",
+            expected_ns=self.durations.get(run.alike(task), 0) or policy.quota.wall_ns,
+        )  # fmt: skip
 
     def claim_of(self, plan: Plan, policy: int) -> Claim:
         """A policy's claim. Pools that the workflow declares itself go by its name too: `orders/warehouse`."""
@@ -238,4 +247,4 @@ def own_pools(plan: Plan) -> dict[str, int]:
 def _resolve(plan: Plan, claim: Claim) -> Claim:
     own = dict(plan.workflow.pools)
     pools = tuple((join(plan.workflow.name, name) if name in own else name, slots) for name, slots in claim.pools)
-    return Claim(claim.cpu_milli, claim.memory_bytes, pools)
+    return msgspec.structs.replace(claim, pools=pools)

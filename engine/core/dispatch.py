@@ -11,13 +11,15 @@ from engine.core.blocks import arguments, size_of_block
 from engine.core.context import Context
 from engine.core.effects import StartAttempt
 from engine.core.events import AttemptOrdered, BlockOrdered
+from engine.core.orders import hold
 from engine.core.progress import finish_row, settle
 from engine.core.scope import environment_of, folder_of, rendered_action, scope_of
 from engine.core.state import Attempt, RunState
 from engine.model.errors import EngineError, Unavailable
+from engine.model.resources import UNBOUND
 from engine.model.status import RunStatus, TaskStatus
 from engine.model.workflow import Action
-from engine.scheduling.ready_queue import Entry
+from engine.scheduling.fair_queue import Entry
 
 TRIES_MAX = 65_535
 """The column of tries has 16 bits; a row that was ordered so often (never started, again and again) is given up."""
@@ -27,7 +29,9 @@ def dispatch(cx: Context) -> None:
     """Order attempts until nothing that is ready fits."""
     if cx.draining or cx.state.meta.read_only:
         return
-    while (entry := cx.queue.best(cx.ledger.fits)) is not None:
+    cx.gate.begin(cx.now_ns)
+    cx.queue.begin(cx.now_ns, cx.gate)
+    while (entry := cx.queue.best(cx.gate)) is not None:
         _order_next(cx, entry, 0)
     while (choice := next_ahead(cx)) is not None:
         _order_next(cx, *choice)
@@ -45,20 +49,20 @@ def _order_next(cx: Context, entry: Entry, claim_from: int) -> None:
         return
     task, row = entry.task, entry.low
     if run.status[row] != TaskStatus.READY or row in run.live:
-        _advance(cx, entry)
+        cx.queue.advance(entry)
         return
-    limit = run.plan.tasks[task].max_parallel
+    limit = run.plan.max_parallel[task]
     if limit and run.live_of_task.get(task, 0) >= limit:
         cx.queue.take(entry)
         cx.parallel_parked.setdefault((run.run, task), []).append(entry)
         return
     block = _render_block(cx, run, entry, claim_from)
     if block is not None:
-        _advance(cx, entry, block.count)
-        _order(cx, run, row, block)
+        _order(cx, run, row, block, entry)
+        cx.queue.advance(entry, block.count)
         return
-    _advance(cx, entry)
     if run.header.grown and cx.grown_of(run, task, row)[0] != entry.claim:
+        cx.queue.advance(entry)
         cx.enqueue(run, task, range(row, row + 1))  # queued before its claim grew
         return
     index = run.place(row)[1]
@@ -69,22 +73,18 @@ def _order_next(cx: Context, entry: Entry, claim_from: int) -> None:
         action = rendered_action(run.plan.tasks[task].action, scope)
         effect = _render(cx, run, task, index, row, claim_from, action, scope)
     except EngineError as error:
+        cx.queue.advance(entry)
         finish_row(cx, run, task, index, "failed", error.sentence)
         settle(cx)
         return
-    _order(cx, run, row, effect)
-
-
-def _advance(cx: Context, entry: Entry, rows: int = 1) -> None:
-    entry.low += rows
-    if entry.low >= entry.high:
-        cx.queue.take(entry)
+    _order(cx, run, row, effect, entry)
+    cx.queue.advance(entry)
 
 
 def _render_block(cx: Context, run: RunState, entry: Entry, claim_from: int) -> StartAttempt | None:
     """The entry's next rows as a block; None where a row has to be ordered, or to fail, by itself."""
     task, row = entry.task, entry.low
-    count = size_of_block(cx, run, entry, expected_ns(cx, run, task))
+    count = size_of_block(cx, run, entry, expected_ns(cx, run, task)) if entry.high - row > 1 else 1
     if count == 1 or run.tries[row] >= TRIES_MAX:
         return None
     index = run.place(row)[1]
@@ -100,9 +100,8 @@ def _render_block(cx: Context, run: RunState, entry: Entry, claim_from: int) -> 
 def _render(
     cx: Context, run: RunState, task: int, index: int, row: int, claim_from: int, action: Action, scope: dict[str, Any]
 ) -> StartAttempt:
-    spec = run.plan.tasks[task]
     policy = run.plan.policy(task)
-    claim, quota = cx.claim_of(run.plan, spec.policy), policy.quota
+    claim, quota = cx.claim_of(run.plan, run.plan.policies[task]), policy.quota
     if run.header.grown:
         claim, quota = cx.grown_of(run, task, row)
     return StartAttempt(
@@ -110,7 +109,7 @@ def _render(
         run=run.run,
         workflow=run.header.workflow,
         version=run.header.version,
-        task=spec.name,
+        task=run.plan.names[task],
         index=index,
         number=run.tries[row] + 1,
         action=action,
@@ -125,13 +124,17 @@ def _render(
     )
 
 
-def _order(cx: Context, run: RunState, row: int, effect: StartAttempt) -> None:
+def _order(cx: Context, run: RunState, row: int, effect: StartAttempt, entry: Entry) -> None:
     task, _ = run.place(row)
     meta, count = cx.state.meta, effect.count
+    expected = expected_ns(cx, run, task)
+    binding = hold(cx, run, effect, entry, (expected or 0) * count)
+    if binding is not UNBOUND:
+        effect = msgspec.structs.replace(effect, binding=binding)
     meta.next_attempt += count
     attempt = Attempt(
         attempt=effect.attempt, run=run.run, task=task, index=effect.index, number=effect.number, claim=effect.claim,
-        ordered_ns=cx.now_ns, claim_from=effect.claim_from, count=count, limit=count,
+        ordered_ns=cx.now_ns, claim_from=effect.claim_from, count=count, limit=count, binding=binding,
     )  # fmt: skip
     if count > 1:
         rows = range(row, row + count)
@@ -145,13 +148,11 @@ def _order(cx: Context, run: RunState, row: int, effect: StartAttempt) -> None:
         run.live[row] = effect.attempt
     run.live_of_task[task] = run.live_of_task.get(task, 0) + 1
     cx.state.attempts[effect.attempt] = attempt
-    expected = expected_ns(cx, run, task)
     if effect.claim_from:
         cx.lanes.follow(effect.attempt, effect.claim_from, (expected or 0) * count)
         watch(cx)
     else:
         cx.lanes.open(effect.attempt, effect.claim, HORIZON_NS if expected is None else expected * count)
-        cx.ledger.take(effect.claim)
     cx.changes.attempts[effect.attempt] = attempt
     relaxed = run.plan.workflow.durability == "relaxed" and effect.attempt < cx.early_below
     (cx.changes.early if relaxed else cx.changes.effects).append(effect)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from engine.model.resources import Claim
+from engine.model.resources import UNBOUND, Binding, Claim
 from engine.model.workflow import Command, Python, Quota, Shell, Stop
 
 
@@ -20,6 +20,7 @@ class StartAttempt(Effect, frozen=True):
     `number` counts the attempts of the row from 1. With a `count` it is a block: that many rows from `index` on, which
     one worker runs one after another; `columns` holds those arguments that differ from row to row.
     `claim_from`: start when that attempt's tree is empty.
+    `binding`: the CPUs and GPUs that are its own.
     `env` is what the definition declares (with PARAM_*); the executor adds the base environment and ORCHCTL_*.
     """
 
@@ -39,6 +40,7 @@ class StartAttempt(Effect, frozen=True):
     stop: Stop
     folder: str = ""
     claim_from: int = 0
+    binding: Binding = UNBOUND
     count: int = 1
     columns: tuple[tuple[str, Sequence[Any]], ...] = ()
 
@@ -96,4 +98,12 @@ class Refusal(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-AnyEffect = StartAttempt | StopAttempt | SuspendAttempt | ResumeAttempt | RecallAttempt | AcknowledgeExit | Answer
+class ShareCpus(Effect, frozen=True):
+    """Attempts that are not pinned keep to these CPUs from now on."""
+
+    cpus: tuple[int, ...]
+
+
+AnyEffect = (
+    ShareCpus | StartAttempt | StopAttempt | SuspendAttempt | ResumeAttempt | RecallAttempt | AcknowledgeExit | Answer
+)

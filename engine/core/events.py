@@ -184,7 +184,7 @@ class MarkRequested(Event, frozen=True):
 
 class AttemptStarted(Event, frozen=True):
     """A process (or a worker's item) of the attempt is running. `start_ticks` is field 22 of /proc/PID/stat; `log` says
-    where its output begins, with length 0.
+    where its output begins, with length 0; `levels` how each of its quotas is enforced: kernel, sampled or none.
     """
 
     attempt: int
@@ -192,6 +192,7 @@ class AttemptStarted(Event, frozen=True):
     pid: int
     start_ticks: int = 0
     log: LogSlice = LogSlice()
+    levels: tuple[tuple[str, str], ...] = ()
 
 
 class AttemptSuspended(Event, frozen=True):

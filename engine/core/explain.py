@@ -17,7 +17,7 @@ class Explainer:
     def __init__(self, cx: Context) -> None:
         self._cx = cx
         self._state: EngineState = cx.state
-        self._order = sorted(cx.queue.entries())
+        self._order = cx.queue.ranked()
         ranks: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
         ahead = 0
         for entry in self._order:
@@ -78,7 +78,7 @@ class Explainer:
 
     def _of_ready(self, run: RunState, task: int, row: int, rank: int | None) -> list[Reason]:
         found: list[Reason] = []
-        limit = run.plan.tasks[task].max_parallel
+        limit = run.plan.max_parallel[task]
         live = run.live_of_task.get(task, 0)
         if limit and live >= limit:
             holders = [self._state.attempts[number] for number in sorted(set(run.live.values()))]
@@ -86,6 +86,12 @@ class Explainer:
             found.append(Reason("max_parallel", run.plan.names[task], 1, limit - live, tuple(names[:10])))
         claim = self._cx.grown_of(run, task, row)[0]
         found += self._cx.ledger.reasons(claim, self._all_holders())
+        reserved = self._cx.gate.reserved
+        mine = reserved is not None and reserved.run == run.run and reserved.low <= row < reserved.high
+        if not found and reserved is not None and not mine and not self._cx.ledger.fits(reserved.claim):
+            first = self._state.runs[reserved.run]
+            name = f"{run_text(first.run)} {first.text(*first.place(reserved.low))}"
+            found.append(Reason("reservation", "host", holders=(name,)))
         if not found and rank is not None and rank > 1:
             first = self._order[0]
             name = run_text(first.run)

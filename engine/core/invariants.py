@@ -44,18 +44,30 @@ def _ledger(machine: Machine) -> list[str]:
     ledger = machine.cx.ledger
     fresh = Ledger(ledger.capacity)
     for attempt in machine.state.holding():
-        fresh.take(attempt.claim)
+        fresh.take(attempt.claim, attempt.binding)
     found = [
         f"attempt {attempt.attempt} takes over from {attempt.claim_from}, but its lane does not say so"
         for attempt in machine.state.attempts.values()
         if machine.cx.lanes.holds(attempt.attempt) != (attempt.claim_from not in machine.state.attempts)
     ]
-    if (fresh.cpu_milli, fresh.memory_bytes) != (ledger.cpu_milli, ledger.memory_bytes):
+    if _sums(fresh) != _sums(ledger):
         found.append("the ledger's sums differ from the claims of the live attempts")
+    holding = {attempt.attempt for attempt in machine.state.holding()}
+    if set(machine.cx.gate.holders) != holding:
+        found.append(f"the gate knows {sorted(machine.cx.gate.holders)}, claims are held by {sorted(holding)}")
     held = {name: count for name, count in ledger.pools.items() if count}
     if held != {name: count for name, count in fresh.pools.items() if count}:
         found.append(f"pools hold {held}, live attempts claim {fresh.pools}")
     return found + _overdrawn(machine, held)
+
+
+def _sums(ledger: Ledger) -> tuple[object, ...]:
+    gpus = {uuid: milli for uuid, milli in ledger.gpus.items() if milli}
+    mutexes = {name for name, count in ledger.mutexes.items() if count}
+    return (
+        ledger.cpu_milli, ledger.memory_bytes, ledger.scratch_bytes, ledger.holders, ledger.alone, ledger.cpus, gpus,
+        mutexes,
+    )  # fmt: skip
 
 
 def _overdrawn(machine: Machine, held: dict[str, int]) -> list[str]:
@@ -112,7 +124,7 @@ def _live(machine: Machine, run: RunState) -> list[str]:
                 found.append(
                     f"{run.text(*run.place(row))} is {TaskStatus(run.status[row]).text}, live: {row in run.live}"
                 )
-        limit = run.plan.tasks[task].max_parallel
+        limit = run.plan.max_parallel[task]
         live = len(orders)
         if limit and live > limit:
             found.append(f"{live} orders of {run.plan.names[task]} run, max_parallel is {limit}")

@@ -57,12 +57,15 @@ from engine.core.on_schedule import (
     on_workflow_pause,
     on_workflow_removed,
 )
+from engine.core.orders import hold_again, share_cpus
 from engine.core.progress import settle
 from engine.core.runs import on_run_requested
 from engine.core.state import EngineState, RunState
 from engine.model.errors import EngineError
+from engine.model.instants import MINUTE
 from engine.model.status import TaskStatus
 from engine.planning.plan import Plan
+from engine.scheduling.fair_share import Usage
 
 
 def _on_engine_started(cx: Context, event: EngineStarted) -> None:
@@ -74,6 +77,8 @@ def _on_engine_started(cx: Context, event: EngineStarted) -> None:
     meta.next_attempt += EARLY_MAX
     cx.state.capacity = event.capacity
     cx.ledger.set_capacity(event.capacity)
+    if cx.ledger.cpus:
+        share_cpus(cx)
     if rebooted:
         for number, attempt in sorted(cx.state.attempts.items()):
             for row in range(attempt.done, attempt.limit):
@@ -134,6 +139,9 @@ _NOTED_BY_THEMSELVES = (ClockAdvanced, RowsSucceeded, RowsReturned)
 """Of these the journal holds what was news, or nothing."""
 
 
+USAGE_EVERY_NS = MINUTE
+
+
 class Machine:
     """The state and what is derived from it. Only the engine's loop (and a test's) steps it."""
 
@@ -145,13 +153,15 @@ class Machine:
             self._restore(run)
         for workflow in {run.header.workflow for run in state.runs.values()} | set(state.workflows):
             self.cx.refresh_pools(workflow)
+        self.cx.shares.restore(Usage(*kept) for kept in state.meta.usage)
+        self.cx.now_ns = state.meta.now_ns
         for number, attempt in sorted(state.attempts.items()):
             if attempt.claim_from in state.attempts:
                 self.cx.lanes.follow(number, attempt.claim_from, 0)
                 watch(self.cx)
             else:
                 self.cx.lanes.open(number, attempt.claim, HORIZON_NS)
-                self.cx.ledger.take(attempt.claim)
+                hold_again(self.cx, state.runs[attempt.run], attempt)
             if attempt.is_block:
                 watch(self.cx)
 
@@ -171,11 +181,20 @@ class Machine:
         settle(cx)
         dispatch(cx)
         settle(cx)
+        self._keep_usage(cx)
         for number in changes.runs:
             run = self.state.runs[number]
             run.header.tasks = run.mapped_tasks()
             run.header.rows = len(run.status)
         return changes
+
+    @staticmethod
+    def _keep_usage(cx: Context) -> None:
+        """Once in a while, what the owners have used is kept for the next life."""
+        meta = cx.state.meta
+        newest_ns = meta.usage[0][2] if meta.usage else 0
+        if not cx.changes.empty and cx.now_ns - newest_ns >= USAGE_EVERY_NS:
+            meta.usage = [(kept.owner, kept.seconds, kept.at_ns) for kept in cx.shares.usage(cx.now_ns)]
 
     def _take(self, cx: Context, event: External) -> None:
         kind = type(event)

@@ -40,6 +40,8 @@ def on_started(cx: Context, event: AttemptStarted | BlockStarted) -> None:
     attempt.pid, attempt.start_ticks, attempt.started_ns = event.pid, event.start_ticks, event.at_ns
     if event.log.path:
         attempt.log = event.log
+    if isinstance(event, AttemptStarted):
+        attempt.levels = event.levels
     cx.changes.attempts[event.attempt] = attempt
     cx.repeat_stops(attempt)
     if attempt.frozen or attempt.status is AttemptStatus.SUSPENDED:

@@ -1,24 +1,68 @@
-"""The end of an order: its claim is free, or the next one of its lane has taken it over."""
+"""What an order holds, from its beginning to its end: a claim of its own, or one that it takes over in its lane.
+
+Ledger, gate, shares and lanes are told together, here and nowhere else, so that they cannot disagree.
+"""
 
 from engine.core.context import Context
+from engine.core.effects import ShareCpus, StartAttempt
 from engine.core.state import Attempt, RunState
+from engine.model.resources import Binding
+from engine.scheduling.fair_queue import Entry
+
+
+def hold(cx: Context, run: RunState, effect: StartAttempt, entry: Entry, expected_ns: int) -> Binding:
+    """The order holds its claim from now on, or will after the one before it. Returns where."""
+    if effect.claim_from:
+        return cx.state.attempts[effect.claim_from].binding
+    expected_ns = expected_ns or effect.quota.wall_ns
+    binding = cx.gate.began(effect.attempt, effect.claim, cx.now_ns, expected_ns, entry=entry)
+    cx.shares.started(effect.attempt, run.owner, cx.ledger.share_ppm(effect.claim), cx.now_ns)
+    if binding.cpus:
+        share_cpus(cx)
+    return binding
+
+
+def share_cpus(cx: Context) -> None:
+    """Which CPUs nobody is pinned to has changed."""
+    cx.changes.effects.append(ShareCpus(cx.ledger.shared_cpus()))
+
+
+def hold_again(cx: Context, run: RunState, attempt: Attempt) -> None:
+    """A live attempt that was loaded holds what it held."""
+    since_ns = attempt.started_ns or attempt.ordered_ns
+    expected_ns = cx.durations.get(run.alike(attempt.task), 0) * attempt.count
+    cx.gate.began(attempt.attempt, attempt.claim, since_ns, expected_ns, binding=attempt.binding)
+    cx.shares.started(attempt.attempt, run.owner, cx.ledger.share_ppm(attempt.claim), cx.now_ns)
 
 
 def give_back(cx: Context, run: RunState, attempt: Attempt) -> None:
-    """The attempt, or all of the block, has ended."""
+    """The attempt, or all of the block, has ended: its claim is free, or the next of its lane has it."""
     number = attempt.attempt
     del cx.state.attempts[number]
     cx.changes.attempts[number] = attempt
-    free, moved = cx.lanes.end(number)
-    if free:
-        cx.ledger.release(attempt.claim)
-    if moved is not None:
-        follower, before = moved
-        cx.changes.attempts[follower] = cx.state.attempts[follower]
-        cx.state.attempts[follower].claim_from = before
+    ended = cx.lanes.end(number)
+    if ended.free:
+        cx.gate.ended(number)
+        cx.shares.ended(number, cx.now_ns)
+        if attempt.binding.cpus:
+            share_cpus(cx)
+    elif ended.heir:
+        _pass_on(cx, number, cx.state.attempts[ended.heir])
+    elif ended.follower:
+        follower = cx.state.attempts[ended.follower]
+        cx.changes.attempts[ended.follower] = follower
+        follower.claim_from = ended.before
     run.live_of_task[attempt.task] -= 1
     cx.changes.runs.add(run.run)
     _unpark_siblings(cx, run, attempt.task)
+
+
+def _pass_on(cx: Context, before: int, heir: Attempt) -> None:
+    run = cx.state.runs[heir.run]
+    expected_ns = cx.durations.get(run.alike(heir.task), 0) * heir.count
+    cx.gate.passed_on(before, heir.attempt, cx.now_ns, expected_ns)
+    cx.shares.ended(before, cx.now_ns)
+    cx.shares.started(heir.attempt, run.owner, cx.ledger.share_ppm(heir.claim), cx.now_ns)
 
 
 def _unpark_siblings(cx: Context, run: RunState, task: int) -> None:

@@ -15,6 +15,7 @@ from engine.model.ids import NO_INDEX
 from engine.model.status import RunStatus, TaskStatus
 from engine.scheduling.trigger_rules import Upstream, Verdict, verdict
 
+_STATUSES = tuple(TaskStatus)
 _CAUSE = {
     Verdict.SKIP: "skipped",
     Verdict.UPSTREAM_FAILED: "upstream_failed",
@@ -59,10 +60,10 @@ def _sum_up(run: RunState, task: int) -> TaskStatus:
     """The status of a task from its rows: as many may fail as the task tolerates."""
     counts = run.mapped_counts.get(task)
     if counts is None:
-        return TaskStatus(run.status[task])
-    spec = run.plan.tasks[task]
+        return _STATUSES[run.status[task]]
     if counts[TaskStatus.CANCELLED]:
         return TaskStatus.CANCELLED
+    spec = run.plan.tasks[task]
     allowed = max(spec.tolerate, int(run.row_count[task] * spec.tolerate_percent / 100))
     if counts[TaskStatus.FAILED] > allowed:
         return TaskStatus.FAILED
@@ -135,7 +136,7 @@ def _consider_single(cx: Context, run: RunState, task: int) -> None:
 
 def _release(cx: Context, run: RunState, task: int, index: int) -> None:
     """The rule allows the row; `when` has the last word."""
-    if run.plan.tasks[task].when:
+    if run.plan.has_when[task]:
         try:
             allowed = holds(run, task, index)
         except EngineError as error:

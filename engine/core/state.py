@@ -7,14 +7,14 @@ ledger, ready queue) is rebuilt from the columns at start and never stored.
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from engine.core.events import Actor, LogSlice, Usage
 from engine.model.ids import NO_INDEX, row_text
-from engine.model.resources import Capacity, Claim
+from engine.model.resources import UNBOUND, Binding, Capacity, Claim
 from engine.model.status import AttemptStatus, Outcome, RunStatus, TaskStatus
 from engine.planning.plan import Plan
 
@@ -65,6 +65,8 @@ class Attempt(msgspec.Struct):
     done: int = 0
     limit: int = 1
     stops: dict[int, str] = {}
+    binding: Binding = UNBOUND
+    """Where its claim is held; a follower's is that of the attempt that it takes over from."""
     frozen: bool = False
     still_ns: int = 0
     still_since_ns: int = 0
@@ -93,7 +95,7 @@ class Attempt(msgspec.Struct):
             self.status if runs else AttemptStatus.ORDERED, self.ordered_ns,
             (self.finished_ns or self.started_ns) if runs else 0, 0, self.pid if runs else 0,
             self.start_ticks if runs else 0, self.claim_from, self.stops.get(offset, ""),
-            log=LogSlice(log.path, log.offset + log.length) if runs else LogSlice(),
+            log=LogSlice(log.path, log.offset + log.length) if runs else LogSlice(), binding=self.binding,
             frozen=self.frozen and runs,
         )  # fmt: skip
 
@@ -178,8 +180,17 @@ class RunState:
         return self.header.run
 
     @property
+    def owner(self) -> str:
+        """Whose share of the host its attempts count against."""
+        return self.plan.workflow.owner or self.header.actor.name
+
+    @property
     def unfinished(self) -> bool:
         return not self.header.status.finished
+
+    def alike(self, task: int) -> tuple[str, str | int]:
+        """What tells attempts that take about as long as each other: rows of a task, and tasks of one program."""
+        return self.header.version, task if task in self.mapped_counts else self.plan.programs[task]
 
     def row(self, task: int, index: int) -> int:
         """The row of a task's item; NO_INDEX names the only row of a task without `for_each`."""
@@ -321,14 +332,18 @@ class Meta(msgspec.Struct, kw_only=True):
     next_attempt: int = 1
     now_ns: int = 0
     read_only: bool = False
+    usage: list[tuple[str, float, int]] = []
+    """What each owner had used (host-seconds, decayed) at an instant: kept once in a while."""
 
 
 class EngineState:
     """All live state. Finished runs are not in it: they are loaded by whoever reopens them."""
 
-    def __init__(self, meta: Meta, capacity: Capacity) -> None:
+    def __init__(self, meta: Meta, capacity: Capacity, weights: Mapping[str, float] | None = None) -> None:
+        """`weights` are those of the owners in the order of the queue; who is not named has 1."""
         self.meta = meta
         self.capacity = capacity
+        self.weights = dict(weights or {})
         self.plans: dict[str, Plan] = {}
         self.runs: dict[int, RunState] = {}
         self.attempts: dict[int, Attempt] = {}

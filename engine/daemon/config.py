@@ -2,21 +2,25 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from engine.model.errors import DefinitionError, Fault
+from engine.execution.host import discover
+from engine.model.errors import DefinitionError, Fault, ValueFault
+from engine.model.host import Gpu
 from engine.model.resources import Capacity, parse_cpu, parse_size
 
-MEMORY_RESERVE_SHARE = 0.05
 CORES_A_LAUNCHER = 8
 
 
 class HostConfig(msgspec.Struct, forbid_unknown_fields=True):
-    """What attempts may claim in total, where it is not what the process may use."""
+    """What attempts may claim in total, where it is not what was found. `gpus` are UUIDs, or how they begin."""
 
     cpus: float | None = None
     memory: str | int | None = None
+    scratch: str | int | None = None
+    gpus: list[str] | None = None
 
 
 class AccessConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,10 +58,14 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
 
     host: HostConfig = msgspec.field(default_factory=HostConfig)
     pools: dict[str, int] = {}
+    shares: dict[str, float] = {}
+    """Weights of owners in the order of the queue; who is not named has 1."""
     access: AccessConfig | None = None
     retention: RetentionConfig = msgspec.field(default_factory=RetentionConfig)
     store: StoreConfig = msgspec.field(default_factory=StoreConfig)
     engine: EngineConfig = msgspec.field(default_factory=EngineConfig)
+    console: dict[str, Any] = {}
+    """For the console, which reads it itself."""
 
 
 def load_config(path: Path) -> Config:
@@ -77,6 +85,10 @@ def load_config(path: Path) -> Config:
     ]
     if faults:
         raise DefinitionError([Fault(sentence, file=str(path), field="pools") for sentence in faults])
+    light = [owner for owner, weight in config.shares.items() if not 0 < weight < 1e6]
+    if light:
+        whys = [f"the share of {owner!r} must be above 0 and below a million" for owner in light]
+        raise DefinitionError([Fault(sentence, file=str(path), field="shares") for sentence in whys])
     return config
 
 
@@ -85,36 +97,27 @@ def launchers_of(config: Config) -> int:
     return config.engine.launchers or max(2, -(-(os.cpu_count() or 1) // CORES_A_LAUNCHER))
 
 
-def capacity_of(config: Config) -> Capacity:
-    """What this process may use (affinity, cgroup limits, memory less a reserve), unless [host] says otherwise."""
-    cpu_milli = parse_cpu(config.host.cpus) if config.host.cpus is not None else usable_cpu_milli()
-    written = config.host.memory
-    memory = parse_size(written) if written is not None else usable_memory_bytes()
-    return Capacity(cpu_milli, memory, tuple(sorted(config.pools.items())))
+def capacity_of(config: Config, home: Path) -> Capacity:
+    """What this process may use of the host, unless [host] says otherwise; scratch disk is what is free at `home`.
+
+    Raises ValueFault for a value that means nothing, or a GPU that is not there.
+    """
+    written = config.host
+    host = discover(home)
+    if written.cpus is not None:
+        host = msgspec.structs.replace(host, cpu_milli=parse_cpu(written.cpus))
+    if written.memory is not None:
+        host = msgspec.structs.replace(host, memory_bytes=parse_size(written.memory))
+    if written.scratch is not None:
+        host = msgspec.structs.replace(host, scratch_bytes=parse_size(written.scratch))
+    if written.gpus is not None:
+        host = msgspec.structs.replace(host, gpus=_chosen(host.gpus, written.gpus))
+    return host.capacity(tuple(sorted(config.pools.items())))
 
 
-def usable_cpu_milli() -> int:
-    """Thousandths of cores by affinity and by the cgroup's quota (v2 `cpu.max`), whichever is less."""
-    cores = len(os.sched_getaffinity(0)) * 1000
-    quota, _, period = _cgroup_value("cpu.max").partition(" ")
-    if quota.isdigit() and period.strip().isdigit():
-        cores = min(cores, max(int(quota) * 1000 // int(period), 1))
-    return cores
-
-
-def usable_memory_bytes() -> int:
-    """Memory of the host or of the cgroup (v2 `memory.max`), whichever is less, without a twentieth kept back."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _cgroup_value("memory.max")
-    if limit.isdigit():
-        total = min(total, int(limit))
-    return int(total * (1 - MEMORY_RESERVE_SHARE))
-
-
-def _cgroup_value(name: str) -> str:
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-        folder = next(line.split(":", 2)[2] for line in lines if line.startswith("0::"))
-        return (Path("/sys/fs/cgroup") / folder.lstrip("/") / name).read_text(encoding="utf-8").strip()
-    except (OSError, StopIteration):
-        return ""
+def _chosen(gpus: tuple[Gpu, ...], wanted: list[str]) -> tuple[Gpu, ...]:
+    for start in wanted:
+        if not any(gpu.uuid.startswith(start) for gpu in gpus):
+            there = ", ".join(gpu.uuid for gpu in gpus) or "none"
+            raise ValueFault(f"[host] gpus names {start!r}, which this host does not have", f"there are: {there}")
+    return tuple(gpu for gpu in gpus if gpu.uuid.startswith(tuple(wanted)))

@@ -20,6 +20,7 @@ from engine.core.effects import (
     RecallAttempt,
     Refusal,
     ResumeAttempt,
+    ShareCpus,
     StartAttempt,
     StopAttempt,
     SuspendAttempt,
@@ -43,6 +44,7 @@ class World(Protocol):
     def freeze(self, orders: Sequence[SuspendAttempt | ResumeAttempt]) -> None: ...
     def recall(self, attempts: Sequence[int]) -> None: ...
     def acknowledge(self, attempts: Sequence[int]) -> None: ...
+    def share(self, cpus: Sequence[int]) -> None: ...
 
 
 class Audience(Protocol):
@@ -180,6 +182,7 @@ class Loop:
         freezes: list[SuspendAttempt | ResumeAttempt] = []
         ends: list[int] = []
         recalls: list[int] = []
+        shared: Sequence[int] = ()
         for effect in effects:
             if isinstance(effect, StartAttempt):
                 starts.append(effect)
@@ -191,9 +194,13 @@ class Loop:
                 freezes.append(effect)
             elif isinstance(effect, RecallAttempt):
                 recalls.append(effect.attempt)
+            elif isinstance(effect, ShareCpus):
+                shared = effect.cpus
             elif self.audience is not None:
                 self.audience.answer(effect)
         if self.world is not None:
+            if shared:
+                self.world.share(shared)
             if ends:
                 self.world.acknowledge(ends)
             if starts:

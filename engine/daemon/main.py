@@ -49,7 +49,7 @@ def run_engine(home: Path) -> int:
 
 
 def _run_with(environment: Environment, home: Path, config: Config) -> int:
-    loaded = load_state(environment, capacity_of(config))
+    loaded = load_state(environment, capacity_of(config, home), weights=config.shares)
     begin_keeper(Places(home, home / "run", home / "logs"), loaded.state.meta.instance, launchers_of(config))
     import trio  # only now, as said above
 

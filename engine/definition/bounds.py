@@ -165,6 +165,14 @@ def _check_claim(claim: Claim, bounds: _Bounds) -> None:
     for name, slots in claim.pools:
         bounds.name(name, ("claim", "pools"))
         bounds.number(slots, 1, SLOTS_MAX, ("claim", "pools", name))
+    mutexes = list(claim.mutexes)
+    bounds.true(mutexes == sorted(set(mutexes)), ("claim", "mutex"), "mutexes are sorted and there once")
+    for name in mutexes:
+        bounds.name(name, ("claim", "mutex"))
+    bounds.number(claim.gpu_milli, 0, 10**6, ("claim", "gpu"))
+    whole = claim.gpu_milli < 1000 or claim.gpu_milli % 1000 == 0
+    bounds.true(whole, ("claim", "gpu"), "a part of one GPU, or a whole number of GPUs")
+    bounds.number(claim.scratch_bytes, 0, _NUMBER_MAX, ("claim", "scratch"))
 
 
 def _check_retry(retry: Retry, bounds: _Bounds) -> None:

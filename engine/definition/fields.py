@@ -28,7 +28,7 @@ from engine.definition.written import WrittenFloat, WrittenInt
 from engine.expressions.faults import did_you_mean
 from engine.model.errors import ValueFault
 from engine.model.instants import DAY, MILLISECOND, from_text, parse_duration
-from engine.model.resources import parse_cpu, parse_size
+from engine.model.resources import parse_cpu, parse_gpu, parse_size
 from engine.model.workflow import (
     QUOTA_FIELDS,
     RETRY_DELAY_MAX_NS,
@@ -120,6 +120,22 @@ class _PoolClaim(Kind):
 
     def schema(self) -> dict[str, Any]:
         return {"anyOf": [self._map.schema(), self._list.schema()]}
+
+
+class _Mutexes(Kind):
+    """Names of which nobody else may hold one at the same time."""
+
+    expected = "a name, or a list of names"
+    _list = ListOf(Name(), single=True)
+
+    def read(self, value: Any, path: Path, complaints: Complaints) -> Any:
+        if not isinstance(value, list | str):
+            return self.refuse(value, path, complaints)
+        names = self._list.read(value, path, complaints)
+        return names if names is INVALID else tuple(sorted(set(names)))
+
+    def schema(self) -> dict[str, Any]:
+        return self._list.schema()
 
 
 class _Tolerate(Kind):
@@ -278,6 +294,16 @@ CLAIM = Record(
         ),
         "memory": Field(_size(), "memory that it needs while it runs", "memory_bytes"),
         "pools": Field(_PoolClaim(), "slots of named pools that it holds while it runs"),
+        "mutex": Field(_Mutexes(), "names that it holds alone while it runs, in whatever workflow", "mutexes"),
+        "gpu": Field(
+            Measure("a number of GPUs, or a part of one such as 0.5", parse_gpu, 0, 10**6, r"^\s*\d+(\.\d+)?\s*$"),
+            "GPUs that are its own while it runs (CUDA_VISIBLE_DEVICES names them), or a part of one", "gpu_milli",
+        ),
+        "scratch": Field(_size(), "disk that it needs while it runs", "scratch_bytes"),
+        "pin": Field(
+            Choice("core", "node"), "whole cores of its own that nobody else uses; node: all of one NUMA node"
+        ),
+        "exclusive": Field(Flag(), "it waits until nothing else runs, and has the host alone"),
     }
 )  # fmt: skip
 

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import Any
 
 from engine.core.effects import StartAttempt
+from engine.model.resources import Binding
 from engine.model.workflow import Command, Python, Quota, Shell
 
 _BASE = ("PATH", "HOME", "USER", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR")
@@ -59,7 +60,8 @@ def launcher_order(order: StartAttempt, table: Table) -> dict[str, Any]:
         "count": order.count,
         "dir": order.dir,
         "env": table[0],
-        "extra": {name: value for name, value in order.env if name.startswith(_OWN_PREFIXES)},
+        "extra": {name: value for name, value in order.env if name.startswith(_OWN_PREFIXES)} | _bound(order.binding),
+        "cpus": order.binding.cpus,
         "wall_ns": order.quota.wall_ns,
         "memory": order.quota.memory_bytes,
         "processes": order.quota.processes,
@@ -91,6 +93,14 @@ def limits_of(quota: Quota) -> dict[str, int | bool]:
         "disk": quota.disk_bytes, "silence": quota.silence_ns, "log_stop": quota.on_log == "stop",
     }  # fmt: skip
     return {name: value for name, value in named.items() if value}
+def _bound(binding: Binding) -> dict[str, str]:
+    """How a process is told of what is its own."""
+    own: dict[str, str] = {}
+    if binding.cpus:
+        own["ORCHCTL_CPUS"] = ",".join(map(str, binding.cpus))
+    if binding.gpus:
+        own["CUDA_VISIBLE_DEVICES"] = ",".join(uuid for uuid, _ in binding.gpus)
+    return own
 
 
 def words_of(action: Command | Shell) -> list[str]:

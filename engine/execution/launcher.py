@@ -28,6 +28,7 @@ from engine.execution.places import Places
 from engine.execution.pool import Pool, Worker
 from engine.execution.report import Report
 from engine.execution.resident import begin, serve_until_stopped
+from engine.execution.sharing import Sharing
 from engine.execution.spawn import Encoded, SpawnError, raise_file_limit
 from engine.execution.spool import Exit, Spool, SpoolFull
 from engine.execution.wire import Message
@@ -62,7 +63,8 @@ class Launcher:
         self.pool = Pool(self)
         self.ending = Ending(self)
         self.freezing = Freezing(self)
-        self.limits = Limits(loop, slot, lambda: self.instance)
+        self.sharing = Sharing(self.attempts)
+        self.limits = Limits(loop, slot, self.attempts, lambda: self.instance)
         self.meter = Metering(loop, places, self.cookie, self.ending.over_quota)
         self._caps = Caps(loop, self.attempts, self.pool.segment_of, self._look_at)
         self._pid = os.getpid()
@@ -111,6 +113,8 @@ class Launcher:
             self._forget(message[1])
         elif kind == "settled":
             self.spool.settle()
+        elif kind == "share":
+            self.sharing.share(message[1])
         elif kind == "ping":
             peer.send(["pong"])
 
@@ -251,6 +255,7 @@ class Launcher:
                 self.refuse(attempt, f"{error}{tried if attempt.tries else ''}")
             return
         self.roots[pid] = attempt
+        self.sharing.bind(pid, order)
         self.limits.apply(attempt, pid)
         self.begun(attempt, pid, before if before == proc.ticks_now() else 0)
 

@@ -8,7 +8,8 @@ of the whole tree where controllers are delegated. The meter looks at the rest. 
 import contextlib
 import os
 import resource
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.execution.attempt import Attempt, tail_of
@@ -24,12 +25,13 @@ _YIELDING = 5
 class Limits:
     """One for a launcher. `instance` tells the present one of the state."""
 
-    def __init__(self, loop: Loop, slot: int, instance: Callable[[], int]) -> None:
+    def __init__(
+        self, loop: Loop, slot: int, attempts: Mapping[int, Attempt], instance: Callable[[], int]
+    ) -> None:
         self._loop = loop
+        self._attempts = attempts
         self._instance = instance
         self._groups = Groups(slot)
-        self._cores = dict.fromkeys(sorted(os.sched_getaffinity(0)), 0)
-        """How many attempts are bound to each core."""
 
     def spawn(self, attempt: Attempt, argv: list[str], **given: Any) -> int:
         """Start the attempt's first process, in a leaf of its own if it has a quota on its tree. Raises SpawnError."""
@@ -63,14 +65,16 @@ class Limits:
             attempt.levels["cpu"] = "none"
 
     def _bind(self, attempt: Attempt, pid: int, cpu_milli: int) -> bool:
-        """Give it as many cores as its share needs, those with the fewest attempts; whether the host did so."""
+        """Give it as many cores as its share needs, of those that it may have the ones that the fewest others were given;
+        whether the host did so."""
         count = -(-cpu_milli // 1000)
+        given = Counter(core for other in self._attempts.values() for core in other.cores)
         try:
-            if count < len(self._cores):
-                attempt.cores = sorted(self._cores, key=lambda core: (self._cores[core], core))[:count]
-                os.sched_setaffinity(pid, attempt.cores)
-                for core in attempt.cores:
-                    self._cores[core] += 1
+            allowed = os.sched_getaffinity(pid)
+            if count < len(allowed):
+                cores = sorted(allowed, key=lambda core: (given[core], core))[:count]
+                os.sched_setaffinity(pid, cores)
+                attempt.cores = cores
             if cpu_milli % 1000:
                 os.setpriority(os.PRIO_PROCESS, pid, _YIELDING)
         except OSError:
@@ -81,9 +85,6 @@ class Limits:
         """The tree is gone: see what the kernel has held it to, and give back what it had."""
         if not attempt.limited:
             return
-        for core in attempt.cores:
-            self._cores[core] -= 1
-        attempt.cores = []
         if attempt.ended_by is None:
             found = self._exceeded(attempt)
             if found is not None:

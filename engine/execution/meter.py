@@ -29,7 +29,7 @@ _TOGETHER = 8
 """From so many trees on one sweep over all processes is cheaper than a descent for each."""
 _CALM = 0.02
 """Growth between two looks, as a part of the limit, that counts as none."""
-_CALM_MOST = 16
+_CALM_MOST = 8
 _MIB = 2**20
 _FEARED = {
     "memory": 2**30, "processes": 1_000, "threads": 5_000, "open_files": 10_000, "disk": 2**30,

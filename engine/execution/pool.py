@@ -140,6 +140,7 @@ class Pool:
             self._launcher.refuse(attempt, str(error))
             return None
         if single:
+            self._launcher.sharing.bind(worker.pid, order)
             self._launcher.limits.apply(attempt, worker.pid)
         worker.ticks = proc.start_ticks(worker.pid)
         self._workers[worker.pid] = worker
@@ -534,7 +535,8 @@ def _is_shared(order: Order) -> bool:
     what = order.get("python")
     if what is None or what["isolate"] or what["script"]:
         return False
-    return not (order["memory"] or order["processes"] or order["limits"])
+    alone = order["memory"] or order["processes"] or order["limits"] or order["cpus"]
+    return not (alone or "CUDA_VISIBLE_DEVICES" in order["extra"])
 
 
 def _group(order: Order) -> str:

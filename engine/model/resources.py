@@ -1,6 +1,7 @@
-"""Claims and capacity. CPU is counted in thousandths of a core, memory in bytes, pools in slots, all integers."""
+"""Claims and capacity, in integers: CPU and GPU in thousandths, memory and disk in bytes, pools in slots."""
 
 import re
+from typing import Literal
 
 import msgspec
 
@@ -12,27 +13,59 @@ _BINARY = {f"{letter}{end}": 2 ** (10 * power) for power, letter in enumerate("K
 _FACTOR = _DECIMAL | _BINARY
 
 
+Pin = Literal["", "core", "node"]
+"""`core`: whole cores that nobody else is bound to, as near to each other as can be; `node`: these within one node."""
+
+
 class Claim(msgspec.Struct, frozen=True, array_like=True):
-    """What a task needs while it runs. `pools` is sorted by name; slots are at least 1."""
+    """What a task needs while it runs. `pools` and `mutexes` are sorted by name; slots are at least 1.
+
+    `gpu_milli` below 1000 is a part of one GPU, above it a number of whole ones. A mutex is a pool of one slot that
+    nobody has to declare. `exclusive` is the host alone.
+    """
 
     cpu_milli: int = 1000
     memory_bytes: int = 0
     pools: tuple[tuple[str, int], ...] = ()
+    gpu_milli: int = 0
+    scratch_bytes: int = 0
+    mutexes: tuple[str, ...] = ()
+    pin: Pin = ""
+    exclusive: bool = False
+
+
+class Binding(msgspec.Struct, frozen=True, array_like=True):
+    """Where an attempt is bound to: logical CPUs that are its own (none: the shared ones), and the thousandths that it
+    has of each GPU, by UUID. Both are sorted."""
+
+    cpus: tuple[int, ...] = ()
+    gpus: tuple[tuple[str, int], ...] = ()
+
+
+UNBOUND = Binding()
 
 
 class Capacity(msgspec.Struct, frozen=True, array_like=True):
-    """What the host may give in total; named pools are added by configuration and workflows."""
+    """What the host may give in total; named pools are added by configuration and workflows.
+
+    `cores` are the usable cores as (node, logical CPUs), `gpus` the GPUs as (UUID, node); a node of -1 is unknown.
+    """
 
     cpu_milli: int
     memory_bytes: int
     pools: tuple[tuple[str, int], ...] = ()
+    scratch_bytes: int = 0
+    gpus: tuple[tuple[str, int], ...] = ()
+    cores: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
 
 class Reason(msgspec.Struct, frozen=True):
     """Why a ready task may not start now. `asked` and `available` are in the resource's own unit.
 
-    kinds: capacity, pool, max_parallel, run_paused, read_only, stopping (the engine is), behind (others are ahead in
-    the queue), upstream (waits for tasks), backing_off, if_running (an earlier run of the workflow goes on).
+    kinds: capacity, pool, mutex, pin, exclusive, reservation (it would delay one that has waited longer), pressure (the
+    host is short of something that is not claimed), max_parallel, run_paused, read_only, stopping (the engine is),
+    behind (others are ahead in the queue), upstream (waits for tasks), backing_off, if_running (an earlier run of the
+    workflow goes on).
     """
 
     kind: str
@@ -62,6 +95,14 @@ def size_text(size_bytes: float) -> str:
         value /= 1024
     digits = 0 if unit == "B" or value >= 100 else (1 if value >= 10 else 2)
     return f"{value:.{digits}f}{unit}"
+
+
+def parse_gpu(value: str | int | float) -> int:
+    """Thousandths of a GPU from `2` or `0.5`; above one only whole numbers. Raises ValueFault."""
+    milli = parse_cpu(value)
+    if milli > 1000 and milli % 1000:
+        raise ValueFault(f"{value!r} is not a number of GPUs; write a whole number, or a part of one like 0.5")
+    return milli
 
 
 def parse_cpu(value: str | int | float) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
+from sys import intern
 from typing import cast
 
 from engine.model.errors import DefinitionError, Fault
@@ -25,8 +26,9 @@ class Plan:
     """
 
     __slots__ = (
-        "_index", "down_start", "downstream", "mapped", "names", "needs_result", "order", "policies", "reads_needs",
-        "same_index", "setup", "tasks", "teardown", "up_start", "upstream", "version", "weight", "workflow",
+        "_index", "down_start", "downstream", "has_when", "mapped", "max_parallel", "names", "needs_result", "order",
+        "policies", "programs", "reads_needs", "same_index", "setup", "tasks", "teardown", "up_start", "upstream",
+        "version", "weight", "workflow",
     )  # fmt: skip
 
     def __init__(self, workflow: Workflow, version: str) -> None:
@@ -40,6 +42,10 @@ class Plan:
         """Of each task, the index of its policy."""
         self.mapped: list[int] = []
         """The tasks with a `for_each`, ascending."""
+        self.max_parallel = array(_U32, bytes(4 * tasks))
+        self.has_when = bytearray(tasks)
+        self.programs: list[str] = []
+        """Of each task, what it runs: those of one program take about as long as each other."""
         self.setup = bytearray(tasks)
         self.teardown = bytearray(tasks)
         self.up_start = array(_U32)
@@ -129,6 +135,9 @@ def _read_tasks(plan: Plan) -> None:
             same.append(need.same_index)
         if task.for_each is not None:
             plan.mapped.append(number)
+            plan.max_parallel[number] = task.max_parallel
+        plan.has_when[number] = bool(task.when)
+        plan.programs.append(intern(_program_of(task.action)))
         plan.setup[number] = task.setup
         plan.teardown[number] = bool(task.teardown_for)
         plan.policies[number] = task.policy
@@ -140,6 +149,12 @@ def _read_tasks(plan: Plan) -> None:
         upstream[edge] = index[name]
     for number in reading:
         _keep_results(plan, number)
+
+
+def _program_of(action: Action) -> str:
+    if isinstance(action, Shell):
+        return "shell"
+    return action.argv[0] if isinstance(action, Command) else action.target
 
 
 def _needs_of_teardown(task: Task) -> tuple[Need, ...]:

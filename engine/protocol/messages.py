@@ -70,7 +70,8 @@ class GetRun(Request, frozen=True, kw_only=True):
 
 
 class ListGroups(Request, frozen=True, kw_only=True):
-    """The tasks of a run in topological order. `text` filters by a part of the name."""
+    """The tasks of a run in topological order. `text` is a filter (engine.protocol.filters); with `statuses`
+    those that have a row of one of them."""
 
     run: int
     text: str = ""
@@ -80,7 +81,8 @@ class ListGroups(Request, frozen=True, kw_only=True):
 
 
 class ListTasks(Request, frozen=True, kw_only=True):
-    """Rows of a run. `task` one task's rows only; `sort` topological, attention (failed, running, ...) or duration."""
+    """Rows of a run. `task` one task's rows only; `text` a filter of tasks (engine.protocol.filters); `sort`
+    topological, attention (failed, running, ...) or duration."""
 
     run: int
     task: str = ""
@@ -90,6 +92,34 @@ class ListTasks(Request, frozen=True, kw_only=True):
     sort: Literal["topological", "attention", "duration"] = "topological"
     offset: int = 0
     limit: int = 200
+
+
+class ListLanes(Request, frozen=True, kw_only=True):
+    """When a run's tasks ran, in topological order; with `task`, when its rows did. Filters as in ListGroups."""
+
+    run: int
+    task: str = ""
+    text: str = ""
+    statuses: tuple[str, ...] = ()
+    offset: int = 0
+    limit: int = 200
+
+
+class ListGrid(Request, frozen=True, kw_only=True):
+    """How the tasks of a run went in it and in the runs of its workflow before it, at most `runs` in all."""
+
+    run: int
+    runs: int = 10
+    text: str = ""
+    offset: int = 0
+    limit: int = 200
+
+
+class GetStats(Request, frozen=True, kw_only=True):
+    """Figures over all rows of a run, or of one of its tasks."""
+
+    run: int
+    task: str = ""
 
 
 class ListAttempts(Request, frozen=True, kw_only=True):
@@ -239,8 +269,8 @@ class StopEngine(Request, frozen=True, kw_only=True):
 
 
 View = (
-    GetEngine | ListRuns | GetRun | ListGroups | ListTasks | ListAttempts | ExplainRun | ListSchedules | ListWorkflows
-    | GetResources
+    GetEngine | ListRuns | GetRun | ListGroups | ListTasks | ListLanes | ListGrid | GetStats | ListAttempts | ExplainRun
+    | ListSchedules | ListWorkflows | GetResources
 )  # fmt: skip
 Question = View | ReadLog | ListEvents | ListAudit | GetWorkflow
 ActRequest = (

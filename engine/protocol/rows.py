@@ -107,6 +107,47 @@ class GroupRow(Row, frozen=True, kw_only=True):
     attempts: int = 0
 
 
+class LaneRow(Row, frozen=True, kw_only=True):
+    """When one row ran (`spans`: began, ended or None, how; one for each of its newest attempts), or when the rows of
+    a mapped task did (`busy`: how many ran in each of as many equal parts of the time from `started_at` to `until`).
+
+    Of very many rows `busy` is estimated from some of them.
+    """
+
+    task: str
+    index: int | None
+    status: str
+    mapped: bool = False
+    rows: int = 1
+    tasks: dict[str, int] = {}
+    started_at: str | None = None
+    until: str | None = None
+    spans: list[tuple[str, str | None, str]] = []
+    busy: list[int] = []
+
+
+class GridRow(Row, frozen=True, kw_only=True):
+    """How one task went in several runs: its status by run; `unknown` where that run is too large to look into."""
+
+    task: str
+    cells: dict[str, str] = {}
+
+
+class StatsRow(Row, frozen=True, kw_only=True):
+    """Figures over the rows of a run (`task` is empty) or of a task. `seconds` and `max_rss` hold p50, p90, p99, max of
+    those that have ended; where they are very many, of some of them (`looked_at`). `failures` groups failed rows by
+    their cause, the most frequent first: {"why", "count", "rows": a few names}.
+    """
+
+    task: str
+    rows: int
+    tasks: dict[str, int] = {}
+    looked_at: int = 0
+    seconds: dict[str, float] = {}
+    max_rss: dict[str, int] = {}
+    failures: list[dict[str, Any]] = []
+
+
 class ReasonRow(Row, frozen=True, kw_only=True):
     """One row that does not run, and all reasons why."""
 

@@ -12,7 +12,7 @@ from engine.model.resources import Claim
 from engine.model.status import Outcome, OutcomeKind
 from engine.model.workflow import QUOTA_FIELDS, Quota, Retry
 
-_CLAIM_FIELDS = {"memory": "memory_bytes"}
+_CLAIM_FIELDS = {"memory": "memory_bytes", "disk": "scratch_bytes"}
 _AMOUNT_MAX = 2**62
 _TIMES_MAX = 100
 _NEVER = (OutcomeKind.SUCCEEDED, OutcomeKind.CANCELLED, OutcomeKind.LOST)

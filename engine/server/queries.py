@@ -4,7 +4,7 @@ Windows over a run's rows cost what the window holds, not what the run holds, un
 every row; then the result is kept for the revision. Bounds are checked before anything is looked at.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from itertools import islice
 from typing import Any, TypeVar
@@ -18,22 +18,27 @@ from engine.protocol.messages import (
     GetEngine,
     GetResources,
     GetRun,
+    GetStats,
     GetWorkflow,
     ListAttempts,
     ListAudit,
     ListEvents,
+    ListGrid,
     ListGroups,
+    ListLanes,
     ListRuns,
     ListSchedules,
     ListTasks,
     ListWorkflows,
     Request,
 )  # fmt: skip
+from engine.protocol.rows import Row
 from engine.server.look import Look, no_run
 from engine.server.packing import Page, fitting, pack, pack_all
+from engine.server.rows_of_figures import GRID_RUNS_MAX, grid_rows, row_lanes, stats_row, task_lanes
 from engine.server.rows_of_host import engine_row, resources_row, schedule_rows, workflow_rows
 from engine.server.rows_of_journal import Names, audit_row, event_row
-from engine.server.rows_of_runs import group_rows, run_row, tasks_named
+from engine.server.rows_of_runs import group_rows, run_row
 from engine.server.rows_of_tasks import attempt_row, attempts_of_row, packed_tasks, reason_row
 from engine.server.shape import Place, count_in, matching, places_of, positions_of, status_of
 
@@ -105,18 +110,52 @@ def _kept_header(look: Look, number: int) -> RunHeader:
 
 
 def _groups(look: Look, question: ListGroups) -> Page:
-    limit, offset = _limit(question.limit), _number(question.offset, "offset")
-    statuses = _statuses(question.statuses, TaskStatus)
     run = _loaded(look, question.run)
-    tasks: Sequence[int]
-    if question.text or statuses:
-        named: Iterable[int] = tasks_named(run, _text(question.text))
-        tasks = [task for task in named if not statuses or run.task_status(task) in statuses]
-    else:
-        tasks = run.plan.order
-    shown = list(tasks[offset : offset + limit])
-    rows = pack_all(group_rows(look, run, shown))
-    return Page(rows, len(tasks), _offsets(offset, len(rows)), more=offset + len(shown) < len(tasks))
+    shown, total = _window(look, run, question)
+    return _paged(group_rows(look, run, shown), question, total)
+
+
+def _grid(look: Look, question: ListGrid) -> Page:
+    if not 1 <= question.runs <= GRID_RUNS_MAX:
+        raise ValueFault(f"a grid shows 1 to {GRID_RUNS_MAX} runs, not {question.runs}")
+    run = _loaded(look, question.run)
+    shown, total = _window(look, run, question)
+    return _paged(grid_rows(look, run, shown, question.runs), question, total)
+
+
+def _lanes(look: Look, question: ListLanes) -> Page:
+    run = _loaded(look, question.run)
+    if not question.task:
+        shown, total = _window(look, run, question)
+        return _paged(task_lanes(look, run, shown), question, total)
+    limit, offset = _limit(question.limit), _number(question.offset, "offset")
+    wanted = frozenset(int(status) for status in _statuses(question.statuses, TaskStatus))
+    tasks = [_task(run, question.task)]
+    places = _in_order(run, tasks, wanted, offset, limit)
+    return _paged(row_lanes(look, run, places), question, count_in(run, tasks, wanted))
+
+
+def _stats(look: Look, question: GetStats) -> Page:
+    run = _loaded(look, question.run)
+    return Page([pack(stats_row(look, run, _task(run, question.task) if question.task else -1))], 1)
+
+
+def _window(look: Look, run: RunState, question: ListGroups | ListLanes | ListGrid) -> tuple[Sequence[int], int]:
+    """The tasks that a question's window shows, and how many match."""
+    limit, offset = _limit(question.limit), _number(question.offset, "offset")
+    wanted = () if isinstance(question, ListGrid) else _statuses(question.statuses, TaskStatus)
+    tasks: Sequence[int] = run.plan.order
+    if question.text:
+        tasks = look.plans.of(run.plan).named(_text(question.text))
+    if wanted:
+        numbers = frozenset(map(int, wanted))
+        tasks = [task for task in tasks if count_in(run, [task], numbers)]
+    return tasks[offset : offset + limit], len(tasks)
+
+
+def _paged(rows: Sequence[Row], question: ListGroups | ListLanes | ListGrid, total: int) -> Page:
+    packed, offset = pack_all(rows), question.offset
+    return Page(packed, total, _offsets(offset, len(packed)), more=offset + len(packed) < total)
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------
@@ -132,7 +171,7 @@ def _tasks(look: Look, question: ListTasks) -> Page:
         place = _place(run, question.task, question.index)
         found = [place] if not wanted or status_of(run, place) in wanted else []
         return Page(packed_tasks(look, run, found[offset : offset + limit]), len(found))
-    tasks = _tasks_meant(run, question.task, _text(question.text))
+    tasks = _tasks_meant(look, run, question.task, _text(question.text))
     if question.sort == "duration":
         places = _by_duration(look, run, question, tasks, wanted)
         window, total = places[offset : offset + limit], len(places)
@@ -147,11 +186,12 @@ def _tasks(look: Look, question: ListTasks) -> Page:
     return Page(rows, total, _offsets(offset, len(rows)), more=offset + len(rows) < total)
 
 
-def _tasks_meant(run: RunState, task: str, text: str) -> Sequence[int]:
-    if task:
-        number = _task(run, task)
-        return [number] if text.casefold() in run.plan.names[number].casefold() else []
-    return list(tasks_named(run, text)) if text else run.plan.order
+def _tasks_meant(look: Look, run: RunState, task: str, text: str) -> Sequence[int]:
+    named = look.plans.of(run.plan).named(text) if text else run.plan.order
+    if not task:
+        return named
+    number = _task(run, task)
+    return [number] if not text or number in named else []
 
 
 def _in_order(run: RunState, tasks: Sequence[int], wanted: frozenset[int], offset: int, limit: int) -> list[Place]:
@@ -225,7 +265,7 @@ def _explain(look: Look, question: ExplainRun) -> Page:
         places = [place] if status_of(run, place) in _UNFINISHED else []
         total = len(places)
     else:
-        tasks = _tasks_meant(run, question.task, "")
+        tasks = _tasks_meant(look, run, question.task, "")
         places = list(islice(matching(run, tasks, _UNFINISHED), limit))
         total = count_in(run, tasks, _UNFINISHED)
     if run.header.status.finished:
@@ -296,6 +336,9 @@ _HANDLERS: dict[type[Request], Callable[[Look, Any], Page]] = {
     ListRuns: _runs,
     GetRun: _run,
     ListGroups: _groups,
+    ListLanes: _lanes,
+    ListGrid: _grid,
+    GetStats: _stats,
     ListTasks: _tasks,
     ListAttempts: _attempts,
     ExplainRun: _explain,

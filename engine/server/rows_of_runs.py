@@ -1,6 +1,6 @@
 """Runs, and the tasks of a run as groups of rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from engine.core.state import Attempt, RunHeader, RunState
 from engine.model.ids import NO_INDEX, run_text
@@ -146,9 +146,3 @@ def _newest_failed(run: RunState, task: int, counts: Sequence[int]) -> tuple[str
         found.append((-run.finished[at], at))
         at = run.status.find(TaskStatus.FAILED, at + 1, rows.stop)
     return tuple(run.text(task, row - rows.start) for _, row in sorted(found)[:_NAMED])
-
-
-def tasks_named(run: RunState, text: str) -> Iterable[int]:
-    """The tasks in topological order whose name has the text in it, in any case of letters."""
-    wanted = text.casefold()
-    return (task for task in run.plan.order if wanted in run.plan.names[task].casefold())

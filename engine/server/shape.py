@@ -5,17 +5,22 @@ because its items are not known (so that it is not forgotten). Only mapped tasks
 finding a position costs a search among them and never a walk over a million rows.
 """
 
+import time
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from engine.core.state import NOT_FINAL, RunState
+from engine.model.errors import Unavailable
 from engine.model.ids import NO_INDEX
 from engine.model.status import TaskStatus
 from engine.planning.plan import Plan
+from engine.protocol.filters import parse_filter, select
 
 _PLANS_KEPT = 64
+_FILTERS_KEPT = 8
+_FILTER_S = 0.25
 
 
 class Place(NamedTuple):
@@ -37,6 +42,27 @@ class PlanFacts:
             self.position[task] = at
             self.depth[task] = 1 + max((self.depth[up] for up in plan.ups(task)), default=-1)
         self.mapped = sorted(plan.mapped, key=self._at)
+
+        self._named: dict[str, list[int]] = {}
+
+    def named(self, text: str) -> Sequence[int]:
+        """The tasks in topological order that a filter's text means. Raises ValueFault, and Unavailable where looking
+        for them takes too long. The last few answers are kept.
+        """
+        found = self._named.pop(text, None)
+        if found is None:
+            deadline_s = time.monotonic() + _FILTER_S
+
+            def spend() -> None:
+                if time.monotonic() > deadline_s:
+                    raise Unavailable("this filter takes too long", "write more of the name")
+
+            plan = self.plan
+            found = select(parse_filter(text), plan.names, plan.order, plan.ups, plan.downs, spend)
+        self._named[text] = found
+        if len(self._named) > _FILTERS_KEPT:
+            del self._named[next(iter(self._named))]
+        return found
 
     def _at(self, task: int) -> int:
         return self.position[task]

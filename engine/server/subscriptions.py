@@ -20,9 +20,12 @@ from engine.protocol.messages import (
     GetEngine,
     GetResources,
     GetRun,
+    GetStats,
     Gone,
     ListAttempts,
+    ListGrid,
     ListGroups,
+    ListLanes,
     ListRuns,
     ListSchedules,
     ListTasks,
@@ -43,7 +46,7 @@ _TICK_S = 1.0
 _BEHIND_S = 0.1
 _log = logging.getLogger(__name__)
 _encoder = msgspec.msgpack.Encoder()
-_OF_ONE_RUN = (GetRun, ListGroups, ListTasks, ListAttempts)
+_OF_ONE_RUN = (GetRun, ListGroups, ListTasks, ListLanes, ListGrid, GetStats, ListAttempts)
 _TIMED = (GetEngine, GetResources, ListWorkflows)
 
 

@@ -20,7 +20,7 @@ import msgspec
 from engine.core.changes import AuditEntry, Span
 from engine.core.events import AnyEvent, LogSlice, Usage
 from engine.core.state import CHUNK_ROWS, Attempt, Meta, RunHeader, RunState, WorkflowEntry
-from engine.model.resources import Claim
+from engine.model.resources import UNBOUND, Binding, Claim
 from engine.model.status import AttemptStatus, Outcome
 from engine.model.workflow import Workflow, decode
 from engine.store.errors import StoreDamage
@@ -53,6 +53,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, array_like=True):
     outcome: Outcome | None
     usage: Usage
     log: LogSlice
+    binding: Binding = UNBOUND
     frozen: bool = False
     still_ns: int = 0
     still_since_ns: int = 0
@@ -78,6 +79,7 @@ class BlockRecord(msgspec.Struct, frozen=True, array_like=True):
     done: int
     limit: int
     stops: dict[int, str]
+    binding: Binding = UNBOUND
     frozen: bool = False
     still_ns: int = 0
     still_since_ns: int = 0
@@ -213,7 +215,8 @@ def encode_attempt(attempt: Attempt) -> bytes:
         (
             attempt.attempt, attempt.claim, attempt.status, attempt.ordered_ns, attempt.started_ns,
             attempt.finished_ns, attempt.pid, attempt.start_ticks, attempt.claim_from, attempt.stop, attempt.outcome,
-            attempt.usage, attempt.log, attempt.frozen, attempt.still_ns, attempt.still_since_ns, attempt.levels,
+            attempt.usage, attempt.log, attempt.binding, attempt.frozen, attempt.still_ns, attempt.still_since_ns,
+            attempt.levels,
         )
     )  # fmt: skip
 
@@ -225,7 +228,7 @@ def decode_attempt(key: bytes, body: bytes) -> Attempt:
     return Attempt(
         record.attempt, run, task, index, number, record.claim, record.status, record.ordered_ns, record.started_ns,
         record.finished_ns, record.pid, record.start_ticks, record.claim_from, record.stop, record.outcome,
-        record.usage, record.log, frozen=record.frozen, still_ns=record.still_ns,
+        record.usage, record.log, binding=record.binding, frozen=record.frozen, still_ns=record.still_ns,
         still_since_ns=record.still_since_ns, levels=record.levels,
     )  # fmt: skip
 
@@ -235,7 +238,7 @@ def encode_block(block: Attempt) -> bytes:
         (
             block.task, block.index, block.number, block.claim, block.status, block.ordered_ns, block.started_ns,
             block.finished_ns, block.pid, block.start_ticks, block.claim_from, block.log, block.count, block.done,
-            block.limit, block.stops, block.frozen, block.still_ns, block.still_since_ns,
+            block.limit, block.stops, block.binding, block.frozen, block.still_ns, block.still_since_ns,
         )
     )  # fmt: skip
 
@@ -246,7 +249,7 @@ def decode_block(key: bytes, body: bytes) -> Attempt:
         last_number_of(key), number_of(key), record.task, record.index, record.number, record.claim, record.status,
         record.ordered_ns, record.started_ns, record.finished_ns, record.pid, record.start_ticks, record.claim_from,
         log=record.log, count=record.count, done=record.done, limit=record.limit, stops=record.stops,
-        frozen=record.frozen, still_ns=record.still_ns, still_since_ns=record.still_since_ns,
+        binding=record.binding, frozen=record.frozen, still_ns=record.still_ns, still_since_ns=record.still_since_ns,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ failed with the reason as its note, its damaged records are kept, and its proces
 are ended by whoever compares the inventory. Damage of what everything depends on (the meta record) refuses the state.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -68,7 +68,10 @@ class Loaded(msgspec.Struct, frozen=True):
     rebuilt_indexes: bool = False
 
 
-def load_state(environment: Environment, capacity: Capacity, plan_of: PlanOf = make_plan) -> Loaded:
+def load_state(
+    environment: Environment, capacity: Capacity, plan_of: PlanOf = make_plan,
+    weights: Mapping[str, float] | None = None,
+) -> Loaded:  # fmt: skip
     """All live state. Runs with damaged records are closed as failed, in a transaction of its own.
 
     Raises StoreDamage where nothing can be trusted, lmdb.Error when what was found damaged cannot be written down.
@@ -79,7 +82,7 @@ def load_state(environment: Environment, capacity: Capacity, plan_of: PlanOf = m
         with environment.edit() as edit:
             rebuild_indexes(edit)
     with environment.read() as view:
-        loader = _Loader(view, EngineState(load_meta(view), capacity), plan_of)
+        loader = _Loader(view, EngineState(load_meta(view), capacity, weights), plan_of)
         loader.load()
     if loader.bad_records or loader.bad_runs:
         with environment.edit() as edit:

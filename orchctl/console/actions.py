@@ -3,28 +3,42 @@
 The request says what the operator saw when the key was pressed, so that the engine refuses what has changed meanwhile.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 import msgspec
 
-from engine.protocol.messages import Act, Done, Target
-from engine.protocol.rows import GroupRow, RunRow, TaskRow
+from engine.protocol.messages import Act, Done, PauseWorkflow, Submit, Target
+from engine.protocol.rows import GroupRow, RunRow, TaskRow, WorkflowRow
 from orchctl.console.drawing import run_number
 from orchctl.console.runlines import row_name
+from orchctl.text import count_text
 
-Verb = Literal["pause", "resume", "cancel", "kill", "retry"]
+Verb = Literal["pause", "resume", "cancel", "kill", "retry", "rerun", "mark succeeded", "mark failed"]
 TYPED_ABOVE = 100
+TARGETS_MAX = 10_000
 _AGAIN = ("failed", "upstream_failed", "cancelled")
 _OPEN = ("waiting", "ready", "running", "backing_off")
+_STILL = ("succeeded", "failed", "upstream_failed", "skipped", "cancelled", "waiting", "ready", "backing_off")
 _RUN_OPEN = ("queued", "running", "paused", "cancelling")
-_SAYS = {
+_TOUCHES: dict[Verb, tuple[str, ...]] = {
+    "cancel": _OPEN, "kill": _OPEN, "retry": _AGAIN, "rerun": _STILL, "mark succeeded": _STILL, "mark failed": _STILL,
+}  # fmt: skip
+_SAYS: dict[Verb, str] = {
     "pause": "Pause: what runs goes on, nothing new starts",
     "resume": "Resume: waiting rows may start again",
     "cancel": "Cancel: what runs is asked to end, the rest does not start",
     "kill": "Kill: what runs is ended at once, unsaved work is lost",
     "retry": "Retry: failed and cancelled rows run again, and what waits on them",
+    "rerun": "Rerun: these run again, and everything downstream of them",
+    "mark succeeded": "Mark succeeded: taken as done without running; what waits on them may start",
+    "mark failed": "Mark failed: taken as failed; what needs them does not start",
 }
-_DONE = {"pause": "paused", "resume": "resumed", "cancel": "cancelled", "kill": "killed", "retry": "retried"}
+_DONE: dict[str, str] = {
+    "pause": "paused", "resume": "resumed", "cancel": "cancelled", "kill": "killed", "retry": "retried",
+    "rerun": "run again", "mark succeeded": "marked succeeded", "mark failed": "marked failed", "trigger": "made a run",
+}  # fmt: skip
+_NOTHING = {"retry": "failed or was cancelled", "cancel": "still runs or waits", "kill": "still runs or waits"}
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -32,12 +46,15 @@ class Intent(msgspec.Struct, frozen=True):
     runs in all. `typed` is what the operator must type, empty where the key y is enough.
     """
 
-    act: Act
+    request: Act | Submit | PauseWorkflow
     title: str
     names: tuple[str, ...]
     count: int
     typed: str
     noun: str = "row"
+    verb: str = ""
+    also: str = ""
+    """What else is touched, in words."""
 
 
 def run_verb(verb: Verb, row: RunRow) -> Verb:
@@ -51,6 +68,8 @@ def why_not_run(verb: Verb, row: RunRow) -> str:
         return f"{row.run} has ended: {row.status}"
     if verb == "retry" and not any(row.tasks.get(status) for status in _AGAIN):
         return f"{row.run} has nothing that failed or was cancelled"
+    if verb in ("rerun", "mark succeeded", "mark failed"):
+        return f"{verb} is for tasks and rows: put the cursor on one, or mark some"
     return ""
 
 
@@ -58,7 +77,7 @@ def on_run(verb: Verb, row: RunRow) -> Intent:
     """An act on a whole run."""
     verb = run_verb(verb, row)
     touched = _touched(verb, row.tasks)
-    act = Act(request_id="", verb=verb, run=run_number(row.run), seen=row.status)
+    act = Act(request_id="", verb=cast("Any", verb), run=run_number(row.run), seen=row.status)
     rows = f", {touched:,} {'row' if touched == 1 else 'rows'}" if verb in ("cancel", "kill", "retry") else ""
     return Intent(
         act,
@@ -67,20 +86,27 @@ def on_run(verb: Verb, row: RunRow) -> Intent:
         1,
         _typed(verb, 1),
         "run",
+        verb,
     )
 
 
-def on_rows(verb: Verb, run: int, targets: list[GroupRow | TaskRow]) -> Intent:
-    """An act on tasks or rows of a run."""
+def on_rows(verb: Verb, run: int, targets: Sequence[GroupRow | TaskRow], below: int = 0) -> Intent:
+    """An act on tasks or rows of a run. `below`: how many tasks downstream it touches too."""
     count = sum(max(1, _touched(verb, target.tasks)) if isinstance(target, GroupRow) else 1 for target in targets)
-    act = Act(request_id="", verb=verb, run=run, targets=tuple(_target(target) for target in targets))
+    name, _, mark = verb.partition(" ")
+    act = Act(
+        request_id="", verb=cast("Any", name), run=run, targets=tuple(_target(target) for target in targets), mark=mark
+    )
     names = tuple(_name(verb, target) for target in targets)
-    return Intent(act, _SAYS[verb], names, count, _typed(verb, count))
+    also = f"and {count_text(below, 'task')} downstream" if below else ""
+    return Intent(act, _SAYS[verb], names, count, _typed(verb, count), verb=verb, also=also)
 
 
-def why_not_rows(verb: Verb, targets: list[GroupRow | TaskRow]) -> str:
+def why_not_rows(verb: Verb, targets: Sequence[GroupRow | TaskRow]) -> str:
     """Why the act makes no sense for any of the rows, or nothing."""
-    wanted = _AGAIN if verb == "retry" else _OPEN
+    if len(targets) > TARGETS_MAX:
+        return f"{len(targets):,} are too many at once: filter, or act on the run or on whole tasks"
+    wanted = _TOUCHES.get(verb, ())
     for target in targets:
         if isinstance(target, GroupRow) and target.mapped:
             if _touched(verb, target.tasks):
@@ -91,8 +117,28 @@ def why_not_rows(verb: Verb, targets: list[GroupRow | TaskRow]) -> str:
         only = targets[0]
         name = row_name(only.task, only.index) if isinstance(only, TaskRow) else only.task
         return f"{name} is {only.status.replace('_', ' ')}: nothing to {verb}"
-    what = "failed or was cancelled" if verb == "retry" else "still runs or waits"
-    return f"none of these {what}"
+    return f"none of these {_NOTHING.get(verb, 'stands still')}"
+
+
+def acted_on(verb: Verb, targets: Sequence[GroupRow | TaskRow]) -> list[GroupRow | TaskRow]:
+    """Those of many marked ones for which the act makes sense."""
+    return [target for target in targets if not why_not_rows(verb, [target])]
+
+
+def on_workflow(row: WorkflowRow) -> Intent:
+    """Pause its schedules, or let them go on."""
+    verb: Verb = "resume" if row.paused else "pause"
+    said = "its schedules count again from now" if row.paused else "its schedules make no runs; runs that go on do"
+    request = PauseWorkflow(request_id="", workflow=row.workflow, paused=not row.paused)
+    return Intent(request, f"{verb.capitalize()}: {said}", (f"workflow {row.workflow}",), 1, "", "workflow", verb)
+
+
+def on_trigger(row: WorkflowRow, params: dict[str, Any], note: str) -> Intent:
+    """Make a run of a workflow that was added."""
+    names = [f"workflow {row.workflow}, {count_text(row.tasks, 'task')}"]
+    names += [f"{name} = {value}" for name, value in params.items()]
+    request = Submit(request_id="", workflow=row.workflow, params=params, note=note)
+    return Intent(request, "Trigger: make a run now", tuple(names), 1, "", "run", "trigger")
 
 
 def _typed(verb: Verb, count: int) -> str:
@@ -102,8 +148,7 @@ def _typed(verb: Verb, count: int) -> str:
 
 
 def _touched(verb: Verb, tasks: dict[str, int]) -> int:
-    wanted = _AGAIN if verb == "retry" else _OPEN
-    return sum(tasks.get(status, 0) for status in wanted)
+    return sum(tasks.get(status, 0) for status in _TOUCHES.get(verb, _OPEN))
 
 
 def _name(verb: Verb, target: GroupRow | TaskRow) -> str:
@@ -125,10 +170,12 @@ def _target(target: GroupRow | TaskRow) -> Target:
 
 def told(intent: Intent, done: Done) -> str:
     """What became of an act, as one line: what was done, and what was refused and why."""
-    verb = _DONE[intent.act.verb]
+    verb = _DONE[intent.verb]
     refused = done.body.get("refused")
     failures = cast("list[Any]", refused) if isinstance(refused, list) else []
     what = intent.names[0].split(",")[0] if len(intent.names) == 1 else f"{intent.count:,} {intent.noun}s"
+    if intent.verb == "trigger":
+        what = str(done.body.get("run", ""))
     if not failures:
         return f"{verb}: {what}"
     reasons = [_refusal(failure) for failure in failures[:3]]

@@ -50,6 +50,78 @@ def column(text: str, width: int, *, right: bool = False) -> str:
     return pad(cut(text, width), width, right=right)
 
 
+def folded_line(line: Line, width: int) -> list[Line]:
+    """The line in pieces of at most `width` columns with every character kept, as a terminal would fold it."""
+    if width_of(line) <= width:
+        return [line]
+    pieces: list[Line] = [[]]
+    room = width
+    for text, style in line:
+        while text:
+            kept = _head(text, room)
+            if not kept and room < width:
+                pieces.append([])
+                room = width
+                continue
+            kept = kept or text[0]
+            pieces[-1].append((kept, style))
+            text, room = text[len(kept) :], room - cells(kept)
+            if room <= 0 and text:
+                pieces.append([])
+                room = width
+    return pieces
+
+
+def _head(text: str, width: int) -> str:
+    if text.isascii():
+        return text[:width]
+    room = width
+    for at, character in enumerate(text):
+        room -= cells(character)
+        if room < 0:
+            return text[:at]
+    return text
+
+
+def from_column(line: Line, first: int) -> Line:
+    """The line without its first characters."""
+    shown: Line = []
+    for text, style in line:
+        if first < len(text):
+            shown.append((text[first:], style))
+        first = max(0, first - len(text))
+    return shown
+
+
+def highlighted(line: Line, ranges: Iterable[tuple[int, int]], style: str) -> Line:
+    """The line with other styles in some ranges of its characters, which ascend and do not overlap."""
+    shown: Line = []
+    starts = [(at, end) for at, end in ranges if end > at]
+    place = 0
+    for text, own in line:
+        at, stop = place, place + len(text)
+        for first, last in starts:
+            if last <= at or first >= stop:
+                continue
+            begin, end = max(first, at) - place, min(last, stop) - place
+            shown += [(text[at - place : begin], own), (text[begin:end], style)]
+            at = place + end
+        shown.append((text[at - place :], own))
+        place = stop
+    return [span for span in shown if span[0]]
+
+
+def joined(cells: Iterable[Span]) -> Line:
+    """The same with neighbours of one style as one piece."""
+    line: Line = []
+    for text, style in cells:
+        if line and line[-1][1] == style:
+            line[-1] = (line[-1][0] + text, style)
+        else:
+            line.append((text, style))
+    return line
+
+
 def rule(signs: Signs, width: int) -> Line:
     return [(signs.rule * width, "faint")]
 

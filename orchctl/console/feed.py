@@ -26,11 +26,13 @@ from engine.protocol.messages import (
     GetEngine,
     Gone,
     Hello,
+    PauseWorkflow,
     Refused,
     Reply,
     Request,
     Rows,
     Snapshot,
+    Submit,
     Subscribe,
     Unsubscribe,
     View,
@@ -315,7 +317,7 @@ class Feed:
             raise EngineGone(f"the engine answered {type(request).__name__} with {type(reply).__name__}")
         return reply
 
-    async def act(self, request: Act) -> Done:
+    async def act(self, request: Act | Submit | PauseWorkflow) -> Done:
         """Have something done, once: sent again under the same name where the connection broke meanwhile.
 
         Raises RefusalError, or EngineGone when the engine did not come back in time.

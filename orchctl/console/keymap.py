@@ -1,15 +1,24 @@
 """All keys of the console in one table: what each does, where, and under which words. The keys that a screen obeys,
-the line at its foot and the help are all made from it, so none can name a key that does nothing.
+the line at its foot, the help and the palette are all made from it, so none can name a key that does nothing.
 
 `id` is the name under which an operator's configuration may give an action other keys.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
 
-Place = Literal["overview", "run", "explain", "help", "confirm"]
-LISTS: tuple[Place, ...] = ("overview", "run", "explain", "help")
+Place = Literal["overview", "run", "workflows", "schedules", "audit", "definition", "explain", "help"]
+TABLES: tuple[Place, ...] = ("overview", "run", "workflows", "schedules", "audit")
+TEXTS: tuple[Place, ...] = ("definition", "explain", "help")
+LISTS: tuple[Place, ...] = (*TABLES, *TEXTS)
+INNER: tuple[Place, ...] = ("run", "workflows", "schedules", "audit", "definition", "explain", "help")
+GROUPS = ("graph", "outline", "gantt", "grid")
+"""Panes of a run that show its tasks."""
+LISTED = (*GROUPS, "tasks")
+"""Those that show tasks or rows."""
+PANES = (*LISTED, "log", "events")
 
 
 class Action(msgspec.Struct, frozen=True):
@@ -30,52 +39,76 @@ class Action(msgspec.Struct, frozen=True):
 
 
 ACTIONS: tuple[Action, ...] = (
-    Action("open", ("enter", "l", "right"), ("overview", "run"), "open", "open what the cursor is on", "open",
-           panes=("outline", "tasks")),
-    Action(
-        "back", ("h", "backspace", "left", "escape"), ("run", "explain", "help"), "back", "go back; close", "back"
-    ),
+    Action("open", ("enter", "l"), TABLES, "open", "open what the cursor is on", "open", panes=LISTED),
+    Action("back", ("h", "backspace", "escape"), INNER, "back", "go back; close", "back"),
+    Action("left", ("left",), LISTS, "aside(-1)", "back; in a graph to the left"),
+    Action("right", ("right",), LISTS, "aside(1)", "open; in a graph to the right"),
     Action("down", ("j", "down"), LISTS, "down", "down"),
     Action("up", ("k", "up"), LISTS, "up", "up"),
     Action("page_down", ("pagedown", "ctrl+f"), LISTS, "page_down", "a page down"),
     Action("page_up", ("pageup", "ctrl+b"), LISTS, "page_up", "a page up"),
     Action("top", ("g", "home"), LISTS, "top", "to the beginning"),
     Action("bottom", ("G", "end"), LISTS, "bottom", "to the end"),
-    Action("pane.outline", ("1",), ("run",), "pane('outline')", "the tasks as an outline, in their order"),
+    Action("pane.graph", ("1",), ("run",), "pane('graph')", "the tasks as a graph, or an outline where it is large"),
     Action("pane.tasks", ("2",), ("run",), "pane('tasks')", "all rows of the run or of one task"),
+    Action("pane.gantt", ("3",), ("run",), "pane('gantt')", "when things ran, a segment an attempt"),
+    Action("pane.grid", ("4",), ("run",), "pane('grid')", "the tasks in the last runs"),
     Action("pane.log", ("5",), ("run",), "pane('log')", "the log of a row"),
     Action("pane.events", ("6",), ("run",), "pane('events')", "the journal of the run"),
-    Action("log", ("L",), ("run",), "log", "the log of the row under the cursor", "log", panes=("outline", "tasks")),
+    Action("log", ("L",), ("run",), "log", "the log of the row under the cursor", "log", panes=LISTED),
     Action("follow", ("f",), ("run",), "follow", "follow the log as it grows", "follow", panes=("log",)),
-    Action("wrap", ("w",), ("run",), "wrap", "wrap long lines, or not", "wrap", panes=("log",)),
-    Action("scroll_right", ("greater_than_sign", "shift+right"), ("run",), "sideways(16)", "to the right",
-           panes=("log",)),
-    Action("scroll_left", ("less_than_sign", "shift+left"), ("run",), "sideways(-16)", "to the left",
-           panes=("log",)),
+    Action("search", ("slash",), ("run",), "search(1)", "search on: a regular expression", "search", panes=("log",)),
+    Action("search_back", ("ctrl+r",), ("run",), "search(-1)", "search back", panes=("log",)),
     Action("next", ("n",), ("run",), "again(1)", "the next match", "next", panes=("log",)),
     Action("previous", ("N",), ("run",), "again(-1)", "the match before", "", panes=("log",)),
-    Action("search", ("slash",), ("run",), "search", "search in the log: a regular expression", "search",
+    Action("error", ("e",), ("run",), "error", "to the first line that looks like an error", "error", panes=("log",)),
+    Action("wrap", ("w",), ("run",), "wrap", "wrap long lines, or not", "wrap", panes=("log",)),
+    Action("colours", ("C",), ("run",), "colours", "show the colours that were written, or not", panes=("log",)),
+    Action("copy", ("y",), ("run", "definition"), "copy", "copy to the clipboard (OSC 52)", "copy", panes=("log",)),
+    Action("save", ("Y",), ("run", "definition"), "save", "save to a file", "save", panes=("log",)),
+    Action("attempt_before", ("left_square_bracket",), ("run",), "attempt(-1)", "the log of the attempt before",
            panes=("log",)),
-    Action("pause", ("p",), ("overview", "run"), "act('pause')", "pause or resume the run", "pause", acts=True),
+    Action("attempt_after", ("right_square_bracket",), ("run",), "attempt(1)", "the log of the attempt after",
+           panes=("log",)),
+    Action("scroll_right", ("greater_than_sign", "shift+right"), ("run",), "sideways(1)", "scroll to the right",
+           panes=("log", "gantt")),
+    Action("scroll_left", ("less_than_sign", "shift+left"), ("run",), "sideways(-1)", "scroll to the left",
+           panes=("log", "gantt")),
+    Action("zoom_in", ("plus",), ("run",), "zoom(2)", "look closer at the time around the middle", "zoom",
+           panes=("gantt",)),
+    Action("zoom_out", ("minus",), ("run",), "zoom(0)", "look at more time", panes=("gantt",)),
+    Action("pause", ("p",), ("overview", "run", "workflows", "schedules"), "act('pause')",
+           "pause or resume the run; of a workflow its schedules", "pause", acts=True),
     Action("cancel", ("c",), ("overview", "run"), "act('cancel')", "cancel, politely", "cancel", acts=True),
     Action("retry", ("r",), ("overview", "run"), "act('retry')", "run again what failed", "retry", acts=True),
+    Action("trigger", ("t",), ("overview", "workflows", "schedules"), "trigger", "make a run of the workflow",
+           "trigger", acts=True),
+    Action("rerun", ("R",), ("run",), "act('rerun')", "run again, with everything downstream", acts=True,
+           panes=LISTED),
+    Action("mark_succeeded", ("m",), ("run",), "act('mark succeeded')", "take it as succeeded", acts=True,
+           panes=LISTED),
+    Action("mark_failed", ("M",), ("run",), "act('mark failed')", "take it as failed", acts=True, panes=LISTED),
     Action("kill", ("K",), ("overview", "run"), "act('kill')", "kill, at once", "", acts=True),
     Action("explain", ("x",), ("overview", "run"), "explain", "why it waits", "why"),
-    Action(
-        "mark", ("space",), ("run",), "mark", "mark or unmark, to act on many", "mark", acts=True,
-        panes=("outline", "tasks"),
-    ),
-    Action(
-        "unmark", ("ctrl+backslash",), ("run",), "unmark", "take all marks away", acts=True,
-        panes=("outline", "tasks"),
-    ),
+    Action("filter", ("slash",), TABLES, "filter", "filter; its signs stand below", "filter", panes=LISTED),
+    Action("mark", ("space",), ("run",), "mark", "mark or unmark, to act on many", "mark", acts=True, panes=LISTED),
+    Action("mark_all", ("asterisk",), ("run",), "mark_all", "mark all that the filter lets through", acts=True,
+           panes=LISTED),
+    Action("unmark", ("ctrl+backslash",), ("run",), "unmark", "take all marks away", acts=True, panes=LISTED),
+    Action("upstream", ("u",), ("run",), "reach('up')", "what it needs: lit in a graph, else listed", "upstream",
+           panes=GROUPS),
+    Action("downstream", ("d",), ("run",), "reach('down')", "what needs it", "downstream", panes=GROUPS),
+    Action("around", ("n",), ("run",), "around", "the graph around it: one step, two, all", "around", panes=GROUPS),
+    Action("shape", ("o",), ("run",), "shape", "graph or outline", "shape", panes=("graph", "outline")),
     Action("sort", ("s",), ("overview", "run"), "sort", "sort by attention, or in the natural order",
            panes=("tasks",)),
-    Action("faults", ("F",), ("run",), "faults", "failures only, or all", "", panes=("tasks",)),
-    Action("filter", ("slash",), ("overview", "run"), "filter", "filter the list by a part of the name", "filter",
-           panes=("outline", "tasks")),
-    Action("details", ("i",), ("run",), "details", "show or hide the details", "details", panes=("outline", "tasks")),
-    Action("help", ("question_mark",), ("overview", "run", "explain"), "help", "this help", "help"),
+    Action("faults", ("F",), ("run",), "faults", "failures only, or all", "", panes=LISTED),
+    Action("details", ("i",), ("run",), "details", "show or hide the details", "details", panes=LISTED),
+    Action("workflows", ("W",), TABLES, "go('workflows')", "the workflows that the engine keeps"),
+    Action("schedules", ("S",), TABLES, "go('schedules')", "the schedules"),
+    Action("audit", ("A",), TABLES, "go('audit')", "who did what, from where"),
+    Action("palette", ("colon",), LISTS, "palette", "say what to do: screens, runs, tasks, actions"),
+    Action("help", ("question_mark", "f1"), (*TABLES, "definition", "explain"), "help", "this help", "help"),
     Action("suspend", ("ctrl+z",), LISTS, "suspend", "stop the console for a while; `fg` comes back"),
     Action("leave", ("q",), LISTS, "leave", "leave; the engine and its runs go on", "leave"),
 )  # fmt: skip
@@ -83,6 +116,7 @@ ACTIONS: tuple[Action, ...] = (
 _NAMES = {
     "slash": "/", "question_mark": "?", "greater_than_sign": ">", "less_than_sign": "<", "space": "space",
     "enter": "enter", "escape": "esc", "pagedown": "pgdn", "pageup": "pgup", "ctrl+backslash": "ctrl+\\",
+    "left_square_bracket": "[", "right_square_bracket": "]", "plus": "+", "minus": "-", "asterisk": "*", "colon": ":",
 }  # fmt: skip
 
 
@@ -91,11 +125,11 @@ def key_text(key: str) -> str:
     return _NAMES.get(key, key)
 
 
-def actions_of(place: Place, *, may_act: bool, pane: str = "") -> list[Action]:
+def actions_of(place: Place, *, may_act: bool, pane: str = "", actions: Sequence[Action] = ACTIONS) -> list[Action]:
     """What can be done on a screen now."""
     return [
         action
-        for action in ACTIONS
+        for action in actions
         if place in action.places
         and (may_act or not action.acts)
         and (place != "run" or not action.panes or pane in action.panes)
@@ -105,3 +139,16 @@ def actions_of(place: Place, *, may_act: bool, pane: str = "") -> list[Action]:
 def action_named(name: str) -> Action | None:
     """The action that a method's name with its argument belongs to."""
     return next((action for action in ACTIONS if action.name == name), None)
+
+
+def clash(actions: Iterable[Action]) -> tuple[str, str, str] | None:
+    """Two actions of one place and pane that have the same key, and the key."""
+    taken: dict[tuple[str, str, str], str] = {}
+    for action in actions:
+        for place in action.places:
+            for pane in (action.panes or PANES) if place == "run" else ("",):
+                for key in action.keys:
+                    other = taken.setdefault((place, pane, key), action.id)
+                    if other != action.id:
+                        return other, action.id, key
+    return None

@@ -3,18 +3,18 @@ so the buffer keeps at most `BUFFER_BYTES` around what is looked at, knows lines
 takes a line longer than `LINE_BYTES` for several. It grows at both ends and gives up the other one.
 
 Text is decoded when it is drawn: bytes that are no UTF-8 and characters that are alive show in their visible forms.
-Colours that a program wrote (SGR sequences) are left out; every other escape stays visible.
+Colours that a program wrote (SGR sequences) are left out or become styles; every other escape stays visible.
 """
 
-import re
 from bisect import bisect_right
 
+from orchctl.console.drawing import Line
+from orchctl.console.sgr import coloured, without_colours
 from orchctl.text import LogText, inert
 
 BUFFER_BYTES = 2 * 2**20
 LINE_BYTES = 4096
 _TAB = 8
-_COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
 
 
 class LogBuffer:
@@ -115,15 +115,25 @@ class LogBuffer:
 
     def text(self, line: int) -> str:
         """A line, inert, without its end; tabs are spaces."""
+        return readable(self._bytes(line))
+
+    def coloured(self, line: int) -> Line:
+        """The same, with the colours that were written."""
+        return coloured(_decoded(self._bytes(line)))
+
+    def _bytes(self, line: int) -> bytes:
         begin = self._begins[line] - self.start
         end = self._begins[line + 1] - self.start if line + 1 < len(self._begins) else len(self._data)
-        return readable(bytes(self._data[begin:end]))
+        return bytes(self._data[begin:end])
 
 
 def readable(data: bytes) -> str:
     """One line of a log as text that is safe to show."""
-    text = LogText().feed(data, final=True).rstrip("\n").rstrip("\r")
-    return inert(_COLOURS.sub("", text.expandtabs(_TAB)))
+    return inert(without_colours(_decoded(data)))
+
+
+def _decoded(data: bytes) -> str:
+    return LogText().feed(data, final=True).rstrip("\n").rstrip("\r").expandtabs(_TAB)
 
 
 def _begins(data: bytearray, position: int, start: int) -> list[int]:

@@ -4,6 +4,7 @@ does not take, so that its loop goes on; and it never stops the engine.
 """
 
 import asyncio
+import base64
 import os
 import signal
 import sys
@@ -17,15 +18,23 @@ from textual.app import App
 from textual.filter import LineFilter
 from textual.screen import Screen
 
+from engine.protocol.messages import Request
 from orchctl.console.feed import Feed
+from orchctl.console.memory import Memory
+from orchctl.console.notices import Notices
 from orchctl.console.screens.base import BaseScreen
 from orchctl.console.screens.overview import OverviewScreen
 from orchctl.console.screens.run import RunScreen
+from orchctl.console.screens.standing import SCREENS
+from orchctl.console.settings import Settings
 from orchctl.console.terminal import backlog, hung_up
 from orchctl.console.theme import Signs
 from orchctl.console.widgets.guard import Guard
 from orchctl.paths import Home
+from orchctl.text import count_text, size_text
 
+COPY_MAX = 100_000
+_THEMES = {"": "textual-dark", "dark": "textual-dark", "light": "textual-light", "ansi": "ansi-dark"}
 BACKLOG_MAX = 1
 _CATCH_UP_S = 0.1
 _WATCH_S = 1.0
@@ -54,13 +63,19 @@ class Console(App[int]):
         run: int = 0,
         read_only: bool = False,
         ascii_only: bool = False,
+        settings: Settings | None = None,
+        memory: Memory | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
         self.home = home
         self.now_s = now_s
+        self.settings = settings or Settings()
+        self.memory = memory or Memory()
+        self.actions = self.settings.actions()
         self.signs = Signs(ascii_only)
-        self.feed = Feed(home, read_only=read_only, on_link=self._link_changed)
+        self.feed = Feed(home, read_only=read_only or self.settings.read_only, on_link=self._link_changed)
+        self.notices = Notices(self.feed, self.say)
         self._first_run = run
         self._feeding: asyncio.Task[None] | None = None
         self._behind = False
@@ -73,9 +88,11 @@ class Console(App[int]):
     # --- life -----------------------------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
+        self.use_theme(self.memory.theme or self.settings.theme)
         self._feeding = asyncio.create_task(self.feed.run())
         self._feeding.add_done_callback(self._feed_ended)
         self.push_screen(OverviewScreen())
+        self.notices.start()
         if self._first_run:
             self.open_run(self._first_run)
         if not self.is_headless:
@@ -85,6 +102,7 @@ class Console(App[int]):
             self.set_interval(_WATCH_S, self._watch_terminal)
 
     async def on_unmount(self) -> None:
+        self.notices.stop()
         if self._feeding is not None:
             self._feeding.cancel()
             await asyncio.gather(self._feeding, return_exceptions=True)
@@ -118,9 +136,47 @@ class Console(App[int]):
             if isinstance(screen, BaseScreen) and screen.is_mounted:
                 screen.tick()
 
+    def say(self, text: str, style: str = "plain") -> None:
+        """Tell the operator, whichever screen is in sight."""
+        screen = self.screen
+        if isinstance(screen, BaseScreen):
+            screen.say(text, style)
+
     def open_run(self, run: int) -> None:
         """Show one run."""
         self.push_screen(RunScreen(run))
+
+    def go(self, name: str) -> None:
+        """Show a screen by its name: over the overview, in the place of what was over it."""
+        while len(self.screen_stack) > 2:
+            self.pop_screen()
+        if name in SCREENS:
+            self.push_screen(SCREENS[name]())
+
+    def acted(self, request: Request) -> None:
+        """This console asks for something itself: its own acts are no news."""
+        self.notices.own(request)
+
+    # --- looks ----------------------------------------------------------------------------------------------------
+
+    def use_theme(self, name: str) -> bool:
+        """Wear a theme of textual, or `ansi`: the terminal's own colours. False where there is none of that name."""
+        wanted = _THEMES.get(name, name)
+        if wanted not in self.available_themes:
+            return False
+        self.theme = wanted
+        return True
+
+    def copy(self, text: str) -> str:
+        """Put text into the terminal's clipboard (OSC 52); what to tell the operator. Within tmux it is sent through to
+        the terminal outside as well, because tmux may keep it for itself."""
+        if len(text) > COPY_MAX:
+            return f"{size_text(len(text))} are too much for a clipboard: Y saves to a file"
+        self.copy_to_clipboard(text)
+        if os.environ.get("TMUX") and self._driver is not None:
+            encoded = base64.b64encode(text.encode()).decode("ascii")
+            self._driver.write(f"\x1bPtmux;\x1b\x1b]52;c;{encoded}\x07\x1b\\")
+        return f"{count_text(len(text.splitlines()), 'line')} sent to the terminal's clipboard"
 
     # --- a slow terminal ------------------------------------------------------------------------------------------
 

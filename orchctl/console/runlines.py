@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from engine.protocol.rows import AttemptRow, EventRow, GroupRow, ReasonRow, RunRow, TaskRow
+from engine.protocol.rows import AttemptRow, EventRow, GroupRow, ReasonRow, RunRow, StatsRow, TaskRow
 from orchctl.console.drawing import (
     Line,
     Span,
@@ -187,16 +187,6 @@ def folded(text: str, width: int) -> list[str]:
     return [*lines, line] if line or not lines else lines
 
 
-def chopped(text: str, width: int) -> list[str]:
-    """The text in pieces of at most `width` columns with every character kept, as a terminal would fold it."""
-    pieces: list[str] = []
-    while cells(text) > width:
-        kept = _head(text, width)
-        pieces.append(kept)
-        text = text[len(kept) :]
-    return [*pieces, text] if text or not pieces else pieces
-
-
 def _head(text: str, width: int) -> str:
     room = width
     for at, character in enumerate(text):
@@ -263,6 +253,30 @@ def task_details(row: TaskRow, width: int, signs: Signs, now_s: float) -> list[L
     lines += field("item", "" if row.item is None else inert(row.item), width)
     if row.log:
         lines += field("log", inert(row.log.get("path")), width)
+    return lines
+
+
+def stats_details(row: StatsRow | None, width: int, signs: Signs) -> list[Line]:
+    """Percentiles, and failures by cause."""
+    if row is None:
+        return []
+    lines: list[Line] = []
+    if len(row.seconds) and row.rows > 1:
+        figures = "  ".join(f"{name} {duration(value)}" for name, value in row.seconds.items())
+        lines += field("took", figures, width)
+    if row.max_rss:
+        figures = "  ".join(f"{name} {size_text(row.max_rss[name])}" for name in ("p50", "max") if name in row.max_rss)
+        lines += field("memory", figures, width)
+    if row.failures:
+        failed = row.tasks.get("failed", 0)
+        lines += [[], [(f"FAILED ({failed:,}) by cause", "heading")]]
+    for cause in row.failures:
+        head: Line = [(f"{signs.status('failed')} {signs.times}{cause.get('count', 0)} ", "red")]
+        pieces = folded(inert(cause.get("why") or "no cause known"), max(8, width - 8))[:3]
+        lines.append(fitted([*head, (pieces[0], "plain")], width))
+        lines += [fitted([("     " + piece, "plain")], width) for piece in pieces[1:]]
+        named = cast("list[Any]", cause.get("rows") or [])
+        lines.append(fitted([("     " + ", ".join(map(inert, named)), "dim")], width))
     return lines
 
 

@@ -11,9 +11,11 @@ _LOCAL = {"TEXTUAL_FPS": "30", "TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCR
 _REMOTE = {**_LOCAL, "TEXTUAL_FPS": "10"}
 
 
-def prepare(environment: MutableMapping[str, str]) -> None:
-    """Set textual's defaults, fewer frames over SSH. What the operator has set stays."""
+def prepare(environment: MutableMapping[str, str], frames: int = 0) -> None:
+    """Set textual's defaults, fewer frames over SSH (or as many as `frames` says). What the operator has set stays."""
     remote = any(environment.get(name) for name in ("SSH_CONNECTION", "SSH_TTY", "SSH_CLIENT"))
+    if frames > 0:
+        environment.setdefault("TEXTUAL_FPS", str(min(frames, 60)))
     for name, value in (_REMOTE if remote else _LOCAL).items():
         environment.setdefault(name, value)
 

@@ -25,6 +25,7 @@ GLYPHS = {
     "ordered": ("◷", ","),
     "exited": ("✓", "+"),
     "lost": ("?", "?"),
+    "unknown": ("?", "?"),
 }
 STATUS_STYLES = {
     "succeeded": "green",
@@ -78,6 +79,10 @@ class Signs(msgspec.Struct, frozen=True):
     @property
     def hollow(self) -> str:
         return "o" if self.ascii_only else "○"
+
+    @property
+    def dotted(self) -> str:
+        return "." if self.ascii_only else "·"
 
     @property
     def rule(self) -> str:

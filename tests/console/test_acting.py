@@ -169,7 +169,7 @@ async def test_targets_that_moved_on_are_listed(tmp_path: Path) -> None:
 async def test_a_read_only_console_has_no_acting_keys(tmp_path: Path, how: str) -> None:
     world = ingest()
     world.role = "viewer" if how == "role" else "admin"
-    async with console_on(tmp_path, world, read_only=how == "option") as console:
+    async with console_on(tmp_path, world, read_only=how == "option", size=(80, 60)) as console:
         shown = await console.shows("ingest-daily", "read-only")
         assert "cancel" not in shown
         await console.press("c", "K", "r", "p", "question_mark")

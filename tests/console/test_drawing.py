@@ -75,8 +75,9 @@ def test_every_state_has_a_glyph_of_one_column_in_both_sets() -> None:
 
 def test_text_is_folded_at_spaces_for_people_and_anywhere_for_logs() -> None:
     assert runlines.folded("one two three", 8) == ["one two", "three"]
-    assert runlines.chopped("   one two", 6) == ["   one", " two"]
-    assert "".join(runlines.chopped("名" * 9, 4)) == "名" * 9
+    assert drawing.folded_line([("   one", "red"), (" two", "plain")], 6) == [[("   one", "red")], [(" two", "plain")]]
+    folded = drawing.folded_line([("名" * 9, "plain")], 4)
+    assert [line[0][0] for line in folded] == ["名名"] * 4 + ["名"]
 
 
 def test_a_reason_is_a_sentence_with_who_holds_what() -> None:

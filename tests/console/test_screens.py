@@ -7,7 +7,7 @@ import pytest
 
 from engine.protocol.messages import ListTasks
 from orchctl.console.drawing import width_of
-from orchctl.console.keymap import ACTIONS, Place, actions_of
+from orchctl.console.keymap import ACTIONS, Place, clash
 from orchctl.console.screens.help import help_lines
 from orchctl.console.theme import Signs
 from tests.support.console_engine import World, engine_row
@@ -42,6 +42,7 @@ async def test_the_overview_shows_host_runs_by_attention_and_what_failed(tmp_pat
     async with console_on(tmp_path, ingest()) as console:
         shown = await console.shows("parse[42]  exit 137  try 3", "parse[11]")
         assert OVERVIEW in shown
+        assert " Last runs of ingest-daily  ▶  ·" in shown
         lines = shown.splitlines()
         assert len(lines) == 24
         assert "engine serving" in lines[0]
@@ -153,7 +154,7 @@ async def test_the_line_of_what_is_not_shown_leads_to_the_list_of_rows(tmp_path:
         await console.press("j", "j", "enter")
         await console.shows("90 more")
         await console.press(*["j"] * 11, "enter")
-        shown = await console.shows("100 rows, task parse, by attention")
+        shown = await console.shows("100 rows of parse")
         assert "parse[11]" in shown.splitlines()[3]
         await console.press("h")
         await console.shows("90 more")
@@ -226,7 +227,7 @@ async def test_the_tasks_pane_filters_by_name_and_by_failure(tmp_path: Path) -> 
         await console.press("2")
         await console.shows("102 rows", "parse[3]")
         await console.press("F")
-        shown = await console.shows("2 rows, failures only")
+        shown = await console.shows("2 rows, /is:faults")
         assert all("failed" in line for line in shown.splitlines() if "parse[" in line)
         assert "parse[11]" in shown
         assert "parse[42]" in shown
@@ -272,7 +273,7 @@ async def test_why_a_run_waits_is_told_row_by_row(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("place", ["overview", "run"])
 async def test_help_names_every_key_of_the_screen(tmp_path: Path, place: str) -> None:
-    async with console_on(tmp_path, ingest(), run=12 if place == "run" else 0, size=(120, 70)) as console:
+    async with console_on(tmp_path, ingest(), run=12 if place == "run" else 0, size=(120, 120)) as console:
         await console.shows("ingest-daily")
         await console.press("question_mark")
         shown = await console.shows("Signs")
@@ -299,12 +300,17 @@ async def test_the_foot_names_only_keys_that_do_something_here(tmp_path: Path) -
 
 def test_every_action_of_the_keymap_is_a_method_of_its_screens() -> None:
     from orchctl.console.program import Console
+    from orchctl.console.screens.definition import DefinitionScreen
     from orchctl.console.screens.explain import ExplainScreen
     from orchctl.console.screens.help import HelpScreen
     from orchctl.console.screens.overview import OverviewScreen
     from orchctl.console.screens.run import RunScreen
+    from orchctl.console.screens.standing import SCREENS
 
-    screens = {"overview": OverviewScreen, "run": RunScreen, "explain": ExplainScreen, "help": HelpScreen}
+    screens = {
+        "overview": OverviewScreen, "run": RunScreen, "explain": ExplainScreen, "help": HelpScreen,
+        "definition": DefinitionScreen, **SCREENS,
+    }  # fmt: skip
     for action in ACTIONS:
         for place in action.places:
             method = f"action_{action.name.split('(')[0]}"
@@ -312,10 +318,8 @@ def test_every_action_of_the_keymap_is_a_method_of_its_screens() -> None:
 
 
 def test_no_key_of_a_pane_does_two_things() -> None:
-    for place in ("overview", "run", "explain", "help"):
-        for pane in ("outline", "tasks", "log", "events") if place == "run" else ("",):
-            keys = [key for action in actions_of(place, may_act=True, pane=pane) for key in action.keys]
-            assert len(keys) == len(set(keys)), (place, pane)
+    assert clash(ACTIONS) is None
+    assert clash([*ACTIONS, msgspec.structs.replace(ACTIONS[0], id="other")]) == ("open", "other", "enter")
 
 
 @pytest.mark.asyncio

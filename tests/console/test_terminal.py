@@ -10,8 +10,10 @@ import msgspec
 import psutil
 import pytest
 
-from engine.protocol.messages import Subscribe
+from engine.protocol.messages import Definition, Subscribe
+from engine.protocol.rows import AuditRow, GridRow, LaneRow, ScheduleRow, StatsRow, WorkflowRow
 from orchctl.console.terminal import backlog, prepare, speaks_utf8
+from orchctl.text import inert
 from tests.support.console_engine import ConsoleEngine, World, engine_row
 from tests.support.console_pilot import until
 from tests.support.console_terminal import Terminal, terminal_on
@@ -49,6 +51,22 @@ def hostile_world() -> World:
     world.tasks[12] = [msgspec.structs.replace(row, why=HOSTILE, item=HOSTILE) for row in world.tasks[12]]
     world.reasons[0].reasons.append({"kind": HOSTILE, "resource": HOSTILE, "holders": [HOSTILE]})
     world.events = [msgspec.structs.replace(world.events[0], event=HOSTILE, details={HOSTILE: HOSTILE})]
+    world.stats = [StatsRow(task="parse", rows=9, failures=[{"why": HOSTILE, "count": 2, "rows": [HOSTILE]}])]
+    world.lanes = [LaneRow(task=HOSTILE, index=None, status=HOSTILE)]
+    world.grid = [GridRow(task=HOSTILE, cells={HOSTILE: HOSTILE, "r12": "failed"})]
+    params = [{"name": HOSTILE, "type": HOSTILE, "description": HOSTILE, "default": HOSTILE, "choices": [HOSTILE]}]
+    world.workflows = [
+        WorkflowRow(workflow=HOSTILE, version=HOSTILE, paused=False, tasks=1, owner=HOSTILE, description=HOSTILE,
+                    tags=(HOSTILE,), schedules=(HOSTILE,), file=HOSTILE, fault=HOSTILE, params=params)
+    ]  # fmt: skip
+    shown = Definition(workflow=HOSTILE, version=HOSTILE, file=HOSTILE, text=f"a: {HOSTILE}\n# {HOSTILE}")
+    world.definitions = {inert(HOSTILE): shown}
+    world.schedules = [ScheduleRow(workflow=HOSTILE, schedule=HOSTILE, timezone=HOSTILE, paused=True)]
+    world.audit = [
+        AuditRow(
+            revision=1, at=HOSTILE, uid=1, actor=HOSTILE, via=HOSTILE, verb=HOSTILE, target=HOSTILE, result=HOSTILE
+        )
+    ]
     world.logs["fetch"] = HOSTILE.encode() + b"\xff\n" * 5
     return world
 
@@ -67,10 +85,15 @@ async def test_nothing_that_is_alive_reaches_the_terminal(tmp_path: Path, enviro
         await terminal.shows("! \\x1b]52")
         for keys, shown in (
             (b"\r", "publish"), (b"i", "\\x1b]52"), (b"j", "fetch"), (b"jj", "publish"), (b"2", "102 rows"),
-            (b"6", "1 Outline  2 Tasks  5 Log  6 Events*"), (b"1", "publish"), (b"x", "Why "), (b"h", "publish"),
+            (b"6", "6 Events*"), (b"3", "3 Gantt*"), (b"4", "4 Grid*"), (b"1", "publish"),
+            (b"x", "Why "), (b"h", "publish"),
             (b"kk", "publish"), (b"L", "fetch try 1"), (b"h", "publish"),
             (b"c", "fetch is succeeded: nothing to cancel"),
             (b"k", "trigger"), (b"c", "Cancel:"), (b"n", "nothing was done"), (b"?", "Help"), (b"h", "publish"),
+            (b"W", "Workflows"), (b"\r", "1 a: "), (b"h", "Workflows"), (b"t", "Make a run of"),
+            (b"\x1b", "nothing was done"),
+            (b"S", "Schedules"), (b"A", "Audit"), (b":", "tab completes"),
+            (b"trigger", "trigger \\x1b]52"), (b"\x1b", "q leave"),
         ):  # fmt: skip
             terminal.send(keys)
             await terminal.shows(shown)

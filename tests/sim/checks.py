@@ -3,6 +3,7 @@
 Each check returns sentences; they begin with the run and, where one is concerned, the row: `r3 b[1]: ...`.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 from engine.core.changes import Changes
@@ -212,7 +213,13 @@ def _overclaimed(machine: Machine, changes: Changes) -> list[str]:
     memory = sum(attempt.claim.memory_bytes for attempt in state.holding())
     shared = sum(slots for attempt in state.holding() for name, slots in attempt.claim.pools if name == "shared")
     newest = ordered[-1].claim
+    claims = [attempt.claim for attempt in state.holding()]
+    mutexes = Counter(name for claim in claims for name in claim.mutexes)
     found: list[str] = []
+    if any(count > 1 for count in mutexes.values()):
+        found.append(f"r{ordered[-1].run}: mutexes are held by {dict(mutexes)}")
+    if len(claims) > 1 and any(claim.exclusive for claim in claims):
+        found.append(f"r{ordered[-1].run}: somebody has the host alone, with {len(claims)} others")
     if newest.cpu_milli and cpu > state.capacity.cpu_milli:
         found.append(f"r{ordered[-1].run}: {cpu} of {state.capacity.cpu_milli} thousandths of a CPU are claimed")
     if newest.memory_bytes and memory > state.capacity.memory_bytes:

@@ -75,7 +75,10 @@ def _policy(rng: Random, *, has_needs: bool) -> dict[str, Any]:
     pools = rng.choice(((), (), (("own", 1),), (("shared", 1),), (("own", 1), ("shared", 2))))
     grow = (("memory", 2.0),)
     return {
-        "claim": Claim(rng.choice((0, 500, 1000, 2000)), rng.choice((0, GIB)), pools),
+        "claim": Claim(
+            rng.choice((0, 500, 1000, 2000)), rng.choice((0, GIB)), pools,
+            mutexes=("m",) if rng.random() < 0.1 else (), exclusive=rng.random() < 0.03,
+        ),
         "priority": rng.choice((0, 0, 1, -1)),
         "on_lost": rng.choice(("rerun", "rerun", "hold")),
         "trigger_rule": rng.choice(RULES) if has_needs and rng.random() < 0.5 else "all_success",

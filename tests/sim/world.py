@@ -281,7 +281,7 @@ class World:
                     self.launchers.stop(effect.attempt, self.now_ns, kill=effect.kill, row=effect.row)
                 case AcknowledgeExit():
                     self.launchers.acknowledge(effect.attempt)
-                case Answer():
+                case Answer() | ShareCpus():
                     pass
 
     # --- looking ----------------------------------------------------------------------------------------------------

@@ -7,35 +7,47 @@ differ, with the order where rows came, went or moved. Acts are kept for the tes
 import asyncio
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from engine.protocol.filters import parse_filter, select
 from engine.protocol.framing import FrameBuffer, decode_request, frame
 from engine.protocol.messages import (
     PROTOCOL,
     Act,
     AnyRequest,
+    Definition,
     Delta,
     Done,
     ExplainRun,
     GetEngine,
     GetResources,
     GetRun,
+    GetStats,
+    GetWorkflow,
     Gone,
     Hello,
     ListAttempts,
+    ListAudit,
     ListEvents,
+    ListGrid,
     ListGroups,
+    ListLanes,
     ListRuns,
+    ListSchedules,
     ListTasks,
+    ListWorkflows,
     LogChunk,
+    PauseWorkflow,
     ReadLog,
     Refused,
     Reply,
     Rows,
     Snapshot,
+    Submit,
     Subscribe,
     Unsubscribe,
     Welcome,
@@ -43,14 +55,20 @@ from engine.protocol.messages import (
 )
 from engine.protocol.rows import (
     AttemptRow,
+    AuditRow,
     EngineRow,
     EventRow,
+    GridRow,
     GroupRow,
+    LaneRow,
     ReasonRow,
     ResourcesRow,
     Row,
     RunRow,
+    ScheduleRow,
+    StatsRow,
     TaskRow,
+    WorkflowRow,
 )
 
 Map = dict[str, Any]
@@ -81,6 +99,13 @@ class World:
         self.attempts: list[AttemptRow] = []
         self.reasons: list[ReasonRow] = []
         self.events: list[EventRow] = []
+        self.lanes: list[LaneRow] = []
+        self.grid: list[GridRow] = []
+        self.stats: list[StatsRow] = []
+        self.workflows: list[WorkflowRow] = []
+        self.schedules: list[ScheduleRow] = []
+        self.audit: list[AuditRow] = []
+        self.definitions: dict[str, Definition] = {}
         self.logs: dict[str, bytes] = {}
         self.final_logs: set[str] = set()
         self.sentences: dict[str, str] = {}
@@ -166,8 +191,14 @@ class ConsoleEngine:
             case Unsubscribe():
                 client.views.pop(request.subscription, None)
                 return
-            case Act():
+            case Act() | PauseWorkflow():
                 reply = self.answer_act or Done(body={"changed": 1, "refused": []})
+            case Submit():
+                reply = self.answer_act or Done(body={"run": "r13"})
+            case GetWorkflow():
+                reply = self.world.definitions.get(request.workflow) or Refused(
+                    code="not_found", sentence=f"there is no workflow {request.workflow}"
+                )
             case ReadLog():
                 reply = self._log(request)
             case ListEvents():
@@ -208,12 +239,27 @@ class ConsoleEngine:
             case GetResources():
                 found = [world.resources]
             case ListRuns():
-                found = list(world.runs[: view.limit])
+                found = [row for row in world.runs if view.workflow in ("", row.workflow)][: view.limit]
+            case ListWorkflows():
+                found = list(world.workflows)
+            case ListSchedules():
+                found = list(world.schedules)
+            case ListAudit():
+                found = [row for row in world.audit if not view.before or row.revision < view.before][: view.limit]
+            case GetStats():
+                found = [row for row in world.stats if row.task == view.task]
             case GetRun():
                 found = [row for row in world.runs if row.run == f"r{view.run}"]
             case ListGroups():
-                groups = [row for row in world.groups.get(view.run, []) if view.text in row.task]
-                return [_map(row) for row in groups[view.offset : view.offset + view.limit]], len(groups)
+                return _window(view, self._named(view, world.groups.get(view.run, [])))
+            case ListLanes():
+                if view.task:
+                    return _window(
+                        view, [row for row in world.lanes if row.task == view.task and row.index is not None]
+                    )
+                return _window(view, self._named(view, [row for row in world.lanes if row.index is None]))
+            case ListGrid():
+                return _window(view, self._named(view, world.grid))
             case ListTasks():
                 return self._task_rows(view)
             case ListAttempts():
@@ -224,12 +270,28 @@ class ConsoleEngine:
                 raise AssertionError(f"no answer to {view}")
         return [_map(row) for row in found], len(found)
 
+    def _named(self, view: Any, rows: Sequence[Any]) -> list[Any]:
+        """Those of the rows whose task the view's filter means, as the engine understands it."""
+        groups = self.world.groups.get(view.run, [])
+        names = [group.task for group in groups]
+        place = {name: at for at, name in enumerate(names)}
+        ups = [[place[need] for need in group.needs] for group in groups]
+        downs = (
+            [[at for at, above in enumerate(ups) if task in above] for task in range(len(names))] if view.text else []
+        )
+        words = parse_filter(view.text)
+        found = select(words, names, range(len(names)), ups.__getitem__, downs.__getitem__, lambda: None)
+        statuses = set(getattr(view, "statuses", ()))
+        wanted = {names[at] for at in found if not statuses or statuses & groups[at].tasks.keys()}
+        return [row for row in rows if row.task in wanted or row.task not in place]
+
     def _task_rows(self, view: ListTasks) -> tuple[list[Map], int]:
+        named = {row.task for row in self._named(view, self.world.tasks.get(view.run, []))} if view.text else None
         found = [
             row
             for row in self.world.tasks.get(view.run, [])
             if view.task in ("", row.task)
-            and view.text in row.task
+            and (named is None or row.task in named)
             and (not view.statuses or row.status in view.statuses)
         ]
         if view.sort == "attention":
@@ -261,6 +323,10 @@ class ConsoleEngine:
                     )  # fmt: skip
                 else:
                     self.send(client, Delta(id=number, since=before, revision=self.revision, rows=[], total=total))
+
+
+def _window(view: Any, rows: Sequence[Row]) -> tuple[list[Map], int]:
+    return [_map(row) for row in rows[view.offset : view.offset + view.limit]], len(rows)
 
 
 def _map(row: Row) -> Map:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
+from orchctl.console.memory import Memory
 from orchctl.console.program import Console
+from orchctl.console.settings import Settings
 from orchctl.paths import Home
 from tests.support.console_engine import ConsoleEngine, World
 from tests.support.console_world import NOW_S
@@ -76,11 +78,17 @@ async def console_on(
     run: int = 0,
     read_only: bool = False,
     ascii_only: bool = False,
+    shape: str = "outline",
+    settings: Settings | None = None,
+    memory: Memory | None = None,
 ) -> AsyncIterator[Driver]:
-    """A console that shows a world. Waits until it is live."""
+    """A console that shows a world, tasks as an outline unless it is told otherwise. Waits until it is live."""
     engine = ConsoleEngine(folder, world)
     await engine.start()
-    console = Console(Home(folder), run=run, read_only=read_only, ascii_only=ascii_only, now_s=lambda: NOW_S)
+    console = Console(
+        Home(folder), run=run, read_only=read_only, ascii_only=ascii_only, settings=settings,
+        memory=memory or Memory(shape=shape), now_s=lambda: NOW_S,
+    )  # fmt: skip
     try:
         async with console.run_test(size=size) as pilot:
             driver = Driver(console, pilot, engine)

@@ -3,7 +3,7 @@
 import msgspec
 
 from engine.model.instants import SECOND, from_text
-from engine.protocol.rows import AttemptRow, EventRow, GroupRow, ReasonRow, RunRow, TaskRow
+from engine.protocol.rows import AttemptRow, EventRow, GridRow, GroupRow, LaneRow, ReasonRow, RunRow, TaskRow
 from tests.support.console_engine import World
 
 NOW_S = from_text("2026-11-23T10:33:20Z") / SECOND
@@ -92,3 +92,55 @@ def ingest() -> World:
 def _times(second: int) -> dict[str, str]:
     minute, second = divmod(second, 60)
     return {"started_at": "2026-11-23T08:00:10Z", "finished_at": f"2026-11-23T08:{minute + 1:02d}:{second:02d}Z"}
+
+
+def pipeline() -> World:
+    """r12 as a graph of eight tasks that fork and join, with what ran when and how it went in r10 and r11."""
+    world = ingest()
+    specs = [
+        ("inventory", "", "succeeded", {"succeeded": 1}),
+        ("fetch", "", "succeeded", {"succeeded": 1}),
+        ("count", "inventory", "succeeded", {"succeeded": 37}),
+        ("totals", "count", "succeeded", {"succeeded": 1}),
+        ("load", "inventory fetch", "running", {"succeeded": 15, "failed": 1, "running": 1, "ready": 20}),
+        ("check", "load totals", "waiting", {"waiting": 1}),
+        ("quarantine", "check", "waiting", {"waiting": 1}),
+        ("report", "check", "waiting", {"waiting": 1}),
+    ]
+    world.groups[12] = [
+        GroupRow(
+            task=task, status=status, mapped=sum(tasks.values()) > 1, rows=sum(tasks.values()), tasks=tasks,
+            needs=tuple(needs.split()),
+        )
+        for task, needs, status, tasks in specs
+    ]  # fmt: skip
+    world.tasks[12] = [
+        TaskRow(task=task, index=at if sum(tasks.values()) > 1 else None, status=status, attempts=1)
+        for task, _, _, tasks in specs
+        for at, status in enumerate(status for status, count in tasks.items() for _ in range(count))
+    ]
+    world.lanes = [
+        LaneRow(task="inventory", index=None, status="succeeded", spans=[_span("08:00:01", "08:30:00", "succeeded")]),
+        LaneRow(
+            task="fetch", index=None, status="succeeded",
+            spans=[_span("08:00:01", "08:20:00", "failed"), _span("08:21:00", "09:00:00", "succeeded")],
+        ),
+        LaneRow(
+            task="load", index=None, status="running", mapped=True, rows=37, tasks={"succeeded": 15, "failed": 1},
+            started_at="2026-11-23T08:40:00Z", until="2026-11-23T10:33:20Z",
+            busy=[*range(1, 21), *[20] * 30, *[4] * 10],
+        ),
+        LaneRow(task="check", index=None, status="waiting"),
+        LaneRow(task="load", index=0, status="succeeded", spans=[_span("08:40:00", "08:50:00", "succeeded")]),
+        LaneRow(task="load", index=16, status="running", spans=[_span("10:00:00", None, "running")]),
+    ]  # fmt: skip
+    world.grid = [
+        GridRow(task=row.task, cells={"r10": "succeeded", "r11": "failed", "r12": row.status})
+        for row in world.groups[12]
+    ]
+    world.grid[-1] = GridRow(task="report", cells={"r12": "waiting"})
+    return world
+
+
+def _span(began: str, ended: str | None, how: str) -> tuple[str, str | None, str]:
+    return f"2026-11-23T{began}Z", f"2026-11-23T{ended}Z" if ended else None, how

@@ -72,7 +72,8 @@ class Player:
 
     def __init__(self, *workflows: Workflow, cpus: float = 100, memory: int = 10**12, **fields: Any) -> None:
         capacity = Capacity(round(cpus * 1000), memory, tuple(sorted(fields.pop("pools", {}).items())))
-        self.machine = Machine(EngineState(Meta(instance=1, seed=fields.pop("seed", 1)), capacity))
+        meta = Meta(instance=1, seed=fields.pop("seed", 1))
+        self.machine = Machine(EngineState(meta, capacity, fields.pop("weights", None)))
         self.disk = MemoryDisk()
         self.now_ns = self.wall_ns = BEGINNING_NS
         self.plans: dict[str, Plan] = {}

@@ -2,19 +2,23 @@
 and staleness current, and the way an act goes from a key over its confirmation to the engine and back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
+import msgspec
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import Binding, BindingsMap
 from textual.screen import Screen
 from textual.widgets import Input
 
 from engine.model.errors import EngineError
+from engine.protocol.messages import ListWorkflows, Rows
+from engine.protocol.rows import WorkflowRow
 from orchctl.console.actions import Intent, told
 from orchctl.console.drawing import Line, clock, duration, fitted, width_of
 from orchctl.console.feed import Feed
-from orchctl.console.keymap import ACTIONS, Action, Place, action_named, actions_of, key_text
+from orchctl.console.keymap import Action, Place, action_named, actions_of, key_text
+from orchctl.console.memory import Memory
 from orchctl.console.screens.confirm import ConfirmScreen
 from orchctl.console.theme import Signs
 from orchctl.console.widgets.lines import Bar, LineView
@@ -27,13 +31,13 @@ if TYPE_CHECKING:
 NOTICE_S = 12.0
 
 
-def bindings_for(place: Place) -> list[BindingType]:
+def bindings_for(place: Place, actions: Sequence[Action]) -> BindingsMap:
     """Textual's bindings of a place, from the keymap. Whether one holds now is asked through `check_action`."""
-    return [
+    return BindingsMap(
         Binding(",".join(action.keys), action.name, action.help, show=False, id=f"{place}.{action.id}")
-        for action in ACTIONS
+        for action in actions
         if place in action.places
-    ]
+    )
 
 
 class Mover(Protocol):
@@ -55,6 +59,7 @@ class BaseScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
+        self._bindings = BindingsMap.merge((self._bindings, bindings_for(self.place, self.console_app.actions)))
         self._notice = ""
         self._notice_style = "plain"
         self._notice_until = 0.0
@@ -82,6 +87,10 @@ class BaseScreen(Screen[None]):
     def signs(self) -> Signs:
         return self.console_app.signs
 
+    @property
+    def memory(self) -> Memory:
+        return self.console_app.memory
+
     def now_s(self) -> float:
         """The wall clock of the picture, seconds since the epoch: it stands still while the engine is away."""
         return self.console_app.now_s() - self.feed.stale_s()
@@ -99,9 +108,9 @@ class BaseScreen(Screen[None]):
 
     def _draw_keys(self, width: int) -> list[Line]:
         line: Line = [(" ", "plain")]
-        last = [action for action in self._actions() if action.id in ("help", "leave")]
+        last = [action for action in self.offered() if action.id in ("help", "leave")]
         room = width - sum(len(key_text(action.keys[0])) + len(action.brief) + 3 for action in last)
-        for action in self._actions():
+        for action in self.offered():
             if not action.brief or action in last or (action.acts and not self.feed.live):
                 continue
             part: Line = [(key_text(action.keys[0]), "key"), (f" {action.brief}  ", "plain")]
@@ -111,13 +120,14 @@ class BaseScreen(Screen[None]):
             line += [(key_text(action.keys[0]), "key"), (f" {action.brief}  ", "plain")]
         return [fitted(line, width)]
 
-    def _actions(self) -> list[Action]:
-        return actions_of(self.place, may_act=not self.feed.viewer, pane=self.pane())
+    def offered(self) -> list[Action]:
+        actions = self.console_app.actions
+        return actions_of(self.place, may_act=not self.feed.viewer, pane=self.pane(), actions=actions)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what the keymap gives to this screen, its pane and this operator."""
         name = f"{action}({', '.join(map(repr, parameters))})" if parameters else action
-        return action_named(name) is None or any(known.name == name for known in self._actions())
+        return action_named(name) is None or any(known.name == name for known in self.offered())
 
     # --- news -----------------------------------------------------------------------------------------------------
 
@@ -178,6 +188,28 @@ class BaseScreen(Screen[None]):
     def action_back(self) -> None:
         self.console_app.pop_screen()
 
+    def action_open(self) -> None:
+        """Open what the cursor is on; nothing here."""
+
+    def action_aside(self, columns: int) -> None:
+        """The arrows to the sides: into what the cursor is on, or back."""
+        if columns > 0:
+            self.action_open()
+        else:
+            self.action_back()
+
+    def action_go(self, name: str) -> None:
+        self.console_app.go(name)
+
+    def action_palette(self) -> None:
+        from orchctl.console.screens.palette import PaletteScreen
+
+        self.console_app.push_screen(PaletteScreen(self), self._palette_answered)
+
+    def _palette_answered(self, chosen: Callable[[], object] | None) -> None:
+        if chosen is not None:
+            chosen()
+
     # --- moving ---------------------------------------------------------------------------------------------------
 
     def mover(self) -> Mover:
@@ -204,11 +236,11 @@ class BaseScreen(Screen[None]):
 
     # --- prompt ---------------------------------------------------------------------------------------------------
 
-    def ask(self, label: str, value: str) -> None:
-        """Open the prompt in the place of the news. `answered` gets what was typed."""
+    def ask(self, label: str, value: str, history: Sequence[str] = ()) -> None:
+        """Open the prompt in the place of the news. `answered` gets what was typed; up and down recall the history."""
         if self.query(Prompt):
             return
-        prompt = Prompt(value=value, placeholder=label, id="prompt", select_on_focus=False)
+        prompt = Prompt(value=value, placeholder=label, id="prompt", select_on_focus=False, history=history)
         self._bars["notice"].display = False
         self.mount(prompt, before="#keys")
         prompt.focus()
@@ -247,10 +279,39 @@ class BaseScreen(Screen[None]):
 
         self.console_app.push_screen(ConfirmScreen(intent, self.signs), decided)
 
-    async def _perform(self, intent: Intent, on_done: Callable[[], None] | None) -> None:
-        self.say(f"{intent.act.verb} …")
+    def trigger(self, workflow: str) -> None:
+        """Ask for the parameters of a run of a workflow that was added, then make it."""
+        if not self.feed.may_act:
+            self.say("the engine is away: nothing can be done now", "yellow")
+            return
+        self.run_worker(self._trigger(workflow), exit_on_error=True)
+
+    async def _trigger(self, workflow: str) -> None:
+        from orchctl.console.screens.trigger import TriggerScreen
+
         try:
-            done = await self.feed.act(intent.act)
+            rows = msgspec.convert((await self.feed.ask(ListWorkflows(), Rows)).rows, list[WorkflowRow])
+        except (EngineError, msgspec.ValidationError) as error:
+            self.say(str(error), "red")
+            return
+        row = next((row for row in rows if row.workflow == workflow), None)
+        if row is None:
+            self.say(f"{workflow} was not added, so it cannot be triggered: `orchctl add FILE` keeps it", "yellow")
+            return
+
+        def filled(intent: Intent | None) -> None:
+            if intent is None:
+                self.say("nothing was done")
+            else:
+                self.confirm(intent)
+
+        self.console_app.push_screen(TriggerScreen(row, self.signs), filled)
+
+    async def _perform(self, intent: Intent, on_done: Callable[[], None] | None) -> None:
+        self.say(f"{intent.verb} {self.signs.more}")
+        self.console_app.acted(intent.request)
+        try:
+            done = await self.feed.act(intent.request)
         except EngineError as error:
             self.say(f"not done: {error.sentence}{f' ({error.hint})' if error.hint else ''}", "red")
             return

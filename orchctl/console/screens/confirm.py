@@ -55,6 +55,8 @@ class ConfirmScreen(ModalScreen[bool]):
         hidden = len(intent.names) - _NAMES
         if hidden > 0:
             lines.append([(f"  {self._signs.more} and {hidden:,} more", "dim")])
+        if intent.also:
+            lines.append(fitted([(f"  {intent.also}", "yellow")], width))
         if intent.count > 1:
             lines.append([(f"  {intent.count:,} {intent.noun}s in all", "strong")])
         lines.append([])

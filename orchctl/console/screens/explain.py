@@ -11,7 +11,7 @@ from engine.protocol.rows import ReasonRow
 from orchctl.console.drawing import Line, ends
 from orchctl.console.keymap import Place
 from orchctl.console.runlines import reason_lines, row_name
-from orchctl.console.screens.base import BaseScreen, Mover, bindings_for
+from orchctl.console.screens.base import BaseScreen, Mover
 from orchctl.console.widgets.lines import TextView
 from orchctl.text import count_text
 
@@ -22,7 +22,6 @@ class ExplainScreen(BaseScreen):
     """The reasons of a run's rows, of one task's, or of one row's."""
 
     place: ClassVar[Place] = "explain"
-    BINDINGS = bindings_for("explain")
 
     def __init__(self, run: int, task: str = "", index: int | None = None) -> None:
         super().__init__()

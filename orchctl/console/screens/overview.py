@@ -26,12 +26,14 @@ from orchctl.console.drawing import (
     run_number,
     runs_heading,
     time_of,
+    width_of,
 )
 from orchctl.console.keymap import Place
 from orchctl.console.runlines import row_name, why_text
-from orchctl.console.screens.base import BaseScreen, Mover, bindings_for
+from orchctl.console.screens.base import BaseScreen, Mover
 from orchctl.console.store import Change, Picture
 from orchctl.console.theme import status_style
+from orchctl.console.timelines import strip_line
 from orchctl.console.widgets.vtable import VirtualTable
 from orchctl.text import count_text, inert, size_text
 
@@ -80,13 +82,12 @@ class OverviewScreen(BaseScreen):
     """Host, runs and attention."""
 
     place: ClassVar[Place] = "overview"
-    BINDINGS = bindings_for("overview")
 
     def __init__(self) -> None:
         super().__init__()
         self._source = _Runs(self)
         self._filter = ""
-        self._by_attention = True
+        self._by_attention = not self.memory.overview_newest
         self._runs: Picture[RunRow] = Picture(RunRow, self._runs_changed, self._ended)
         self._resources: Picture[ResourcesRow] = Picture(ResourcesRow, self._host_changed, self._ended)
         self._engine: Picture[EngineRow] = Picture(EngineRow, self._host_changed, self._ended)
@@ -96,8 +97,11 @@ class OverviewScreen(BaseScreen):
     def compose(self) -> ComposeResult:
         yield self.bar("head", self._draw_head, 4)
         yield self.bar("title", self._draw_title, 2)
-        self.table = VirtualTable(self.signs, self._source, widget_id="runs")
+        self.table = VirtualTable(
+            self.signs, self._source, on_cursor=lambda: self.update_bar("strip"), widget_id="runs"
+        )
         yield self.table
+        yield self.bar("strip", self._draw_strip)
         yield self.bar("attention", self._draw_attention, ATTENTION_LINES + 1)
         yield from self.foot()
 
@@ -182,6 +186,15 @@ class OverviewScreen(BaseScreen):
             right = [("read-only  ", "yellow"), *right]
         return [ends(left, right, width), runs_heading(self.table.size.width or width)]
 
+    def _draw_strip(self, width: int) -> list[Line]:
+        """The last runs of the workflow under the cursor, old to new, of those that are here."""
+        row = self.here()
+        if row is None:
+            return [[]]
+        name: Line = [(f" Last runs of {row.workflow}  ", "dim")]
+        rows = [other for other in sorted(self._runs.rows, key=newest_key) if other.workflow == row.workflow]
+        return [[*name, *strip_line(rows[::-1], width - width_of(name), self.signs)]]
+
     # --- attention ------------------------------------------------------------------------------------------------
 
     def _draw_attention(self, width: int) -> list[Line]:
@@ -242,6 +255,7 @@ class OverviewScreen(BaseScreen):
 
     def _runs_changed(self, change: Change) -> None:
         self._arrange()
+        self.update_bar("strip")
         self._ask_failed()
         self.update_bar("attention")
 
@@ -271,17 +285,27 @@ class OverviewScreen(BaseScreen):
 
     def action_sort(self) -> None:
         self._by_attention = not self._by_attention
+        self.memory.overview_newest = not self._by_attention
         self._arrange()
 
     def action_filter(self) -> None:
-        self.ask("filter by workflow, run or state", self._filter)
+        self.ask("filter by workflow, run or state", self._filter, self.memory.filters)
 
     def answered(self, text: str) -> None:
+        self.memory.remember_filter(text)
+        self._show(text)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self._show(inert(event.value))
+
+    def _show(self, text: str) -> None:
         self._filter = text
         self._arrange()
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        self.answered(inert(event.value))
+    def action_trigger(self) -> None:
+        row = self.here()
+        if row is not None:
+            self.trigger(row.workflow)
 
     def action_explain(self) -> None:
         from orchctl.console.screens.explain import ExplainScreen

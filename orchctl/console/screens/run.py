@@ -1,7 +1,9 @@
-"""One run: its tasks as an outline, its rows, a log and its journal, with the details of what the cursor is on.
+"""One run: its tasks as a graph or an outline, its rows, when they ran, how they went before, a log and its journal,
+with the details of what the cursor is on.
 
-The outline's first line is the run itself; acts go to what is marked, else to what the cursor is on, so the run, a
-task and a row are paused, cancelled and retried by the same keys.
+All panes share one filter and one selection. Acts go to what is marked, else to what the cursor is on; the first line
+of graph and outline is the run itself, so that the run, a task and a row are paused, cancelled and retried by the same
+keys.
 """
 
 from typing import ClassVar, Literal, cast
@@ -9,103 +11,166 @@ from typing import ClassVar, Literal, cast
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.widgets import ContentSwitcher
+from textual.geometry import Size
+from textual.widgets import ContentSwitcher, Input
 
+from engine.model.errors import ValueFault
 from engine.protocol.messages import GetRun
 from engine.protocol.rows import GroupRow, RunRow, TaskRow
 from orchctl.console import actions
-from orchctl.console.drawing import Line, done_share, duration, ends, percent, rule, seconds_between, word
+from orchctl.console.drawing import (
+    Line,
+    done_share,
+    duration,
+    ends,
+    instant_s,
+    percent,
+    rule,
+    seconds_between,
+    width_of,
+    word,
+)
 from orchctl.console.feed import Subscription
-from orchctl.console.keymap import Place
-from orchctl.console.messages import LogMoved
+from orchctl.console.filtering import RunFilter, read_filter
+from orchctl.console.keymap import LISTED, Place
 from orchctl.console.runlines import tasks_heading
-from orchctl.console.screens.base import BaseScreen, Mover, bindings_for
-from orchctl.console.screens.sources import EventRows, TaskRows
+from orchctl.console.screens.base import Mover
+from orchctl.console.screens.run_acts import act
+from orchctl.console.screens.run_log import LogKeys
+from orchctl.console.screens.sources import EventRows, GridRows, Journal, LaneRows, TaskRows
+from orchctl.console.selection import Marked, Selection
 from orchctl.console.store import Change, Picture
+from orchctl.console.timelines import Axis, axis_line, grid_heading, grid_runs_that_fit
 from orchctl.console.widgets.details import Details
+from orchctl.console.widgets.graph import GraphView
+from orchctl.console.widgets.lines import LineView
 from orchctl.console.widgets.logview import LogView
 from orchctl.console.widgets.outline import Outline
-from orchctl.console.widgets.vtable import VirtualTable
-from orchctl.text import count_text
+from orchctl.console.widgets.vtable import Source, VirtualTable
+from orchctl.text import count_text, cut, inert
 
-Pane = Literal["outline", "tasks", "log", "events"]
-_PANES: tuple[tuple[str, Pane, str], ...] = (
-    ("1", "outline", "Outline"),
+Pane = Literal["graph", "outline", "tasks", "gantt", "grid", "log", "events"]
+_TABS: tuple[tuple[str, Pane, str], ...] = (
+    ("1", "graph", "Graph"),
     ("2", "tasks", "Tasks"),
+    ("3", "gantt", "Gantt"),
+    ("4", "grid", "Grid"),
     ("5", "log", "Log"),
     ("6", "events", "Events"),
 )
 WIDE = 100
 
 
-class RunScreen(BaseScreen):
+class RunScreen(LogKeys):
     """The screen of one run."""
 
     place: ClassVar[Place] = "run"
-    BINDINGS = bindings_for("run")
 
     def __init__(self, run: int) -> None:
         super().__init__()
-        self._run_number = run
-        self._pane: Pane = "outline"
-        self._details: bool | None = None
-        self._search = ""
-        self._outline_filter = ""
+        self.run_number = run
+        self.filter = RunFilter()
+        self.selection = Selection()
+        self._pane: Pane = "graph" if self.memory.shape != "outline" else "outline"
+        self._shape = self.memory.shape
+        self._details = self.memory.details
+        self._back_to: Pane = "graph"
+        self._filter_before = ""
+        self._focus = ""
+        """The task that the operator looks at, from pane to pane."""
+        self._moved = False
+        """Whether the operator has moved the cursor of the pane since it came into sight."""
         self._picture: Picture[RunRow] = Picture(RunRow, self._run_changed, self._ended)
         self._subscription: Subscription | None = None
-        self._mark_rows: dict[str, TaskRow] = {}
 
     def compose(self) -> ComposeResult:
-        signs, feed, run = self.signs, self.feed, self._run_number
-        self._tasks = TaskRows(feed, run, signs, self.now_s, self._tasks_changed, self._ended)
+        signs, feed, run, chosen = self.signs, self.feed, self.run_number, self.selection
+        parts = (feed, run, signs, self.now_s)
+        self._rows = TaskRows(*parts, self._rows_changed, self._ended)
+        self._lanes = LaneRows(*parts, self._lanes_changed, self._ended)
+        self._cells = GridRows(*parts, self._grid_changed, self._ended)
         self._events = EventRows(feed, run, self._events_changed, lambda why: self.say(why, "red"))
+        self.graph = GraphView(
+            signs, feed, run, chosen, self.run_row, self.now_s, self._room, on_cursor=self._show_details,
+            on_change=self._graph_changed, on_end=self._ended, widget_id="graph",
+        )  # fmt: skip
         self.outline = Outline(
-            signs, feed, run, lambda: self._picture.at(0), self.now_s,
+            signs, feed, run, chosen, self.run_row, self.now_s,
             on_cursor=self._show_details, on_end=self._ended, widget_id="outline",
         )  # fmt: skip
-        self.table = VirtualTable(signs, self._tasks, on_cursor=self._show_details, widget_id="tasks")
+        self.table = self._table(self._rows, "tasks")
+        self.gantt = self._table(self._lanes, "gantt")
+        self.grid = self._table(self._cells, "grid")
         self.log_view = LogView(signs, feed, run, widget_id="log")
-        self.journal = VirtualTable(signs, self._events, widget_id="events")
+        self.journal = Journal(signs, self._events, widget_id="events")
         self.details = Details(signs, feed, run, self.now_s, widget_id="details")
         yield self.bar("head", self._draw_head, 3)
         with Horizontal(id="body"):
-            with ContentSwitcher(initial="outline", id="panes"):
+            with ContentSwitcher(initial=self._pane, id="panes") as self._panes:
+                yield self.graph
                 yield self.outline
                 yield self.table
+                yield self.gantt
+                yield self.grid
                 yield self.log_view
                 yield self.journal
             yield self.details
         yield from self.foot()
 
+    def _room(self) -> Size:
+        """What a pane has to itself."""
+        return self._panes.size
+
+    def _table(self, source: Source, name: str) -> VirtualTable:
+        marked = self.selection.marked
+        return VirtualTable(self.signs, source, on_cursor=self._show_details, marked=marked, widget_id=name)
+
     def on_mount(self) -> None:
-        self._subscription = self.feed.subscribe(GetRun(run=self._run_number), self._picture, 4.0)
+        self._subscription = self.feed.subscribe(GetRun(run=self.run_number), self._picture, 4.0)
+        self.log_view.wrapping = self.memory.wrap
+        self.log_view.colours = self.memory.colours
+        if self._pane == "graph":
+            self.graph.start()
         self._place_details(self.console_app.size.width)
 
     def on_unmount(self) -> None:
         if self._subscription is not None:
             self._subscription.cancel()
-        self._tasks.close()
-        self._events.stop()
+        for source in (self._rows, self._lanes, self._cells, self._events):
+            source.stop()
 
     # --- parts ----------------------------------------------------------------------------------------------------
 
     def pane(self) -> str:
         return self._pane
 
-    def mover(self) -> Mover:
-        movers: dict[Pane, Mover] = {
-            "outline": self.outline, "tasks": self.table, "log": self.log_view, "events": self.journal
+    def _view(self) -> LineView | LogView:
+        """The widget of the pane that is in sight."""
+        views: dict[Pane, LineView | LogView] = {
+            "graph": self.graph, "outline": self.outline, "tasks": self.table, "gantt": self.gantt, "grid": self.grid,
+            "log": self.log_view, "events": self.journal,
         }  # fmt: skip
-        return movers[self._pane]
+        return views[self._pane]
+
+    def mover(self) -> Mover:
+        self._moved = True
+        return self._view()
+
+    def run_row(self) -> RunRow | None:
+        return self._picture.at(0)
+
+    def task_listed(self) -> str:
+        """The one task whose rows the pane lists; empty for all."""
+        return self._rows.task if self._pane == "tasks" else self._lanes.task if self._pane == "gantt" else ""
 
     # --- head -----------------------------------------------------------------------------------------------------
 
     def _draw_head(self, width: int) -> list[Line]:
         signs = self.signs
-        row = self._picture.at(0)
+        row = self.run_row()
         crumbs: Line = [(" orchctl ", "dim"), (f"{signs.crumb} ", "faint")]
         if row is None:
-            top = ends([*crumbs, (f"r{self._run_number}", "strong")], self.clock_spans(), width)
+            top = ends([*crumbs, (f"r{self.run_number}", "strong")], self.clock_spans(), width)
         else:
             failed = row.tasks.get("failed", 0)
             spent = duration(seconds_between(row.started_at, row.finished_at, self.now_s()))
@@ -118,83 +183,139 @@ class RunScreen(BaseScreen):
 
     def _draw_tabs(self, width: int) -> Line:
         line: Line = [(" ", "plain")]
-        for key, name, title in _PANES:
-            chosen = name == self._pane
-            line += [(key, "key"), (f" {title}" + ("* " if chosen else "  "), "strong" if chosen else "dim")]
-        right = self._filter_text()
-        if self.feed.viewer:
-            right = f"read-only  {right}".strip()
+        for key, name, title in _TABS:
+            chosen = name == ("graph" if self._pane == "outline" else self._pane)
+            shown = "Outline" if self._pane == "outline" and name == "graph" else title
+            line += [(key, "key"), (f" {shown}" + ("* " if chosen else "  "), "strong" if chosen else "dim")]
+        said = [self.selection.text(), self.filter_text(), "read-only" if self.feed.viewer else ""]
+        right = cut(", ".join(part for part in said if part), width - width_of(line) - 1)
         return ends(line, [(f"{right} ", "yellow")] if right else [], width)
 
-    def _filter_text(self) -> str:
+    def filter_text(self) -> str:
+        """What is in sight and what limits it, for people."""
+        written = f"/{self.filter.written}" if self.filter else ""
         if self._pane == "tasks":
-            number = count_text(self._tasks.count(), "row")
-            order = "by attention" if self._tasks.sort == "attention" else ""
-            return ", ".join(part for part in (number, self._tasks.filter_text(), order) if part)
-        marks = len(self.outline.marks) if self._pane == "outline" else 0
-        shown = f"{marks} marked" if marks else ""
-        if self._pane == "outline" and self._outline_filter:
-            shown = f"/{self._outline_filter}  {shown}".strip()
-        return shown
+            rows = count_text(self._rows.count(), "row") + (f" of {self._rows.task}" if self._rows.task else "")
+            parts = [rows, written, "by attention" if self._rows.sort == "attention" else ""]
+        elif self._pane == "gantt":
+            parts = [f"rows of {self._lanes.task}" if self._lanes.task else "", written]
+        elif self._pane == "graph":
+            parts = [self.graph.around_text(), written]
+        else:
+            parts = [written if self._pane in LISTED else ""]
+        return ", ".join(part for part in parts if part)
 
     def _draw_heading(self, width: int) -> Line:
+        inner = self._view().size.width or width
         if self._pane == "log":
             return [(" " + self.log_view.status(), "heading")]
         if self._pane == "tasks":
-            return tasks_heading(self.table.size.width or width)
+            return tasks_heading(inner)
+        if self._pane == "gantt":
+            axis, zero = self._time()
+            return axis_line(axis, zero, inner)
+        if self._pane == "grid":
+            return grid_heading(self._cells.runs, inner)
         return rule(self.signs, width)
+
+    def _time(self) -> tuple[Axis, float]:
+        """The time that the lanes show, and when the run began."""
+        row = self.run_row()
+        now = self.now_s()
+        began = instant_s(row.started_at) if row is not None else None
+        until = instant_s(row.finished_at) if row is not None else None
+        began = now - 1 if began is None else began
+        return self._lanes.span(began, max(began + 1e-3, now if until is None else until)), began
 
     # --- panes ----------------------------------------------------------------------------------------------------
 
     def action_pane(self, pane: Pane) -> None:
-        if pane == "tasks" and self._pane == "tasks" and self._tasks.task:
-            self._tasks.task = ""
+        if pane == self._pane and self.task_listed():
+            self._rows.task = self._lanes.task = ""
             self._again()
+        if pane == "graph":
+            pane = self._graph_pane()
         self._go(pane)
+
+    def _graph_pane(self) -> Pane:
+        """Graph or outline: as the operator chose, else whichever fits."""
+        if self.graph.steps:
+            return "graph"
+        if self._shape == "outline":
+            return "outline"
+        return "outline" if self.graph.known and not self.graph.fits else "graph"
 
     def _go(self, pane: Pane) -> None:
         if pane == "log" and self.log_view.target is None:
             self._choose_log()
-        self._pane = pane
-        self.query_one("#panes", ContentSwitcher).current = pane
+        if self._moved or self._pane in ("graph", "outline"):
+            self._focus = self._task_here()
+        before, self._pane = self._pane, pane
+        self._moved = False
+        if pane in LISTED:
+            self._back_to = pane
+        self._panes.current = pane
+        sources = {"graph": self.graph, "tasks": self._rows, "gantt": self._lanes, "grid": self._cells,
+                   "events": self._events}  # fmt: skip
+        for name, source in sources.items():
+            if name == pane:
+                source.start()
+            elif name in ("gantt", "grid", "events"):
+                source.stop()
         if pane == "log":
             self.log_view.resume()
         else:
             self.log_view.stop()
-        if pane == "tasks":
-            self._tasks.start()
-        if pane == "events":
-            self._events.start()
-        else:
-            self._events.stop()
+        if self._focus and pane != before:
+            self._point(self._focus)
         self._place_details(self.console_app.size.width)
         self._show_details()
         self.tick()
 
+    def _point(self, task: str) -> None:
+        """The cursor of the pane goes to the task that it was on in the pane before."""
+        view = self._view()
+        if isinstance(view, GraphView | Outline):
+            view.point(task)
+        elif (view is self.gantt and not self._lanes.task) or view is self.grid:
+            cast("VirtualTable", view).point(task)
+
+    def _task_here(self) -> str:
+        found = self.subject() if self._pane in LISTED else None
+        return "" if found is None or isinstance(found, RunRow) else found.task
+
     def on_resize(self, event: events.Resize) -> None:
+        self._cells.show(min(14, grid_runs_that_fit(event.size.width - (39 if self.details.display else 0))))
         self._place_details(event.size.width)
 
     def _place_details(self, width: int) -> None:
-        useful = self._pane in ("outline", "tasks")
+        useful = self._pane in LISTED and (self._pane not in ("gantt", "grid") or self._details is not None)
         shown = useful and (self._details if self._details is not None else width >= WIDE)
-        self.details.display = shown
+        if self.details.display != bool(shown):
+            self.details.display = bool(shown)
+        self.call_after_refresh(self.graph.resized)
         self._show_details()
 
     def action_details(self) -> None:
-        self._details = not self.details.display
+        self._details = self.memory.details = not self.details.display
         self._place_details(self.console_app.size.width)
 
     def action_back(self) -> None:
         if self.log_view.give_up():
             return
-        if self._pane == "outline":
-            self.console_app.pop_screen()
-        elif self._pane == "tasks" and self._tasks.task:
-            self._tasks.task = ""
+        if self._pane in ("tasks", "gantt") and self.task_listed():
+            was = self.task_listed()
+            self._rows.task = self._lanes.task = ""
             self._again()
-            self._go("outline")
+            if self._pane == "tasks":
+                self._go(self._graph_pane())
+            self._point(was)
+        elif self._pane in ("graph", "outline") and self.graph.steps:
+            self.graph.around("", 0)
+        elif self._pane in ("graph", "outline"):
+            self.console_app.pop_screen()
         else:
-            self._go("outline")
+            self._go(self._back_to if self._pane == "log" else self._graph_pane())
 
     def action_open(self) -> None:
         if self._pane == "outline":
@@ -205,42 +326,61 @@ class RunScreen(BaseScreen):
                 self.action_log()
             elif spot.kind == "task":
                 self.outline.toggle(spot)
-        elif self._pane == "tasks":
+            return
+        subject = self.subject()
+        if self._pane == "gantt" and isinstance(subject, GroupRow) and subject.mapped:
+            self._lanes.task = subject.task
+            self._again()
+        elif self._pane in ("graph", "grid") and isinstance(subject, GroupRow) and subject.mapped:
+            self._list_rows(subject.task)
+        elif self._pane in LISTED and isinstance(subject, GroupRow | TaskRow):
             self.action_log()
 
+    def action_aside(self, columns: int) -> None:
+        if self._pane == "graph" and (self.graph.aside(columns) or columns > 0):
+            return
+        super().action_aside(columns)
+
     def _list_rows(self, task: str) -> None:
-        self._tasks.task = task
-        self._tasks.sort = "attention"
+        self._rows.task = task
+        self._rows.sort = "attention"
         self._again()
         self._go("tasks")
 
     def _again(self) -> None:
-        self.table.forget()
-        self._tasks.again()
+        """Another filter, order or task: all lists begin anew."""
+        for source in (self._rows, self._lanes, self._cells):
+            source.filter = self.filter
+            source.again()
+        for table in (self.table, self.gantt, self.grid):
+            table.forget()
         self.tick()
 
     # --- the thing under the cursor -------------------------------------------------------------------------------
 
-    def here(self) -> RunRow | GroupRow | TaskRow | None:
+    def subject(self) -> RunRow | Marked | None:
         """What the cursor is on."""
         if self._pane == "tasks":
-            return self._tasks.at(self.table.cursor)
-        spot = self.outline.here()
-        if spot.kind == "run":
-            return self._picture.at(0)
-        return spot.row or spot.group
-
-    def _marked(self) -> list[GroupRow | TaskRow]:
+            return self._rows.at(self.table.cursor)
+        if self._pane == "gantt":
+            lane = self._lanes.at(self.gantt.cursor)
+            if lane is None:
+                return None
+            if self._lanes.task:
+                return TaskRow(task=lane.task, index=lane.index, status=lane.status, attempts=len(lane.spans))
+            return GroupRow(task=lane.task, status=lane.status, mapped=lane.mapped, rows=lane.rows, tasks=lane.tasks)
+        if self._pane == "grid":
+            return self.outline.group(self.grid.cursor_key)
+        if self._pane == "graph":
+            return self.graph.here() or self.run_row()
         if self._pane == "outline":
-            found = [spot.row or spot.group for spot in self.outline.marks.values()]
-            return [row for row in found if row is not None]
-        if self._pane == "tasks":
-            return [self._mark_rows[key] for key in self.table.marks if key in self._mark_rows]
-        return []
+            spot = self.outline.here()
+            return self.run_row() if spot.kind == "run" else spot.row or spot.group
+        return self.run_row()
 
     def _show_details(self) -> None:
         if self.is_mounted and self.details.display:
-            self.details.show(self.here())
+            self.details.show(self.subject())
 
     def tick(self) -> None:
         super().tick()
@@ -249,7 +389,7 @@ class RunScreen(BaseScreen):
             self.details.redraw()
 
     def _choose_log(self) -> None:
-        subject = self.here()
+        subject = self.subject()
         if isinstance(subject, TaskRow):
             self.log_view.show(subject.task, -1 if subject.index is None else subject.index)
         elif isinstance(subject, GroupRow):
@@ -261,138 +401,187 @@ class RunScreen(BaseScreen):
             self.log_view.show(group.task, -1)
             return
         named = [*group.failed, *group.running]
-        index = _index_of(named[0]) if named else 0
-        self.log_view.show(group.task, index)
+        self.log_view.show(group.task, _index_of(named[0]) if named else 0)
 
     def action_log(self) -> None:
         self._choose_log()
         self._go("log")
 
+    def open_task(self, task: str) -> None:
+        """Show one task: the cursor goes to it where it is in sight, else the filter does."""
+        if self._pane not in ("graph", "outline"):
+            self._go(self._graph_pane())
+        view = self.graph if self._pane == "graph" else self.outline
+        if not view.point(task):
+            self.set_filter(task)
+
     # --- news -----------------------------------------------------------------------------------------------------
 
     def _run_changed(self, change: Change) -> None:
         self.update_bar("head")
-        self.outline.touch()
-        if self.outline.cursor == 0:
-            self._show_details()
+        for view in (self.graph, self.outline, self.gantt):
+            view.touch()
+        self._show_details()
 
-    def _tasks_changed(self, change: Change) -> None:
+    def _graph_changed(self) -> None:
+        """The graph is there, or does not fit any more: the outline then takes its place."""
+        if self._pane in ("graph", "outline"):
+            wanted = self._graph_pane()
+            if wanted != self._pane:
+                self._go(wanted)
+            elif self._pane == "graph":
+                self._show_details()
+                self.update_bar("head")
+
+    def _rows_changed(self, change: Change) -> None:
         self.table.changed()
+        self.update_bar("head")
+
+    def _lanes_changed(self, change: Change) -> None:
+        self._time()
+        self.gantt.changed()
+        self.update_bar("head")
+
+    def _grid_changed(self, change: Change) -> None:
+        self._cells.settle()
+        self.grid.changed()
         self.update_bar("head")
 
     def _events_changed(self) -> None:
         self.journal.changed()
-        if self._events.to_end:
-            self.journal.bottom()
 
     def _ended(self, why: str) -> None:
         self.say(why, "red")
 
-    def on_log_moved(self, event: LogMoved) -> None:
-        event.stop()
-        self.update_bar("head")
+    # --- moving ---------------------------------------------------------------------------------------------------
 
-    # --- keys -----------------------------------------------------------------------------------------------------
+    def action_sideways(self, direction: int) -> None:
+        if self._pane == "log":
+            self.log_view.sideways(16 * direction)
+        else:
+            self._lanes.middle = min(1.0, max(0.0, self._lanes.middle + direction / (2 * self._lanes.zoom)))
+            self._lanes_changed(Change(set()))
 
-    def action_bottom(self) -> None:
-        if self._pane == "events":
-            self._events.go_to_end()
-        super().action_bottom()
+    def action_zoom(self, factor: int) -> None:
+        zoom = self._lanes.zoom
+        self._lanes.zoom = min(1024, zoom * 2) if factor else max(1, zoom // 2)
+        self._lanes_changed(Change(set()))
 
-    def action_up(self) -> None:
-        self._events.to_end = False
-        super().action_up()
+    # --- graph ----------------------------------------------------------------------------------------------------
 
-    def action_page_up(self) -> None:
-        self._events.to_end = False
-        super().action_page_up()
+    def action_shape(self) -> None:
+        self._shape = self.memory.shape = "outline" if self._pane == "graph" else "graph"
+        self.graph.start()
+        if self._pane == "outline" and self.graph.known and not self.graph.fits:
+            self.say("the graph does not fit here: n shows what is around a task", "yellow")
+            self._shape = self.memory.shape = ""
+            return
+        self._go(self._graph_pane())
 
-    def action_top(self) -> None:
-        self._events.to_end = False
-        super().action_top()
+    def action_reach(self, way: Literal["up", "down"]) -> None:
+        """The filter becomes all that the task needs, or all that needs it; once more, what it was before."""
+        task = self._task_here()
+        if not task:
+            self.say("put the cursor on a task first", "yellow")
+            return
+        written = f"+{task}" if way == "up" else f"{task}+"
+        if self.filter.written == written:
+            self.set_filter(self._filter_before)
+        else:
+            if "+" not in self.filter.written:
+                self._filter_before = self.filter.written
+            self.set_filter(written)
+            self._point(task)
+
+    def action_around(self) -> None:
+        task = self._task_here()
+        if self.graph.steps == 2 or not task:
+            self.graph.around("", 0)
+        else:
+            self.graph.around(task, self.graph.steps + 1)
+        self._go(self._graph_pane())
+
+    # --- filter and marks -----------------------------------------------------------------------------------------
+
+    def action_filter(self) -> None:
+        label = "filter: load !test ~^a.*7$ ?ldt +task task+ is:failed"
+        self.ask(label, self.filter.written, self.memory.filters)
+
+    def set_filter(self, written: str) -> None:
+        """Filter all panes. Says what is wrong with one that makes no sense, and then changes nothing."""
+        try:
+            chosen = read_filter(written)
+        except ValueFault as fault:
+            self.say(f"{fault.sentence}{f': {fault.hint}' if fault.hint else ''}", "yellow")
+            return
+        if chosen != self.filter:
+            self.filter = chosen
+            self.memory.remember_filter(chosen.written)
+            if self.selection.all:
+                self.selection.clear()
+            self.graph.set_filter(chosen)
+            self.outline.set_filter(chosen)
+            self._again()
+
+    def action_faults(self) -> None:
+        words = [word for word in self.filter.written.split() if word != "is:faults"]
+        added = [] if "is:faults" in self.filter.written.split() else ["is:faults"]
+        self.set_filter(" ".join([*words, *added]))
 
     def action_mark(self) -> None:
-        if self._pane == "outline":
-            self.outline.toggle_mark()
-        else:
-            row = self._tasks.at(self.table.cursor)
-            if row is not None:
-                self._mark_rows[self.table.cursor_key] = row
-                self.table.toggle_mark()
-        self.update_bar("head")
+        subject = self.subject()
+        if subject is not None and not isinstance(subject, RunRow):
+            self.selection.toggle(subject)
+            self.mover().move(1)
+        self._marks_changed()
+
+    def action_mark_all(self) -> None:
+        rows = self._pane == "tasks" or (self._pane == "gantt" and bool(self._lanes.task))
+        total = self._rows.count() if self._pane == "tasks" else self._lanes.count() if rows else self.outline.total
+        if total:
+            self.selection.mark_all("rows" if rows else "tasks", total)
+        self._marks_changed()
 
     def action_unmark(self) -> None:
-        self.outline.unmark()
-        self.table.unmark()
+        self.selection.clear()
+        self._marks_changed()
+
+    def _marks_changed(self) -> None:
+        for view in (self.graph, self.outline, self.table, self.gantt, self.grid):
+            view.touch()
         self.update_bar("head")
 
     def action_sort(self) -> None:
-        self._tasks.sort = "topological" if self._tasks.sort == "attention" else "attention"
+        self._rows.sort = "topological" if self._rows.sort == "attention" else "attention"
         self._again()
-
-    def action_faults(self) -> None:
-        self._tasks.faults = not self._tasks.faults
-        self._again()
-
-    def action_follow(self) -> None:
-        self.log_view.follow()
-
-    def action_wrap(self) -> None:
-        self.log_view.wrap()
-
-    def action_sideways(self, columns: int) -> None:
-        self.log_view.sideways(columns)
-
-    def action_again(self, direction: int) -> None:
-        self.log_view.again(direction)
-
-    def action_search(self) -> None:
-        self.ask("search: a regular expression", self._search)
-
-    def action_filter(self) -> None:
-        if self._pane == "tasks":
-            self.ask("filter rows by a part of the name", self._tasks.text)
-        else:
-            self.ask("filter tasks by a part of the name", self._outline_filter)
 
     def answered(self, text: str) -> None:
         if self._pane == "log":
-            self._search = text
-            if text:
-                self.log_view.search(text)
-        elif self._pane == "tasks":
-            self._tasks.text = text
-            self._again()
+            self.answered_log(text)
         else:
-            self._outline_filter = text
-            self.outline.set_filter(text)
+            self.set_filter(text)
         self.tick()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """The graph lights up while the filter is typed; lists wait for Enter, because the engine makes them."""
+        if self._pane == "graph":
+            try:
+                self.graph.set_filter(read_filter(inert(event.value)))
+            except ValueFault:
+                return
+
+    # --- acts -----------------------------------------------------------------------------------------------------
 
     def action_explain(self) -> None:
         from orchctl.console.screens.explain import ExplainScreen
 
-        subject = self.here() if self._pane in ("outline", "tasks") else None
+        subject = self.subject() if self._pane in LISTED else None
         task = "" if subject is None or isinstance(subject, RunRow) else subject.task
         index = subject.index if isinstance(subject, TaskRow) else None
-        self.console_app.push_screen(ExplainScreen(self._run_number, task, index))
+        self.console_app.push_screen(ExplainScreen(self.run_number, task, index))
 
     def action_act(self, verb: actions.Verb) -> None:
-        marked = self._marked()
-        subject = self.here() if self._pane in ("outline", "tasks") else self._picture.at(0)
-        run = self._picture.at(0)
-        if run is None or subject is None:
-            return
-        if verb == "pause" or (not marked and isinstance(subject, RunRow)):
-            why = actions.why_not_run(verb, run)
-            intent = actions.on_run(verb, run)
-        else:
-            targets = marked or [cast("GroupRow | TaskRow", subject)]
-            why = actions.why_not_rows(verb, targets)
-            intent = actions.on_rows(verb, self._run_number, targets)
-        if why:
-            self.say(why, "yellow")
-        else:
-            self.confirm(intent, self.action_unmark)
+        self.run_worker(act(self, verb), exit_on_error=True)
 
 
 def _index_of(row: str) -> int:

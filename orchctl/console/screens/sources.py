@@ -1,28 +1,39 @@
-"""The lists of a run's screen: its rows, windowed by the engine, and its journal, read page by page."""
+"""The lists of a run's screen: rows, lanes and the grid, windowed by the engine, and its journal, read by pages."""
 
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
 from engine.model.errors import EngineError
-from engine.protocol.messages import ListEvents, ListTasks, Rows, View
-from engine.protocol.rows import EventRow, TaskRow
-from orchctl.console.drawing import Line
+from engine.protocol.messages import ListEvents, ListGrid, ListLanes, ListTasks, Rows, View
+from engine.protocol.rows import EventRow, GridRow, LaneRow, Row, TaskRow
+from orchctl.console.drawing import Line, run_number
 from orchctl.console.feed import Feed
+from orchctl.console.filtering import RunFilter
 from orchctl.console.runlines import event_line, task_line
-from orchctl.console.store import Change, Window
+from orchctl.console.store import WINDOW_ROWS, Change, Window
 from orchctl.console.theme import Signs
+from orchctl.console.timelines import Axis, grid_line, lane_line
+from orchctl.console.widgets.vtable import VirtualTable
 
 EVENTS_PAGE = 500
 EVENTS_MAX = 50_000
 POLL_S = 1.0
 
+RowT = TypeVar("RowT", bound=Row)
 
-class TaskRows:
-    """Rows of a run that match; the engine sorts and filters, and only a window of them is here."""
+
+class _Windowed(Generic[RowT]):
+    """Rows of a run that the filter lets through; the engine sorts and filters, and only a window of them is here.
+
+    It is a source of a table: `view` says what is asked for, `draw` what a row looks like.
+    """
+
+    kind: type[RowT]
+    rate = 4.0
 
     def __init__(
         self,
@@ -39,40 +50,34 @@ class TaskRows:
         self._now = now
         self._on_change = on_change
         self._on_end = on_end
-        self._window: Window[TaskRow] | None = None
+        self._window: Window[RowT] | None = None
+        self.filter = RunFilter()
         self.task = ""
-        self.text = ""
-        self.faults = False
-        self.sort: Literal["topological", "attention"] = "topological"
 
     def start(self) -> None:
-        """Subscribe, when the list is looked at for the first time."""
+        """Subscribe, when the list is looked at."""
         if self._window is None:
-            self._window = Window(self._feed, TaskRow, self._view, self._on_change, self._on_end, 4.0)
+            self._window = Window(self._feed, self.kind, self.view, self._on_change, self._on_end, self.rate)
 
-    def close(self) -> None:
+    def stop(self) -> None:
         if self._window is not None:
             self._window.close()
+            self._window = None
 
-    def _view(self, offset: int, limit: int) -> View:
-        statuses = ("failed", "upstream_failed") if self.faults else ()
-        return ListTasks(
-            run=self._run, task=self.task, text=self.text, statuses=statuses, sort=self.sort, offset=offset, limit=limit
-        )
+    def view(self, offset: int, limit: int) -> View:
+        raise NotImplementedError
+
+    def draw(self, row: RowT, width: int) -> Line:
+        raise NotImplementedError
 
     def again(self) -> None:
         """The filter or the order is another."""
         if self._window is not None:
-            self._window.change_view(self._view)
+            self._window.change_view(self.view)
 
-    def at(self, row: int) -> TaskRow | None:
+    def at(self, row: int) -> RowT | None:
         """The row at a place, if it is here."""
         return None if self._window is None else self._window.at(row)
-
-    def filter_text(self) -> str:
-        """What limits the list, for people."""
-        parts = [f"task {self.task}" if self.task else "", f"/{self.text}" if self.text else ""]
-        return ", ".join(part for part in (*parts, "failures only" if self.faults else "") if part)
 
     def count(self) -> int:
         return 0 if self._window is None else self._window.total
@@ -85,9 +90,7 @@ class TaskRows:
 
     def line(self, row: int, width: int) -> Line:
         found = self.at(row)
-        return (
-            [(f"  {self._signs.more}", "dim")] if found is None else task_line(found, width, self._signs, self._now())
-        )
+        return [(f"  {self._signs.more}", "dim")] if found is None else self.draw(found, width)
 
     def look(self, first: int, count: int) -> None:
         if self._window is not None:
@@ -96,7 +99,80 @@ class TaskRows:
     def empty_text(self) -> str:
         if self._window is None or not self._window.known:
             return "waiting for the engine"
-        return "no row matches" if self.filter_text() else "no rows yet"
+        return "nothing matches the filter" if self.filter or self.task else "no rows yet"
+
+
+class TaskRows(_Windowed[TaskRow]):
+    """All rows, or those of one task."""
+
+    kind = TaskRow
+    sort: Literal["topological", "attention"] = "topological"
+
+    def view(self, offset: int, limit: int) -> View:
+        chosen = self.filter
+        return ListTasks(
+            run=self._run, task=self.task, text=chosen.text, statuses=chosen.statuses, sort=self.sort, offset=offset,
+            limit=limit,
+        )  # fmt: skip
+
+    def draw(self, row: TaskRow, width: int) -> Line:
+        return task_line(row, width, self._signs, self._now())
+
+
+class LaneRows(_Windowed[LaneRow]):
+    """When the tasks ran, or the rows of one. `zoom` 1 shows the whole run; `middle` is the share of it in sight."""
+
+    kind = LaneRow
+    rate = 1.0
+    zoom = 1
+    middle = 0.5
+
+    def span(self, began_s: float, until_s: float) -> Axis:
+        """The time in sight of a run that lasted so long."""
+        whole = max(0.001, until_s - began_s)
+        half = whole / self.zoom / 2
+        middle = min(max(began_s + whole * self.middle, began_s + half), until_s - half)
+        self.axis = Axis(middle - half, middle + half)
+        return self.axis
+
+    axis = Axis(0.0, 1.0)
+
+    def view(self, offset: int, limit: int) -> View:
+        chosen = self.filter
+        return ListLanes(
+            run=self._run, task=self.task, text="" if self.task else chosen.text, statuses=chosen.statuses,
+            offset=offset, limit=limit,
+        )  # fmt: skip
+
+    def draw(self, row: LaneRow, width: int) -> Line:
+        return lane_line(row, self.axis, width, self._signs, self._now())
+
+
+class GridRows(_Windowed[GridRow]):
+    """How the tasks went in the last runs of the workflow; `runs` are those that have been seen, oldest first."""
+
+    kind = GridRow
+    rate = 1.0
+    wanted = 10
+    runs: list[str] = []
+
+    def view(self, offset: int, limit: int) -> View:
+        return ListGrid(run=self._run, runs=self.wanted, text=self.filter.text, offset=offset, limit=limit)
+
+    def show(self, runs: int) -> None:
+        """So many runs fit beside the names."""
+        if runs != self.wanted:
+            self.wanted = runs
+            self.again()
+
+    def settle(self) -> None:
+        """News have come: find the runs that they speak of."""
+        shown = (self.at(at) for at in range(min(self.count(), WINDOW_ROWS)))
+        found = {run for row in shown if row is not None for run in row.cells}
+        self.runs = sorted(found | {f"r{self._run}"}, key=run_number)[-self.wanted :]
+
+    def draw(self, row: GridRow, width: int) -> Line:
+        return grid_line(row, self.runs, width, self._signs)
 
 
 class EventRows:
@@ -184,3 +260,25 @@ class EventRows:
 
     def empty_text(self) -> str:
         return "nothing has happened yet"
+
+
+class Journal(VirtualTable):
+    """The table of the journal. Its end is where reading has come to; going up ends reading on."""
+
+    def __init__(self, signs: Signs, rows: EventRows, *, widget_id: str) -> None:
+        super().__init__(signs, rows, widget_id=widget_id)
+        self._rows = rows
+
+    def changed(self) -> None:
+        super().changed()
+        if self._rows.to_end:
+            super().bottom()
+
+    def bottom(self) -> None:
+        self._rows.go_to_end()
+        super().bottom()
+
+    def move_to(self, row: int) -> None:
+        if row < self.cursor:
+            self._rows.to_end = False
+        super().move_to(row)

@@ -1,5 +1,6 @@
-"""What is known of the thing under the cursor: its figures, its attempts, and why it waits. The attempts and reasons
-are asked for while the pane is in sight, and again every two seconds while the thing can still change.
+"""What is known of the thing under the cursor: its counts, percentiles of its durations and memory, failures by cause,
+its attempts, and why it waits. All of it is asked for while the pane is in sight, and again every two seconds while the
+thing can still change; the engine sums up.
 """
 
 from collections.abc import Callable
@@ -8,8 +9,8 @@ import msgspec
 from textual import events
 
 from engine.model.errors import EngineError
-from engine.protocol.messages import ExplainRun, ListAttempts, Rows
-from engine.protocol.rows import AttemptRow, GroupRow, ReasonRow, RunRow, TaskRow
+from engine.protocol.messages import ExplainRun, GetStats, ListAttempts, Rows
+from engine.protocol.rows import AttemptRow, GroupRow, ReasonRow, RunRow, StatsRow, TaskRow
 from orchctl.console.drawing import FINISHED, Line
 from orchctl.console.feed import Feed
 from orchctl.console.runlines import (
@@ -19,6 +20,7 @@ from orchctl.console.runlines import (
     reason_text,
     row_name,
     run_details,
+    stats_details,
     task_details,
 )
 from orchctl.console.theme import Signs
@@ -43,6 +45,7 @@ class Details(TextView):
         self._subject: RunRow | GroupRow | TaskRow | None = None
         self._attempts: list[AttemptRow] = []
         self._reasons: list[ReasonRow] = []
+        self._stats: StatsRow | None = None
         self._asking = False
 
     def on_mount(self) -> None:
@@ -58,6 +61,7 @@ class Details(TextView):
         if other:
             self._attempts = []
             self._reasons = []
+            self._stats = None
             self.top()
             self._ask()
         self.redraw()
@@ -76,6 +80,7 @@ class Details(TextView):
                 lines = task_details(subject, width, self.signs, now_s)
             case None:
                 lines = []
+        lines += stats_details(self._stats, width, self.signs)
         self.set_lines([*lines, *self._waits(width), *attempts_details(self._attempts, width, self.signs, now_s)])
 
     def _waits(self, width: int) -> list[Line]:
@@ -99,8 +104,13 @@ class Details(TextView):
 
     async def _fetch(self, subject: RunRow | GroupRow | TaskRow) -> None:
         try:
+            stats: StatsRow | None = None
             attempts: list[AttemptRow] = []
             reasons: list[ReasonRow] = []
+            if not isinstance(subject, TaskRow):
+                task = subject.task if isinstance(subject, GroupRow) else ""
+                found = (await self._feed.ask(GetStats(run=self._run, task=task), Rows)).rows
+                stats = msgspec.convert(found[0], StatsRow) if found else None
             if isinstance(subject, TaskRow) and subject.attempts:
                 index = -1 if subject.index is None else subject.index
                 answer = await self._feed.ask(ListAttempts(run=self._run, task=subject.task, index=index), Rows)
@@ -116,6 +126,7 @@ class Details(TextView):
         if _name(subject) == _name(self._subject):
             self._attempts = attempts
             self._reasons = reasons
+            self._stats = stats
             self.redraw()
         else:
             self._ask()

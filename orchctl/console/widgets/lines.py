@@ -6,6 +6,7 @@ segments as it is; nothing here reads markup.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from rich.segment import Segment
 from rich.style import Style
@@ -26,6 +27,7 @@ _STYLES = {
     "faint": Style(dim=True),
     "key": Style(bold=True, color="cyan"),
     "match": Style(reverse=True),
+    "chosen": Style(bold=True, reverse=True),
     "red": Style(color="bright_red"),
     "green": Style(color="green"),
     "yellow": Style(color="yellow"),
@@ -35,13 +37,17 @@ _STYLES = {
 }
 
 
+@lru_cache(maxsize=1024)
+def style_named(name: str) -> Style:
+    """The style of a name, or of what a log wrote (`sgr bold red on white`); an unknown name is plain."""
+    if name.startswith("sgr "):
+        return Style.parse(name.removeprefix("sgr "))
+    return _STYLES.get(name, _STYLES["plain"])
+
+
 def strip_of(line: Line, width: int, base: Style, *, greyed: bool = False) -> Strip:
     """The line in exactly `width` columns over the base style, dimmed where it is out of date."""
-    segments = [
-        Segment(text, base + _STYLES["dim" if greyed else style if style in _STYLES else "plain"])
-        for text, style in line
-        if text
-    ]
+    segments = [Segment(text, base + style_named("dim" if greyed else style)) for text, style in line if text]
     return Strip(segments).adjust_cell_length(width, base)
 
 

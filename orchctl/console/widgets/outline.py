@@ -13,7 +13,9 @@ from engine.protocol.messages import ListGroups, ListTasks, View
 from engine.protocol.rows import GroupRow, RunRow, TaskRow
 from orchctl.console.drawing import Line
 from orchctl.console.feed import Feed, Subscription
+from orchctl.console.filtering import RunFilter
 from orchctl.console.runlines import child_line, group_line, more_line, root_line
+from orchctl.console.selection import Selection
 from orchctl.console.store import Change, Picture, Window
 from orchctl.console.theme import Signs
 from orchctl.console.widgets.lines import LineView
@@ -53,6 +55,7 @@ class Outline(LineView):
         signs: Signs,
         feed: Feed,
         run: int,
+        selection: Selection,
         run_row: Callable[[], RunRow | None],
         now: Callable[[], float],
         *,
@@ -63,15 +66,15 @@ class Outline(LineView):
         super().__init__(signs, widget_id=widget_id)
         self._feed = feed
         self._run = run
+        self._selection = selection
         self._run_row = run_row
         self._now = now
         self._on_cursor = on_cursor
         self._on_end = on_end
-        self._text = ""
+        self._filter = RunFilter()
         self._opened: dict[str, _Opened] = {}
         self._groups: Window[GroupRow] | None = None
         self._spot_key = "run"
-        self.marks: dict[str, Spot] = {}
 
     def on_mount(self) -> None:
         self._groups = Window(self._feed, GroupRow, self._view, self._changed, self._on_end)
@@ -83,12 +86,18 @@ class Outline(LineView):
             self._groups.close()
 
     def _view(self, offset: int, limit: int) -> View:
-        return ListGroups(run=self._run, text=self._text, offset=offset, limit=limit)
+        chosen = self._filter
+        return ListGroups(run=self._run, text=chosen.text, statuses=chosen.statuses, offset=offset, limit=limit)
 
-    def set_filter(self, text: str) -> None:
-        """Show tasks whose name has this part."""
-        if text != self._text and self._groups is not None:
-            self._text = text
+    @property
+    def total(self) -> int:
+        """How many tasks the filter lets through."""
+        return self._groups.total if self._groups is not None else 0
+
+    def set_filter(self, chosen: RunFilter) -> None:
+        """Show the tasks that the filter lets through."""
+        if chosen != self._filter and self._groups is not None:
+            self._filter = chosen
             self.close_all()
             self._groups.change_view(self._view)
             self.move_to(0)
@@ -135,6 +144,11 @@ class Outline(LineView):
                 return row
         return None
 
+    def group(self, task: str) -> GroupRow | None:
+        """A task that is near what is in sight."""
+        place = self._groups.position(task) if self._groups is not None else None
+        return self._groups.at(place) if self._groups is not None and place is not None else None
+
     # --- drawing --------------------------------------------------------------------------------------------------
 
     def draw_row(self, row: int, width: int) -> Line:
@@ -150,7 +164,8 @@ class Outline(LineView):
         return group_line(spot.group, spot.task in self._opened, width, self.signs, self._now())
 
     def sign_of(self, row: int) -> tuple[str, str]:
-        if self.marks and self.spot(row).key in self.marks:
+        spot = self.spot(row) if self._selection else None
+        if spot is not None and spot.kind in ("task", "row") and self._selection.marked(spot.key):
             return (self.signs.mark, "yellow")
         return (" ", "plain")
 
@@ -181,7 +196,7 @@ class Outline(LineView):
         self.touch()
         self._on_cursor()
 
-    # --- opening and marks ----------------------------------------------------------------------------------------
+    # --- opening --------------------------------------------------------------------------------------------------
 
     def toggle(self, spot: Spot) -> None:
         """Open or close the task of a line. The cursor goes to the task's line when it closes."""
@@ -198,7 +213,8 @@ class Outline(LineView):
         if place is None:
             return
         picture: Picture[TaskRow] = Picture(TaskRow, self._child_changed)
-        view = ListTasks(run=self._run, task=task, sort="attention", limit=CHILDREN)
+        statuses = self._filter.statuses
+        view = ListTasks(run=self._run, task=task, statuses=statuses, sort="attention", limit=CHILDREN)
         self._opened[task] = _Opened(picture, self._feed.subscribe(view, picture, 4.0), place)
         self._changed(Change(set(), moved=True))
 
@@ -210,15 +226,13 @@ class Outline(LineView):
             opened.subscription.cancel()
         self._opened.clear()
 
-    def toggle_mark(self) -> None:
-        """Mark or unmark the task or row under the cursor, and go on to the next."""
-        spot = self.here()
-        if spot.kind in ("task", "row") and spot.key:
-            if self.marks.pop(spot.key, None) is None:
-                self.marks[spot.key] = spot
-            self.refresh_line(self.cursor)
-            self.move(1)
-
-    def unmark(self) -> None:
-        self.marks.clear()
-        self.refresh()
+    def point(self, task: str) -> bool:
+        """Put the cursor on a task, if it is near."""
+        row = self._row_of(task)
+        if row is None and self._groups is not None:
+            place = self._groups.position(task)
+            if place is not None:
+                row = 1 + place + sum(opened.lines for opened in self._opened.values() if opened.place < place)
+        if row is not None:
+            self.move_to(row)
+        return row is not None

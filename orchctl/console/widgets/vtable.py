@@ -27,7 +27,7 @@ class Source(Protocol):
 
 
 class VirtualTable(LineView):
-    """A table over a source. `marks` are the keys of the rows that the operator marked."""
+    """A table over a source. `marked` says by its key whether the operator has marked a row."""
 
     def __init__(
         self,
@@ -35,20 +35,21 @@ class VirtualTable(LineView):
         source: Source,
         *,
         on_cursor: Callable[[], None] = lambda: None,
+        marked: Callable[[str], bool] = lambda key: False,
         widget_id: str | None = None,
         classes: str | None = None,
     ) -> None:
         super().__init__(signs, widget_id=widget_id, classes=classes)
         self._source = source
         self._on_cursor = on_cursor
+        self._marked = marked
         self.cursor_key = ""
-        self.marks: set[str] = set()
 
     def draw_row(self, row: int, width: int) -> Line:
         return self._source.line(row, width)
 
     def sign_of(self, row: int) -> tuple[str, str]:
-        if self.marks and self._source.key_at(row) in self.marks:
+        if self._marked(self._source.key_at(row)):
             return (self.signs.mark, "yellow")
         return (" ", "plain")
 
@@ -79,17 +80,12 @@ class VirtualTable(LineView):
         """The rows are about to be quite others: begin at the top."""
         self.cursor = 0
         self.cursor_key = ""
-        self.marks.clear()
         self.scroll_to(y=0, animate=False, force=True)
         self.refresh()
 
-    def toggle_mark(self) -> None:
-        """Mark or unmark the row under the cursor, and go on to the next."""
-        if self.cursor_key:
-            self.marks ^= {self.cursor_key}
-            self.refresh_line(self.cursor)
-            self.move(1)
-
-    def unmark(self) -> None:
-        self.marks.clear()
-        self.refresh()
+    def point(self, key: str) -> None:
+        """Put the cursor on a row, now or when it comes."""
+        place = self._source.position(key)
+        if place is not None:
+            self.move_to(place)
+        self.cursor_key = key

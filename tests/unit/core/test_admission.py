@@ -3,10 +3,10 @@
 import pytest
 
 from engine.core.events import AttemptLost, EngineStarted, SpaceChanged
-from engine.model.instants import MINUTE
+from engine.model.instants import MILLISECOND, MINUTE, SECOND
 from engine.model.resources import Capacity, Claim
-from engine.model.status import RunStatus
-from engine.model.workflow import Schedule
+from engine.model.status import SUCCESS, RunStatus
+from engine.model.workflow import Quota, Schedule
 from tests.support.builders import flow, task
 from tests.support.stories import Player, Refused
 
@@ -31,12 +31,80 @@ def test_a_task_waits_while_its_cpus_are_taken_and_says_who_holds_them():
     assert player.running == ["b"]
 
 
-def test_small_claims_pass_a_large_one_that_does_not_fit_yet():
-    player = Player(
-        flow(task("a", claim=Claim(1000)), task("big", claim=Claim(2000)), task("small", claim=Claim(500))), cpus=2
-    )
+def test_a_small_claim_passes_a_large_one_only_if_that_is_known_to_be_over_in_time():
+    slow = task("slow", claim=Claim(1000), quota=Quota(wall_ns=MINUTE))
+    big, unknown = task("big", claim=Claim(2000)), task("unknown", claim=Claim(500))
+    brief = task("brief", claim=Claim(400), quota=Quota(wall_ns=SECOND))
+    player = Player(flow(slow, big, unknown, brief), cpus=2)
     player.submit()
-    assert player.running == ["a", "small"]
+    assert player.running == ["slow", "brief"]
+
+
+def test_a_wide_task_is_not_starved_by_a_stream_of_small_ones():
+    player = Player(
+        flow(task("a"), task("b"), name="first"), flow(task("wide", claim=Claim(2000)), name="second"),
+        flow(task("small", for_each="{{ range(60) }}"), name="third"), cpus=2,
+    )  # fmt: skip
+    for name in ("first", "second", "third"):
+        player.submit(name)
+    player.ok("a", run=1)
+    assert player.running == ["b"], "what nothing is known of does not pass"
+    player.ok("b", run=1)
+    assert player.running == ["wide"]
+    player.ok("wide", run=2)
+    assert player.running == ["small[0]", "small[1]"]
+
+
+def test_no_claim_is_passed_on_while_a_wide_task_waits_for_what_is_given_back():
+    player = Player(
+        flow(task("small", for_each="{{ range(60) }}"), name="first"),
+        flow(task("wide", claim=Claim(2000), priority=1), name="second"), cpus=2,
+    )  # fmt: skip
+    player.submit("first")
+    for _ in range(4):
+        player.end(player.running[0], SUCCESS, took_ns=MILLISECOND, run=1)
+    lined_up = len(player.live)
+    assert lined_up > 2
+    player.submit("second")
+    for _ in range(lined_up):
+        assert player.running[0].startswith("small")
+        player.end(player.running[0], SUCCESS, took_ns=MILLISECOND, run=1)
+    assert player.running == ["wide"]
+
+
+def test_owners_share_the_host_by_their_weights():
+    player = Player(cpus=4, weights={"rich": 3.0})
+    for owner in ("poor", "rich"):
+        player.know(flow(task("t", for_each="{{ range(40) }}"), name=owner, owner=owner))
+        player.submit(owner)
+    began = {1: 0, 2: 0}
+    for _ in range(40):
+        start = next(iter(player.live.values()))
+        began[start.run] += 1
+        player.now_ns += SECOND
+        player.ok(f"t[{start.index}]", run=start.run)
+    assert 2 * began[1] < began[2]
+
+
+def test_an_exclusive_task_waits_until_the_host_is_empty_and_then_has_it_alone():
+    player = Player(flow(task("a"), task("alone", claim=Claim(exclusive=True)), task("b")), cpus=4)
+    player.submit()
+    assert player.running == ["a"]
+    player.ok("a")
+    assert player.running == ["alone"]
+    player.ok("alone")
+    assert player.running == ["b"]
+
+
+def test_a_mutex_is_held_by_one_at_a_time():
+    lock = Claim(0, mutexes=("table",))
+    player = Player(flow(task("a", claim=lock), task("b", claim=lock)), cpus=4)
+    player.submit()
+    assert player.running == ["a"]
+    (reason,) = player.explain("b")[2]
+    assert (reason.kind, reason.resource, reason.holders) == ("mutex", "table", ("r1 a",))
+    player.ok("a")
+    assert player.running == ["b"]
 
 
 def test_claims_that_the_host_can_never_meet_are_refused_with_all_the_numbers():

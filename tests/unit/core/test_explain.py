@@ -36,7 +36,7 @@ def test_many_open_needs_are_counted_and_ten_are_named():
 
 
 def test_a_task_that_would_fit_says_who_is_ahead():
-    player = started(task("a"), task("b", claim=Claim(2000)), task("c"), task("d"), cpus=2)
+    player = started(task("a"), task("c"), task("b", claim=Claim(2000)), task("d"), cpus=2)
     player.machine.drain()
     player.ok("a")
     rank, _, reasons = player.explain("b")
@@ -44,6 +44,12 @@ def test_a_task_that_would_fit_says_who_is_ahead():
     player.ok("c")
     rank, _, reasons = player.explain("d")
     assert (rank, [reason.kind for reason in reasons]) == (2, ["stopping", "behind"])
+
+
+def test_a_task_that_would_delay_a_wide_one_names_it():
+    player = started(task("a"), task("wide", claim=Claim(2000)), task("small"), cpus=2)
+    (reason,) = player.explain("small")[2]
+    assert (reason.kind, reason.holders) == ("reservation", ("r1 wide",))
 
 
 def test_a_row_that_backs_off_says_when_it_goes_again():

@@ -1,0 +1,133 @@
+"""How quiet the host is: what else happened on it between two snapshots.
+
+A snapshot is text of /proc, taken before and after (or now and then during) a trial; what it says is the difference.
+*Foreign* CPU is what was busy in total less what our own processes used: `ours_ns` is told by whoever measures them.
+Steal is time that a hypervisor gave to others (proc(5), /proc/stat); pressure is the kernel's stall information, whose
+`total` counts microseconds (Documentation/accounting/psi.rst), so a difference misses nothing between samples. What a
+kernel does not tell is None, never a zero that looks quiet.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.execution.host_text import read
+
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+_USER, _NICE, _SYSTEM, _IDLE, _IOWAIT, _IRQ, _SOFTIRQ, _STEAL = range(8)
+_STALLS = ("cpu", "memory", "io")
+
+
+class Snapshot(NamedTuple):
+    """Counters at an instant. `busy` and `steal` are seconds of all CPUs together, `stalled` seconds by resource,
+    `frequency` the mean of all CPUs in kHz."""
+
+    at_ns: int
+    ours_ns: int
+    cpus: int
+    busy: float
+    steal: float
+    stalled: dict[str, float]
+    frequency: float | None
+
+
+class Noise(NamedTuple):
+    """Between two snapshots: CPUs that others kept busy, CPUs that were stolen, the share of time (0 to 1) in which
+    something stood still for want of a resource, and the frequency at the end as a share of that at the beginning."""
+
+    foreign_cpus: float
+    stolen_cpus: float
+    stalled: dict[str, float]
+    frequency_ratio: float | None
+
+
+class Limits(NamedTuple):
+    """Above these (for the frequency: off by more than that) a trial counts as noisy. `foreign` is a share of all
+    CPUs, and at least a tenth of one CPU is always forgiven: a host is never quite still."""
+
+    foreign: float = 0.02
+    stolen: float = 0.01
+    memory_stalled: float = 0.01
+    io_stalled: float = 0.10
+    frequency: float = 0.05
+
+
+def take(ours_ns: int, root: Path = Path("/"), at_ns: int | None = None) -> Snapshot:
+    """A snapshot now. `ours_ns` is the CPU time that the trial's processes (and ours) have used so far."""
+    stat = read(root / "proc/stat")
+    busy, steal = _cpu_seconds(stat)
+    return Snapshot(
+        at_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME) if at_ns is None else at_ns,
+        ours_ns=ours_ns,
+        cpus=sum(line.startswith("cpu") and line[3:4].isdecimal() for line in stat.splitlines()),
+        busy=busy,
+        steal=steal,
+        stalled=_stalled(root),
+        frequency=_frequency(root),
+    )
+
+
+def between(before: Snapshot, after: Snapshot) -> Noise:
+    """What happened from one snapshot to a later one. Raises ValueError if it is not later."""
+    span = (after.at_ns - before.at_ns) / 1e9
+    if span <= 0:
+        raise ValueError("the second snapshot is not later than the first")
+    ours = (after.ours_ns - before.ours_ns) / 1e9
+    stalled = {
+        name: min(max(total - before.stalled[name], 0.0) / span, 1.0)
+        for name, total in after.stalled.items()
+        if name in before.stalled
+    }
+    return Noise(
+        foreign_cpus=max(after.busy - before.busy - ours, 0.0) / span,
+        stolen_cpus=max(after.steal - before.steal, 0.0) / span,
+        stalled=stalled,
+        frequency_ratio=_ratio(before.frequency, after.frequency),
+    )
+
+
+def _ratio(before: float | None, after: float | None) -> float | None:
+    return after / before if before and after else None
+
+
+def marks(noise: Noise, cpus: int, limits: Limits = Limits()) -> tuple[str, ...]:  # noqa: B008 - a tuple
+    """Why a trial counts as noisy, a sentence each; none if the host was quiet."""
+    found: list[str] = []
+    if noise.foreign_cpus > max(limits.foreign * cpus, 0.1):
+        found.append(f"others used {noise.foreign_cpus:.2f} CPUs")
+    if noise.stolen_cpus > limits.stolen * cpus:
+        found.append(f"the hypervisor took {noise.stolen_cpus:.2f} CPUs")
+    for resource, limit in (("memory", limits.memory_stalled), ("io", limits.io_stalled)):
+        share = noise.stalled.get(resource, 0.0)
+        if share > limit:
+            found.append(f"{share:.0%} of the time something waited for {resource}")
+    if noise.frequency_ratio is not None and abs(noise.frequency_ratio - 1) > limits.frequency:
+        found.append(f"the CPUs ran at {noise.frequency_ratio:.0%} of their frequency at the beginning")
+    return tuple(found)
+
+
+def _cpu_seconds(stat: str) -> tuple[float, float]:
+    """(busy, steal) of all CPUs. Guests are counted within user and nice already."""
+    line = next((line for line in stat.splitlines() if line.startswith("cpu ")), "")
+    ticks = [int(word) for word in line.split()[1:] if word.isdecimal()]
+    ticks += [0] * (_STEAL + 1 - len(ticks))
+    busy = sum(ticks[place] for place in (_USER, _NICE, _SYSTEM, _IRQ, _SOFTIRQ))
+    return busy / TICKS_A_SECOND, ticks[_STEAL] / TICKS_A_SECOND
+
+
+def _stalled(root: Path) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for resource in _STALLS:
+        for line in read(root / "proc/pressure" / resource).splitlines():
+            total = line.rpartition("total=")[2]
+            if line.startswith("some ") and total.isdecimal():
+                found[resource] = int(total) / 1e6
+    return found
+
+
+def _frequency(root: Path) -> float | None:
+    folders = (root / "sys/devices/system/cpu/cpufreq").glob("policy*")
+    values = [read(folder / "scaling_cur_freq").strip() for folder in folders]
+    known = [int(value) for value in values if value.isdecimal()]
+    return sum(known) / len(known) if known else None

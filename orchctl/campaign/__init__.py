@@ -1,0 +1,1 @@
+"""Campaigns: what trials measured, summed up and compared."""

@@ -1,0 +1,92 @@
+"""From a key to a question: what an act in a run is about. That is what is marked, one by one or all that the filter
+lets through, else what the cursor is on. Everything marked at once is asked for when the act comes, so that the request
+names each row with the state in which the operator could see it, and the engine refuses those that have moved on.
+"""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from engine.model.errors import EngineError
+from engine.protocol.messages import ListGroups, ListTasks, Rows
+from engine.protocol.rows import GroupRow, RunRow, TaskRow
+from orchctl.console import actions
+from orchctl.console.filtering import RunFilter
+from orchctl.console.selection import Marked
+
+if TYPE_CHECKING:
+    from orchctl.console.screens.run import RunScreen
+
+_PAGE = 5_000
+_BELOW_MAX = 20
+_BELOW_VERBS = ("rerun", "retry")
+
+
+async def act(screen: "RunScreen", verb: actions.Verb) -> None:
+    """Find out what is meant, and ask. Says why where nothing can be done."""
+    run = screen.run_row()
+    subject = screen.subject()
+    chosen = screen.selection
+    if run is None or (subject is None and not chosen):
+        return
+    if verb == "pause" or (not chosen and isinstance(subject, RunRow)):
+        why, intent = actions.why_not_run(verb, run), actions.on_run(verb, run)
+    else:
+        try:
+            targets = await _targets(screen, verb, subject)
+            why = actions.why_not_rows(verb, targets)
+            below = await _below(screen, verb, targets) if not why else 0
+        except (EngineError, msgspec.ValidationError) as error:
+            screen.say(f"what would be touched could not be asked: {error}", "red")
+            return
+        intent = actions.on_rows(verb, screen.run_number, targets, below)
+    if why:
+        screen.say(why, "yellow")
+    else:
+        screen.confirm(intent, screen.action_unmark)
+
+
+async def _targets(screen: "RunScreen", verb: actions.Verb, subject: RunRow | Marked | None) -> list[Marked]:
+    chosen = screen.selection
+    if chosen.all:
+        return actions.acted_on(verb, await _everything(screen, chosen.all == "rows", screen.filter))
+    if chosen:
+        return chosen.rows
+    assert subject is not None
+    assert not isinstance(subject, RunRow)
+    return [subject]
+
+
+async def _everything(screen: "RunScreen", rows: bool, chosen: RunFilter) -> list[Marked]:
+    """All tasks or rows that the filter lets through; one more than can be acted on where there are more."""
+    found: list[Marked] = []
+    while len(found) <= actions.TARGETS_MAX:
+        if rows:
+            request = ListTasks(
+                run=screen.run_number, task=screen.task_listed(), text=chosen.text, statuses=chosen.statuses,
+                offset=len(found), limit=_PAGE,
+            )  # fmt: skip
+            answer = await screen.feed.ask(request, Rows)
+            page: list[Marked] = [*msgspec.convert(answer.rows, list[TaskRow])]
+        else:
+            groups = ListGroups(
+                run=screen.run_number, text=chosen.text, statuses=chosen.statuses, offset=len(found), limit=_PAGE
+            )
+            answer = await screen.feed.ask(groups, Rows)
+            page = [*msgspec.convert(answer.rows, list[GroupRow])]
+        found += page
+        if not page or len(found) >= answer.total:
+            break
+    return found
+
+
+async def _below(screen: "RunScreen", verb: actions.Verb, targets: list[Marked]) -> int:
+    """How many tasks downstream an act touches too: of one task exactly, of several at least the most."""
+    names = list(dict.fromkeys(target.task for target in targets))
+    if verb not in _BELOW_VERBS or len(names) > _BELOW_MAX:
+        return 0
+    most = 0
+    for name in names:
+        answer = await screen.feed.ask(ListGroups(run=screen.run_number, text=f"{name}+", limit=1), Rows)
+        most = max(most, answer.total - 1)
+    return most

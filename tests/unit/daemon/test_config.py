@@ -1,0 +1,37 @@
+"""What config.toml says of the host takes the place of what was found."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from engine.daemon.config import Config, HostConfig, capacity_of, load_config
+from engine.model.errors import DefinitionError, ValueFault
+
+
+def test_without_a_word_capacity_is_what_was_found(tmp_path: Path):
+    capacity = capacity_of(Config(pools={"db": 2}), tmp_path)
+    assert 0 < capacity.cpu_milli <= len(os.sched_getaffinity(0)) * 1000
+    assert capacity.memory_bytes > 0
+    assert capacity.scratch_bytes > 0
+    assert capacity.pools == (("db", 2),)
+    assert {cpu for _, cpus in capacity.cores for cpu in cpus} == os.sched_getaffinity(0)
+
+
+def test_what_is_written_counts(tmp_path: Path):
+    (tmp_path / "config.toml").write_text("[host]\ncpus = 32\nmemory = '200GiB'\nscratch = '1TiB'\ngpus = []\n")
+    capacity = capacity_of(load_config(tmp_path / "config.toml"), tmp_path)
+    assert (capacity.cpu_milli, capacity.memory_bytes) == (32_000, 200 * 2**30)
+    assert (capacity.scratch_bytes, capacity.gpus) == (2**40, ())
+
+
+def test_a_gpu_that_is_not_there_is_refused_by_name(tmp_path: Path):
+    with pytest.raises(ValueFault, match="GPU-none") as caught:
+        capacity_of(Config(host=HostConfig(gpus=["GPU-none"])), tmp_path)
+    assert "there are: none" in caught.value.hint
+
+
+def test_an_unknown_key_is_refused(tmp_path: Path):
+    (tmp_path / "config.toml").write_text("[host]\ncpu = 3\n")
+    with pytest.raises(DefinitionError, match="cpu"):
+        load_config(tmp_path / "config.toml")
