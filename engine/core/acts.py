@@ -97,9 +97,7 @@ def _freezable(cx: Context, run: RunState) -> list[Attempt]:
     return [attempt for attempt in attempts if not attempt.stop]
 
 
-def _freeze_rows(
-    cx: Context, run: RunState, ask: Ask, refs: tuple[RowRef, ...], note: str, *, frozen: bool
-) -> None:
+def _freeze_rows(cx: Context, run: RunState, ask: Ask, refs: tuple[RowRef, ...], note: str, *, frozen: bool) -> None:
     """Make the rows that run stand still, or go on; a block does so as a whole."""
     verb = "pause" if frozen else "resume"
     rows, refused = _choose(run, refs, lambda status: status is TaskStatus.RUNNING)

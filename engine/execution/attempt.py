@@ -33,9 +33,9 @@ class Attempt:
     engine has the end of every row of a block on disk already."""
 
     __slots__ = (
-        "block", "cores", "cpu_ns", "ended_by", "grace_timer", "killing", "known", "leaf", "levels", "log_end", "log_fd",
-        "log_start", "number", "order", "outcome", "result", "rss_bytes", "silence_timer", "slice", "still", "strays",
-        "tree_pid", "tries", "wall_timer", "watched", "worker",
+        "block", "cores", "cpu_ns", "ended_by", "grace_timer", "killing", "known", "leaf", "levels", "log_end",
+        "log_fd", "log_start", "number", "order", "outcome", "result", "rss_bytes", "silence_timer", "slice", "still",
+        "strays", "tree_pid", "tries", "wall_timer", "watched", "worker",
     )  # fmt: skip
 
     def __init__(self, order: Order) -> None:

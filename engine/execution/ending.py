@@ -109,7 +109,9 @@ class Ending:
                 left_s = limit_s
         attempt.wall_timer = self._launcher.loop.later(left_s, lambda: self._wall_of_row(attempt))
 
-    def over_quota(self, number: int, which: str, used: int, limit: int, at_once: bool, why: str) -> None:
+    def over_quota(
+        self, number: int, which: str, used: int, limit: int, why: str = "", *, at_once: bool = False
+    ) -> None:
         """The meter says so, or whoever looks at the log."""
         attempt = self._launcher.attempts.get(number)
         if attempt is not None and attempt.outcome is None:
@@ -133,11 +135,9 @@ class Ending:
         elif found != size:
             since = now
         elif now - since >= limit_s:
-            self.over_quota(attempt.number, "silence", round((now - since) * 1e9), round(limit_s * 1e9), False, "")
+            self.over_quota(attempt.number, "silence", round((now - since) * 1e9), round(limit_s * 1e9))
             return
-        attempt.silence_timer = self._launcher.loop.later(
-            pause_s, lambda: self._listen(attempt, limit_s, found, since)
-        )
+        attempt.silence_timer = self._launcher.loop.later(pause_s, lambda: self._listen(attempt, limit_s, found, since))
 
     def _stood(self, attempt: Attempt, row: int) -> float:
         """How long the row of a block has stood still."""

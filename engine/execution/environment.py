@@ -93,6 +93,8 @@ def limits_of(quota: Quota) -> dict[str, int | bool]:
         "disk": quota.disk_bytes, "silence": quota.silence_ns, "log_stop": quota.on_log == "stop",
     }  # fmt: skip
     return {name: value for name, value in named.items() if value}
+
+
 def _bound(binding: Binding) -> dict[str, str]:
     """How a process is told of what is its own."""
     own: dict[str, str] = {}

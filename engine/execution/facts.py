@@ -26,8 +26,15 @@ from engine.model.status import Outcome, OutcomeKind
 from engine.model.workflow import RESULT_BYTES_MAX
 
 AttemptEvent = (
-    AttemptStarted | AttemptSuspended | AttemptResumed | AttemptExited | AttemptNeverStarted | AttemptLost
-    | BlockStarted | RowsSucceeded | RowsReturned
+    AttemptStarted
+    | AttemptSuspended
+    | AttemptResumed
+    | AttemptExited
+    | AttemptNeverStarted
+    | AttemptLost
+    | BlockStarted
+    | RowsSucceeded
+    | RowsReturned
 )
 _KINDS = {kind.text: kind for kind in OutcomeKind}
 

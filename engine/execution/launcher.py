@@ -295,7 +295,7 @@ class Launcher:
         if not attempt.watched:
             self.meter.consider(attempt)
         if attempt.order["limits"].get("log_stop") and written > attempt.log_cap:
-            self.ending.over_quota(attempt.number, "log", written, attempt.log_cap, False, "")
+            self.ending.over_quota(attempt.number, "log", written, attempt.log_cap)
 
     def refuse(self, attempt: Attempt, why: str) -> None:
         """Nothing of it was started, because it cannot be."""

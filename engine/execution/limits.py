@@ -25,9 +25,7 @@ _YIELDING = 5
 class Limits:
     """One for a launcher. `instance` tells the present one of the state."""
 
-    def __init__(
-        self, loop: Loop, slot: int, attempts: Mapping[int, Attempt], instance: Callable[[], int]
-    ) -> None:
+    def __init__(self, loop: Loop, slot: int, attempts: Mapping[int, Attempt], instance: Callable[[], int]) -> None:
         self._loop = loop
         self._attempts = attempts
         self._instance = instance
@@ -65,8 +63,8 @@ class Limits:
             attempt.levels["cpu"] = "none"
 
     def _bind(self, attempt: Attempt, pid: int, cpu_milli: int) -> bool:
-        """Give it as many cores as its share needs, of those that it may have the ones that the fewest others were given;
-        whether the host did so."""
+        """Give it as many cores as its share needs, of those that it may have the ones that fewest others were given.
+        Whether the host did so."""
         count = -(-cpu_milli // 1000)
         given = Counter(core for other in self._attempts.values() for core in other.cores)
         try:

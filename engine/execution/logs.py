@@ -84,7 +84,9 @@ class Caps:
     names the worker whose log an attempt writes to; `on_look` is told at each look how much an attempt has written."""
 
     def __init__(
-        self, loop: Loop, attempts: Mapping[int, Attempt],
+        self,
+        loop: Loop,
+        attempts: Mapping[int, Attempt],
         segment_of: "Callable[[Attempt], Worker | None]",
         on_look: Callable[[Attempt, int], None],
     ) -> None:

@@ -94,10 +94,10 @@ class Tree:
         members = members or sweep.tree([pid, *sweep.strays(self.entry["parent"], self.entry["cookie"], pid)])
         known = [(member, found) for member in members if (found := sweep.stat(member)) is not None]
         io = io or "disk" in limits
-        seen = {
-            member: (found.ppid, found.cpu_ticks * _TICK_NS, *(_io(member) if io else self._seen.get(member, _NONE)[2:]))
-            for member, found in known
-        }
+        seen: dict[int, tuple[int, int, int, int]] = {}
+        for member, found in known:
+            moved = _io(member) if io else self._seen.get(member, _NONE)[2:]
+            seen[member] = (found.ppid, found.cpu_ticks * _TICK_NS, *moved)
         cpu_ns, read, written = self._sums(seen)
         if self._leaf is not None:
             cpu_ns = max(cpu_ns, self._leaf.number("cpu.stat", "usage_usec") * 1000)

@@ -81,7 +81,7 @@ class Watched:
         if (name, at_once) not in self._told:
             self._told.add((name, at_once))
             self.history.save()
-            self.peer.send(["over", self.number, name, used, limit, at_once, _why(name, rate, past_s)])
+            self.peer.send(["over", self.number, name, used, limit, _why(name, rate, past_s), at_once])
 
     def _pause(self, use: Use, past_s: float) -> float:
         """Until the next look."""
@@ -105,9 +105,7 @@ def _why(name: str, rate: float, past_s: float) -> str:
 
 
 def _sample(use: Use, at_ns: int) -> Sample:
-    return Sample(
-        at_ns, use.memory, use.cpu_time, use.read_bytes, use.written_bytes, use.processes, use.threads
-    )
+    return Sample(at_ns, use.memory, use.cpu_time, use.read_bytes, use.written_bytes, use.processes, use.threads)
 
 
 class Meter:

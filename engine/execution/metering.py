@@ -20,14 +20,14 @@ _LASTING_NS = 3 * 10**9
 
 
 class Metering:
-    """`on_over` is told attempt, quota, what is used, the limit, whether to end it at once, and why."""
+    """`on_over` is told attempt, quota, what is used, the limit, why, and whether to end it at once."""
 
     def __init__(
         self,
         loop: Loop,
         places: Places,
         cookie_of: Callable[[int], int],
-        on_over: Callable[[int, str, int, int, bool, str], None],
+        on_over: Callable[..., None],
     ) -> None:
         self._loop = loop
         self._places = places
@@ -84,4 +84,4 @@ class Metering:
 
     def _heard(self, _peer: Peer, message: wire.Message) -> None:
         if message[0] == "over":
-            self._on_over(*message[1:7])
+            self._on_over(*message[1:6], at_once=message[6])

@@ -27,8 +27,8 @@ class Sharing:
         _bind(os.getpid(), self._shared)
         for attempt in self._attempts.values():
             if attempt.tree_pid and not attempt.order["cpus"]:
-                if attempt.cores:  # as many as its quota lets it have
-                    attempt.cores = sorted(self._shared, key=lambda core: core not in attempt.cores)[: len(attempt.cores)]
+                kept = attempt.cores  # as many as its quota lets it have
+                attempt.cores = sorted(self._shared, key=lambda core: core not in kept)[: len(kept)]
                 for pid in proc.descendants([attempt.tree_pid, *attempt.strays]):
                     _bind(pid, attempt.cores or self._shared)
 

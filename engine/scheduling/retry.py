@@ -57,9 +57,7 @@ def draw(seed: int, number: int) -> float:
     return (z ^ (z >> 31)) / 2**64
 
 
-def grown(
-    retry: Retry, claim: Claim, quota: Quota, times: Mapping[str, int], memory_max: int
-) -> tuple[Claim, Quota]:
+def grown(retry: Retry, claim: Claim, quota: Quota, times: Mapping[str, int], memory_max: int) -> tuple[Claim, Quota]:
     """Claim and quota after so many attempts (by resource) went over their quotas; memory at most what the host has."""
     for which, factor in retry.grow:
         if not times.get(which):

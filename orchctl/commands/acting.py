@@ -191,9 +191,9 @@ COMMANDS = {
         pause,
         _pause_arguments,
         ("orchctl pause r12", "orchctl pause r12 'clean[3]'", "orchctl pause orders  # its schedules"),
-        "A paused run starts nothing more; what runs goes on, unless --running or TASK says otherwise: then its processes "
-        "stand still, keep what they claim, and their limits of time do not count. A paused workflow's schedules make no "
-        "runs.",
+        "A paused run starts nothing more; what runs goes on, unless --running or TASK says otherwise: then its "
+        "processes stand still, keep what they claim, and their limits of time do not count. A paused workflow's "
+        "schedules make no runs.",
     ),
     "resume": Command(
         resume,

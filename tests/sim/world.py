@@ -17,6 +17,7 @@ from engine.core.effects import (
     AnyEffect,
     RecallAttempt,
     ResumeAttempt,
+    ShareCpus,
     StartAttempt,
     StopAttempt,
     SuspendAttempt,
