@@ -54,6 +54,13 @@ class Sweep:
             waiting = [child for pid in waiting for child in self._below(pid)]
         return found
 
+    def with_children(self, pids: Iterable[int]) -> list[int]:
+        """The processes and their children, each once."""
+        found = dict.fromkeys(pids)
+        for pid in list(found):
+            found.update(dict.fromkeys(self._below(pid)))
+        return list(found)
+
     def strays(self, parent: int, cookie: int, root: int) -> list[int]:
         """The children of a launcher that carry the cookie, but for the attempt's first process."""
         by_cookie = self._strays.get(parent)
@@ -91,6 +98,8 @@ class Tree:
         """With `io` also what was read and written, which costs one more look at each process."""
         pid, limits = self.entry["pid"], self.entry["limits"]
         members = self._leaf.members() if self._leaf is not None else []
+        if members and "processes" in limits:
+            members = sweep.with_children(members)  # the dead that nobody waited for are not in the group any more
         members = members or sweep.tree([pid, *sweep.strays(self.entry["parent"], self.entry["cookie"], pid)])
         known = [(member, found) for member in members if (found := sweep.stat(member)) is not None]
         io = io or "disk" in limits

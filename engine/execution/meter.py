@@ -18,8 +18,9 @@ from engine.execution.loop import Loop, Peer
 from engine.execution.measuring import Sweep, Tree, Use, memory_of
 from engine.execution.places import Places
 from engine.execution.resident import begin, serve_until_stopped
-from engine.execution.samples import History, Sample
+from engine.execution.samples import History
 from engine.execution.wire import Message
+from engine.model.samples import Sample
 
 _SHARE_OF_CORE = 0.05
 _FIRST_S = 0.02

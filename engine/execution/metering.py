@@ -13,7 +13,8 @@ from typing import Any
 from engine.execution import wire
 from engine.execution.attempt import Attempt
 from engine.execution.loop import Loop, Peer
-from engine.execution.places import Places, samples_path
+from engine.execution.places import Places
+from engine.model.samples import samples_path
 
 _AGAIN_S = 0.1
 _LASTING_NS = 3 * 10**9

@@ -81,11 +81,6 @@ def log_path(run: int, task: str, index: int, number: int) -> str:
     return f"r{run}/{row}.{number}.log"
 
 
-def samples_path(run: int, task: str, index: int, number: int) -> str:
-    """Where the meter keeps what an attempt used over time, below the log folder."""
-    return log_path(run, task, index, number).removesuffix(".log") + ".samples"
-
-
 def segment_path(run: int, slot: int, worker: int) -> str:
     """The file that a worker writes to while it serves a run; an attempt's output is a slice of it."""
     return f"r{run}/workers/{slot}-{worker}.log"

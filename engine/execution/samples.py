@@ -1,31 +1,16 @@
-"""What an attempt used over time: a file of records of one length beside its log, written by the meter.
+"""What an attempt used over time: a file of readings beside its log, written by the meter.
 
-A record is a cumulative reading at an instant. When the file has MOST of them every second one is dropped and the
-period doubles, so an attempt of any length keeps between half of MOST and MOST of them. A short attempt gets no file,
+When the file has SAMPLES_MOST of them every second one is dropped and the period doubles. A short attempt gets no file,
 unless it went over a quota. Whoever reads it, while the attempt runs or later, reads whole records.
 """
 
 import contextlib
 import os
-import struct
-from typing import NamedTuple
 
-MOST = 512
+from engine.model.samples import SAMPLES_BYTES_MOST, SAMPLES_MOST, Sample, packed, unpacked
+
 PERIOD_S = 1.0
 _KEPT_FROM = 3
-_RECORD = struct.Struct("<qqqqqii")
-
-
-class Sample(NamedTuple):
-    """At an instant: bytes of memory; CPU time, bytes read and written so far; processes and threads."""
-
-    at_ns: int
-    memory_bytes: int
-    cpu_ns: int
-    read_bytes: int
-    written_bytes: int
-    processes: int
-    threads: int
 
 
 class History:
@@ -49,16 +34,11 @@ class History:
 
     def save(self) -> None:
         """Write what waits. A disk that is full loses it."""
-        data = b"".join(_RECORD.pack(*sample) for sample in self._waiting)
         with contextlib.suppress(OSError):
-            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(fd, data)
-            finally:
-                os.close(fd)
+            _write(self._path, self._waiting, os.O_APPEND)
         self._count += len(self._waiting)
         self._waiting.clear()
-        if self._count >= MOST:
+        if self._count >= SAMPLES_MOST:
             self._thin_out()
 
     def _thin_out(self) -> None:
@@ -66,14 +46,18 @@ class History:
         kept = read(self._path)[::-2][::-1]
         fresh = f"{self._path}.new"
         with contextlib.suppress(OSError):
-            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(fd, b"".join(_RECORD.pack(*sample) for sample in kept))
-            finally:
-                os.close(fd)
+            _write(fresh, kept, os.O_TRUNC)
             os.rename(fresh, self._path)
         self._count = len(kept)
         self.period_s *= 2
+
+
+def _write(path: str, samples: list[Sample], how: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | how | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, packed(samples))
+    finally:
+        os.close(fd)
 
 
 def read(path: str) -> list[Sample]:
@@ -83,6 +67,4 @@ def read(path: str) -> list[Sample]:
     except OSError:
         return []
     with os.fdopen(fd, "rb") as file:
-        data = file.read(MOST * 2 * _RECORD.size)
-    whole = len(data) - len(data) % _RECORD.size
-    return [Sample(*record) for record in _RECORD.iter_unpack(data[:whole])]
+        return unpacked(file.read(SAMPLES_BYTES_MOST))

@@ -151,6 +151,15 @@ class ReadLog(Request, frozen=True, kw_only=True):
     limit: int = LOG_CHUNK_BYTES
 
 
+class ListSamples(Request, frozen=True, kw_only=True):
+    """What an attempt used over time, oldest first, while it runs and later. `number` 0: the row's newest attempt."""
+
+    run: int
+    task: str
+    index: int = -1
+    number: int = 0
+
+
 class ListEvents(Request, frozen=True, kw_only=True):
     """The journal of a run (0: of everything) in order, after a cursor that the page before gave."""
 
@@ -272,7 +281,7 @@ View = (
     GetEngine | ListRuns | GetRun | ListGroups | ListTasks | ListLanes | ListGrid | GetStats | ListAttempts | ExplainRun
     | ListSchedules | ListWorkflows | GetResources
 )  # fmt: skip
-Question = View | ReadLog | ListEvents | ListAudit | GetWorkflow
+Question = View | ReadLog | ListSamples | ListEvents | ListAudit | GetWorkflow
 ActRequest = (
     Submit | AddWorkflow | RemoveWorkflow | PauseWorkflow | Act | Backup | CollectGarbage | StopEngine | Upload
 )  # fmt: skip

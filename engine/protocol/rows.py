@@ -82,6 +82,22 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     """How each of its quotas is enforced: kernel, sampled or none."""
 
 
+class SampleRow(Row, frozen=True, kw_only=True):
+    """What an attempt used at an instant: memory, processes and threads then, the rest since its start.
+
+    `cpus` is how many it kept busy since the sample before. Bytes are those of reads and writes, of anything.
+    """
+
+    at: str
+    memory: int
+    cpu_seconds: float
+    cpus: float
+    read: int
+    written: int
+    processes: int
+    threads: int
+
+
 class GroupRow(Row, frozen=True, kw_only=True):
     """One task of a run with all its rows: what the outline shows. `depth` is its level from the roots.
 
