@@ -420,6 +420,7 @@ class Pool:
 
     def _again(self, attempt: Attempt) -> list[Attempt]:
         """Nothing of it began. Unless it was stopped meanwhile, another worker gets it."""
+        self._launcher.freezing.release(attempt)
         attempt.worker = None
         attempt.tree_pid = 0
         if attempt.wall_timer is not None:
@@ -476,6 +477,7 @@ class Pool:
         _go_on(worker)
         self._launcher.tell_rows(attempt, [*([] if block.lone else block.news()), *facts])
         if not begun:
+            self._launcher.freezing.thaw(attempt)
             attempt.worker, attempt.tree_pid = None, 0
             self._launcher.withdraw(attempt)
 

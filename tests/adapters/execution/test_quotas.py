@@ -2,6 +2,7 @@
 
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,8 @@ async def test_the_groups_of_a_launcher_that_died_are_removed_with_their_process
 
 async def test_what_a_lasting_attempt_used_is_kept_beside_its_log(world: Any) -> None:
     work = python(
-        "import time\nkept = b'x' * (30 * 2**20)\nuntil = time.time() + 1\nwhile time.time() < until: pass\ntime.sleep(2.5)"
+        "import time\nkept = b'x' * (30 * 2**20)\nuntil = time.time() + 1\n"
+        "while time.time() < until: pass\ntime.sleep(2.5)"
     )
     attempt = world.start(work, quota=Quota(memory_bytes=2**30))
     ended = await world.end(attempt)
@@ -181,7 +183,7 @@ async def test_what_a_lasting_attempt_used_is_kept_beside_its_log(world: Any) ->
     assert max(sample.memory_bytes for sample in samples) > 30 * MIB
     assert 0.3 * SECOND < samples[-1].cpu_ns < 3 * SECOND
     assert samples[-1].processes == samples[-1].threads == 1
-    assert all(before.at_ns < after.at_ns for before, after in zip(samples, samples[1:], strict=False))
+    assert all(before.at_ns < after.at_ns for before, after in pairwise(samples))
 
 
 async def test_a_short_attempt_leaves_no_samples_and_one_over_its_quota_does(world: Any) -> None:
