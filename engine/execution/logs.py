@@ -105,7 +105,7 @@ class Caps:
     def _look(self) -> None:
         busy = False
         for attempt in list(self._attempts.values()):
-            busy |= self._cut(attempt)
+            busy |= self._cut(attempt) or "log_stop" in attempt.order["limits"]
         self._timer = bool(self._attempts)
         if self._timer:
             self._loop.later(_BUSY_S if busy else _CALM_S, self._look)

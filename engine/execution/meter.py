@@ -30,7 +30,8 @@ _TOGETHER = 8
 """From so many trees on one sweep over all processes is cheaper than a descent for each."""
 _CALM = 0.02
 """Growth between two looks, as a part of the limit, that counts as none."""
-_CALM_MOST = 8
+_CALM_MOST = 8.0
+"""What has not grown for seconds is feared less by as many times."""
 _MIB = 2**20
 _FEARED = {
     "memory": 2**30, "processes": 1_000, "threads": 5_000, "open_files": 10_000, "disk": 2**30,
@@ -54,7 +55,7 @@ class Watched:
         self._tree = Tree(entry)
         self._use = Use()
         self._at = entry["at"]
-        self._calm = 1
+        self._grew = time.monotonic()
         self._told: set[tuple[str, bool]] = set()
 
     def look(self, sweep: Sweep) -> None:
@@ -76,7 +77,7 @@ class Watched:
 
     def _tell(self, name: str, use: Use, past_s: float) -> None:
         used, limit = getattr(use, name), self.limits[name]
-        rate = max(0.0, (used - getattr(self._use, name)) / past_s)
+        rate = max(0.0, self._growth(name, use) / past_s)
         fast = name != "cpu_time" and (rate > limit * _SOON or used > limit * (1 + _SOON))
         at_once = name in _AT_ONCE or fast
         if (name, at_once) not in self._told:
@@ -84,18 +85,18 @@ class Watched:
             self.history.save()
             self.peer.send(["over", self.number, name, used, limit, _why(name, rate, past_s), at_once])
 
+    def _growth(self, name: str, use: Use) -> int:
+        return getattr(use, name) - getattr(self._use, name)
+
     def _pause(self, use: Use, past_s: float) -> float:
         """Until the next look."""
-        nearest = _MOST_S
-        calm = True
+        nearest, now = _MOST_S, time.monotonic()
+        if any(self._growth(name, use) > limit * _CALM for name, limit in self.limits.items()):
+            self._grew = now
+        calm = min(max(now - self._grew, 1.0), _CALM_MOST)
         for name, limit in self.limits.items():
-            used = getattr(use, name)
-            grown = used - getattr(self._use, name)
-            calm &= grown < limit * _CALM
-            rate = max(grown / past_s, 0.0)
-            feared = max(rate, _FEARED[name] / self._calm)
-            nearest = min(nearest, max(limit - used, 0) / feared / 2)
-        self._calm = min(self._calm * 2, _CALM_MOST) if calm else 1
+            feared = max(self._growth(name, use) / past_s, _FEARED[name] / calm)
+            nearest = min(nearest, max(limit - getattr(use, name), 0) / feared / 2)
         return min(max(nearest, _LEAST_S), self.history.period_s)
 
 

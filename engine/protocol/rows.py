@@ -76,6 +76,9 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     max_rss: int | None = None
     cpu_seconds: float | None = None
     log: dict[str, Any] | None = None
+    used: int | None = None
+    limit: int | None = None
+    """Of one that went over a quota: what it used of what it might, in bytes, ns or by number."""
     suspended_seconds: float | None = None
     """How long it stood still, once it has."""
     enforced: dict[str, str] = {}

@@ -103,6 +103,7 @@ def attempt_row(look: Look, run: RunState, attempt: Attempt) -> AttemptRow:
         signal=outcome.signal if outcome else None, pid=attempt.pid or None,
         max_rss=attempt.usage.max_rss_bytes if ended else None,
         cpu_seconds=attempt.usage.cpu_ns / SECOND if ended else None, log=_log(look, attempt),
+        used=outcome.used if outcome and outcome.limit else None, limit=(outcome.limit or None) if outcome else None,
         suspended_seconds=attempt.still_ns / SECOND if attempt.still_ns else None, enforced=dict(attempt.levels),
     )  # fmt: skip
 

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,7 +83,7 @@ async def test_what_an_attempt_had_stopped_itself_stays_stopped(world: Any, quot
     other, stopped = int(await world.file_there("other")), int(await world.file_there("stopped"))
     await pause(world, attempt)
     await resume(world, attempt)
-    await world.until(lambda: proc.stat(other).state == "S", "the other to go on")  # pyright: ignore
+    await world.until(lambda: proc.stat(other).state == "S", "the other to go on")
     assert proc.stat(stopped).state == "T"  # pyright: ignore[reportOptionalMemberAccess]
     world.stop(attempt)
     assert (await world.end(attempt)).outcome.kind is OutcomeKind.CANCELLED
@@ -107,7 +106,7 @@ async def test_time_that_an_attempt_stands_still_counts_for_no_limit(world: Any)
     quota = Quota(wall_ns=SECOND, silence_ns=SECOND * 7 // 10)
     attempt = world.start("for i in 1 2 3 4; do echo $i; sleep 0.2; done", quota=quota)
     begun = await world.started(attempt)
-    await world.until(lambda: list(world.logs.rglob("*.log")) and list(world.logs.rglob("*.log"))[0].stat().st_size)
+    await world.until(lambda: any(path.stat().st_size for path in world.logs.rglob("*.log")), "its first word")
     await pause(world, attempt)
     late = proc.ticks_now() + 150
     await world.until(lambda: proc.ticks_now() > late, "more time than it has")
@@ -148,7 +147,7 @@ async def test_a_launcher_that_dies_takes_what_it_paused_with_it(world: Any) -> 
 
 
 async def test_a_block_stands_still_with_its_worker_and_its_rows_go_on(world: Any) -> None:
-    Path(world.dir, "m.py").write_text("import time\ndef f(s):\n    open('up', 'w').write('x')\n    time.sleep(s)\n")
+    world.file("m.py").write_text("import time\ndef f(s):\n    open('up', 'w').write('x')\n    time.sleep(s)\n")
     columns = (("s", [0.3] * 6),)
     order = world.order(Python("m:f"), index=0, count=6, columns=columns, quota=Quota(wall_ns=SECOND))
     world.executor.start([order])
@@ -165,7 +164,7 @@ async def test_a_block_stands_still_with_its_worker_and_its_rows_go_on(world: An
 
 async def test_a_block_that_was_paused_before_its_first_row_can_be_taken_back(world: Any) -> None:
     """Its worker goes on, for others."""
-    Path(world.dir, "m.py").write_text("import time\ntime.sleep(0.3)\ndef f(s):\n    pass\n")
+    world.file("m.py").write_text("import time\ntime.sleep(0.3)\ndef f(s):\n    pass\n")
     order = world.order(Python("m:f"), index=0, count=6, columns=(("s", [1] * 6),))
     world.executor.start([order])
     await world.until(lambda: told(world, order.attempt, BlockStarted), "the start of the block")
