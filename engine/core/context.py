@@ -173,7 +173,7 @@ class Context:
         policy: Policy = run.plan.policy(task)
         claim = self.claim_of(run.plan, run.plan.policies[task])
         times = run.header.grown.get(row, {})
-        return grown(policy.retry, claim, policy.quota, times, self.state.capacity.memory_bytes)
+        return grown(policy.retry, claim, policy.quota, times, self.state.capacity)
 
     def refresh_pools(self, workflow: str) -> None:
         """A workflow's own pools have as many slots as the most generous version that is in use declares.

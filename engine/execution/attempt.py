@@ -34,8 +34,8 @@ class Attempt:
 
     __slots__ = (
         "block", "cores", "cpu_ns", "ended_by", "grace_timer", "killing", "known", "leaf", "levels", "log_end",
-        "log_fd", "log_start", "number", "order", "outcome", "result", "rss_bytes", "silence_timer", "slice", "still",
-        "strays", "tree_pid", "tries", "wall_timer", "watched", "worker",
+        "log_fd", "log_start", "number", "order", "outcome", "result", "rss_bytes", "settle_timer", "silence_timer",
+        "slice", "still", "strays", "tree_pid", "tries", "wall_timer", "watched", "worker",
     )  # fmt: skip
 
     def __init__(self, order: Order) -> None:
@@ -55,6 +55,7 @@ class Attempt:
         self.watched = False
         self.wall_timer: Timer | None = None
         self.silence_timer: Timer | None = None
+        self.settle_timer: Timer | None = None
         self.grace_timer: Timer | None = None
         self.killing = False
         self.known = False

@@ -1,17 +1,21 @@
 """A control group of version 2 for one attempt, where the host lets us make groups (cgroups(7)): a *leaf*.
 
 A leaf says exactly who belongs to the attempt, freezes and kills all of them in one write, and counts their CPU time;
-where the host has delegated controllers to our group the kernel also holds its memory, CPU and number of threads. The
-launcher goes into the leaf for the moment of the spawn, so that nothing of the attempt is ever outside of it. Leaves
-lie side by side in one group of ours, named by slot and attempt, so whoever cleans up after a launcher knows its own.
-Where no group can be made all of this is absent, and trees are found by descent, as ever.
+where the host has delegated controllers to our group the kernel also holds its memory, CPU and number of threads. Then
+the launcher goes into the leaf for the moment of the spawn, so that nothing of the attempt is ever outside of it. Where
+nothing is held it is enough to gather the tree in a leaf when it has lived for a moment. Leaves lie side by side in one
+group of ours, named by slot and attempt, so whoever cleans up after a launcher knows its own. Where no group can be
+made all of this is absent, and trees are found by descent, as ever.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+from engine.execution import proc
 
 _CONTROLLERS = ("memory", "cpu", "pids")
 _PERIOD_US = 100_000
+_ROUNDS = 64
 
 
 def own_group() -> str:
@@ -88,25 +92,59 @@ class Groups:
     def __init__(self, slot: int) -> None:
         self._slot = slot
         self._own = own_group()
-        self._made = ""
+        self._made: str = ""
+        self._controlled = False
+
+    def controlled(self, instance: int) -> bool:
+        """Whether the kernel holds leaves to anything."""
+        return bool(self._parent(instance)) and self._controlled
+
+    def _parent(self, instance: int) -> str:
+        """The group of all leaves, made where it is not there; empty where it cannot be."""
+        parent = _parent(self._own, instance) if self._own else ""
+        if parent != self._made:
+            try:
+                os.makedirs(parent, mode=0o755, exist_ok=True)
+            except OSError:
+                return ""
+            self._made = parent
+            for controller in _CONTROLLERS:
+                _write(f"{parent}/cgroup.subtree_control", f"+{controller}")
+            self._controlled = bool(_read(f"{parent}/cgroup.subtree_control").strip())
+        return parent
 
     def make(self, instance: int, number: int) -> Leaf | None:
         """A leaf for the attempt; None where none can be made."""
-        if not self._own:
+        parent = self._parent(instance)
+        if not parent:
             return None
-        parent = _parent(self._own, instance)
+        folder = f"{parent}/{self._slot}-{number}"
         try:
-            if parent != self._made:
-                os.makedirs(parent, mode=0o755, exist_ok=True)
-                self._made = parent
-                for controller in _CONTROLLERS:
-                    _write(f"{parent}/cgroup.subtree_control", f"+{controller}")
-            folder = f"{parent}/{self._slot}-{number}"
             os.mkdir(folder)
         except OSError:
             self._made = ""
             return None
         return Leaf(folder)
+
+    def gather(self, leaf: Leaf, members: Callable[[], Iterable[int]]) -> bool:
+        """Put a whole tree into the leaf. What is started meanwhile by one that is in is in too, so rounds end when one
+        finds nobody new. If one cannot be put there, all are put back."""
+        inside: set[int] = set()
+        for _ in range(_ROUNDS):
+            fresh = [pid for pid in members() if pid not in inside]
+            if not fresh:
+                return bool(inside)
+            for pid in fresh:
+                if not _write(f"{leaf.folder}/cgroup.procs", str(pid)) and proc.lives(pid, proc.start_ticks(pid)):
+                    self._put_back(leaf)
+                    return False
+            inside.update(fresh)
+        self._put_back(leaf)
+        return False
+
+    def _put_back(self, leaf: Leaf) -> None:
+        for pid in leaf.members():
+            _write(f"{self._own}/cgroup.procs", str(pid))
 
     @staticmethod
     def enter(leaf: Leaf) -> bool:

@@ -15,6 +15,8 @@ from engine.execution.attempt import Attempt
 if TYPE_CHECKING:
     from engine.execution.launcher import Launcher
 
+_ROUNDS = 64
+
 
 class Still:
     """That an attempt stands still: `since` (monotonic), and which processes were stopped for it."""
@@ -51,7 +53,7 @@ class Freezing:
     def _freeze(self, attempt: Attempt) -> None:
         pids: set[int] = set()
         if attempt.leaf is None or not attempt.leaf.freeze(frozen=True):
-            pids = trees.freeze(self._launcher.ending.tree(attempt))
+            pids = self._stop(attempt)
         left_s = 0.0
         if attempt.wall_timer is not None:
             left_s = max(attempt.wall_timer.due - time.monotonic(), 0.0)
@@ -59,6 +61,17 @@ class Freezing:
         attempt.still = Still(pids, left_s)
         if attempt.worker is not None:
             attempt.worker.still = True
+
+    def _stop(self, attempt: Attempt) -> set[int]:
+        """Whose parent ends meanwhile becomes a child of the launcher, which has to look for it anew."""
+        stopped: set[int] = set()
+        for _ in range(_ROUNDS):
+            self._launcher.find_strays()
+            fresh = trees.freeze(self._launcher.ending.tree(attempt)) - stopped
+            if not fresh:
+                break
+            stopped |= fresh
+        return stopped
 
     def thaw(self, attempt: Attempt) -> None:
         """Let it go on, if it stands still."""

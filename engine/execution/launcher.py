@@ -287,7 +287,7 @@ class Launcher:
         self.ending.limit_wall(attempt)
         if attempt.limited:
             self.ending.limit_silence(attempt)
-            self.meter.watch(attempt)
+            self.limits.settle(attempt, lambda: self.members(attempt), self.meter.watch)
         self._caps.watch()
 
     def _look_at(self, attempt: Attempt, written: int) -> None:
@@ -396,6 +396,11 @@ class Launcher:
         for attempt in touched:
             self.look_at_end(attempt)
 
+    def members(self, attempt: Attempt) -> list[int]:
+        """All processes of the attempt that are there now."""
+        self.find_strays()
+        return self.ending.tree(attempt).members()
+
     def _stray_died(self, pid: int, usage: Any) -> list[Attempt]:
         attempt = self.attempts.get(self.strays.pop(pid, 0))
         if attempt is None:
@@ -466,7 +471,7 @@ class Launcher:
             self.kept[attempt.number] = block
 
     def _let_go(self, attempt: Attempt) -> None:
-        for timer in (attempt.wall_timer, attempt.grace_timer, attempt.silence_timer):
+        for timer in (attempt.wall_timer, attempt.grace_timer, attempt.silence_timer, attempt.settle_timer):
             if timer is not None:
                 timer.cancel()
         del self.attempts[attempt.number]

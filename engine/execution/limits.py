@@ -1,8 +1,9 @@
 """What a launcher sets up so that the quotas of an attempt hold, and what it finds of them at the attempt's end.
 
-An attempt with a quota on its tree gets a leaf (see `cgroups`) where one can be made. The kernel holds what it can:
-private memory and open files of each process by resource limits, cores by affinity, and memory, CPU share and threads
-of the whole tree where controllers are delegated. The meter looks at the rest. `levels` says which is which.
+The kernel holds what it can: private memory and open files of each process by resource limits, cores by affinity, and
+memory, CPU share and threads of the whole tree where controllers are delegated (see `cgroups`). The meter looks at the
+rest. `levels` says which is which. Most attempts are short, so what only helps to look at a tree comes when it has
+lived for a moment: its leaf, where the kernel holds nothing by it, and the meter's attention.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from engine.execution.loop import Loop
 from engine.execution.spawn import spawn
 
 _REMOVE_AGAIN_S = 0.05
+_SETTLE_S = 0.05
 _YIELDING = 5
 """The niceness of attempts that may have a part of a core only: what they take beyond it others get first."""
 
@@ -32,8 +34,9 @@ class Limits:
         self._groups = Groups(slot)
 
     def spawn(self, attempt: Attempt, argv: list[str], **given: Any) -> int:
-        """Start the attempt's first process, in a leaf of its own if it has a quota on its tree. Raises SpawnError."""
-        if not attempt.limited:
+        """Start the attempt's first process, in a leaf of its own if the kernel holds it to a quota by that. Raises
+        SpawnError."""
+        if not attempt.limited or not self._groups.controlled(self._instance()):
             return spawn(argv, **given)
         attempt.leaf = attempt.leaf or self._groups.make(self._instance(), attempt.number)
         if attempt.leaf is None or not self._groups.enter(attempt.leaf):
@@ -61,6 +64,20 @@ class Limits:
         attempt.levels = {which: "kernel" if which in held else "sampled" for which in _written(order)}
         if cpu and "cpu" not in held:
             attempt.levels["cpu"] = "none"
+
+    def settle(self, attempt: Attempt, members: Callable[[], list[int]], then: Callable[[Attempt], None]) -> None:
+        """It has begun: if it still runs in a moment, it gets a leaf, and `then` is told."""
+
+        def settled() -> None:
+            if attempt.leaf is None and attempt.outcome is None:
+                leaf = self._groups.make(self._instance(), attempt.number)
+                if leaf is not None and self._groups.gather(leaf, members):
+                    attempt.leaf = leaf
+                elif leaf is not None:
+                    leaf.remove()
+            then(attempt)
+
+        attempt.settle_timer = self._loop.later(_SETTLE_S, settled)
 
     def _bind(self, attempt: Attempt, pid: int, cpu_milli: int) -> bool:
         """Give it as many cores as its share needs, of those that it may have the ones that fewest others were given.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from engine.model.resources import Claim
+from engine.model.resources import Capacity, Claim
 from engine.model.status import Outcome, OutcomeKind
 from engine.model.workflow import QUOTA_FIELDS, Quota, Retry
 
@@ -57,15 +57,19 @@ def draw(seed: int, number: int) -> float:
     return (z ^ (z >> 31)) / 2**64
 
 
-def grown(retry: Retry, claim: Claim, quota: Quota, times: Mapping[str, int], memory_max: int) -> tuple[Claim, Quota]:
-    """Claim and quota after so many attempts (by resource) went over their quotas; memory at most what the host has."""
+def grown(
+    retry: Retry, claim: Claim, quota: Quota, times: Mapping[str, int], capacity: Capacity
+) -> tuple[Claim, Quota]:
+    """Claim and quota after so many attempts (by resource) went over their quotas. Memory is at most what the host has,
+    and so is what is claimed of its disk."""
     for which, factor in retry.grow:
         if not times.get(which):
             continue
-        most = memory_max if which == "memory" else _AMOUNT_MAX
+        most = capacity.memory_bytes if which == "memory" else _AMOUNT_MAX
         factor = min(factor ** min(times[which], _TIMES_MAX), float(_AMOUNT_MAX))
         field, claimed = QUOTA_FIELDS[which], _CLAIM_FIELDS.get(which, "")
         quota = replace(quota, **{field: min(int(getattr(quota, field) * factor), most)})
         if claimed:
+            most = max(getattr(capacity, claimed), getattr(claim, claimed))
             claim = replace(claim, **{claimed: min(int(getattr(claim, claimed) * factor), most)})
     return claim, quota

@@ -102,6 +102,21 @@ async def test_a_paused_attempt_can_be_stopped_and_killed(world: Any, quota: Quo
     assert world.marked() == {}
 
 
+async def test_daemons_stand_still_too_however_they_left(world: Any) -> None:
+    spin = "while :; do :; done"
+    script = f"(setsid sh -c '{spin}' &) & env -i setsid sh -c '{spin}' & echo up > up; {spin}"
+    attempt = world.start(script, stop=Stop(grace_ns=SECOND // 10))
+    await world.file_there("up")
+    await world.until(lambda: len(world.marked()) == 3, "the daemons")
+    await pause(world, attempt)
+    await world.until(lambda: all(proc.stat(pid).state == "T" for pid in world.marked()), "all to stand still")
+    assert len(world.marked()) == 3
+    await resume(world, attempt)
+    await world.until(lambda: all(proc.stat(pid).state == "R" for pid in world.marked()), "all to go on")
+    world.stop(attempt)
+    await world.end(attempt)
+
+
 async def test_time_that_an_attempt_stands_still_counts_for_no_limit(world: Any) -> None:
     quota = Quota(wall_ns=SECOND, silence_ns=SECOND * 7 // 10)
     attempt = world.start("for i in 1 2 3 4; do echo $i; sleep 0.2; done", quota=quota)

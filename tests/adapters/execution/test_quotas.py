@@ -149,9 +149,7 @@ async def test_an_attempt_with_a_quota_has_a_group_of_its_own_that_holds_all_its
     attempt = world.start(daemons, quota=Quota(processes=50))
     await world.file_there("ready")
     parent = Path(cgroups.own_group()) / f"orchctl-{world.instance:x}"
-    leaf = next(parent.iterdir(), None) if not parent.is_file() else None
-    leaves = [path for path in parent.iterdir() if path.is_dir()]
-    assert leaf is not None
+    leaves = await world.until(lambda: [path for path in parent.iterdir() if path.is_dir()], "its group")
     assert [path.name.partition("-")[2] for path in leaves] == [str(attempt)]
     await world.until(lambda: len(cgroups.Leaf(str(leaves[0])).members()) >= 5, "all processes")
     world.stop(attempt)
@@ -163,6 +161,7 @@ async def test_an_attempt_with_a_quota_has_a_group_of_its_own_that_holds_all_its
 async def test_the_groups_of_a_launcher_that_died_are_removed_with_their_processes(world: Any) -> None:
     attempt = world.start("sleep 60 & sleep 61", quota=Quota(processes=50))
     await world.started(attempt)
+    await world.until(lambda: list(Path(cgroups.own_group()).glob(f"orchctl-{world.instance:x}/*-*")), "its group")
     parent = Path(cgroups.own_group()) / f"orchctl-{world.instance:x}"
     victim = proc.stat(world.begun(attempt).pid).ppid  # pyright: ignore[reportOptionalMemberAccess]
     os.kill(victim, 9)
