@@ -195,3 +195,17 @@ def test_the_retry_of_an_attempt_that_was_killed_while_it_stood_still_moves():
     player.begin("a")
     assert player.freezes == [("a", True)]
     assert status_of(player, "a") is AttemptStatus.RUNNING
+
+
+def test_a_paused_attempt_makes_room_for_a_higher_priority():
+    low = task("low", claim=Claim(1000), preemption="requeue")
+    player = Player(flow(low, task("gate"), task("high", "gate", claim=Claim(1000), priority=5)), cpus=2)
+    player.submit()
+    player.begin("low")
+    player.pause(0, "low")
+    player.suspended("low")
+    player.know(flow(task("wide", claim=Claim(2000), priority=9), name="other"))
+    player.submit("other")
+    player.ok("gate", run=1)
+    attempt = next(iter(player.state.attempts.values()))
+    assert (attempt.status, attempt.frozen) == (AttemptStatus.STOPPING, False)
