@@ -114,6 +114,18 @@ class Attempt:
         return self.log_fd >= 0 and b"\nMemoryError" in b"\n" + tail_of(self.log_fd)
 
 
+def identity_of(order: Order, result: str) -> dict[str, str]:
+    """What tells a process which attempt it is; `result` is the file that it may write to."""
+    return {
+        **order["extra"],
+        "ORCHCTL_RUN": f"r{order['run']}",
+        "ORCHCTL_TASK": order["task"],
+        "ORCHCTL_INDEX": "" if order["index"] < 0 else str(order["index"]),
+        "ORCHCTL_ATTEMPT": str(order["number"]),
+        "ORCHCTL_RESULT": result,
+    }
+
+
 def tail_of(fd: int) -> bytes:
     """What was written to a log last."""
     try:

@@ -16,9 +16,9 @@ def inherited(places: Places, spool: Spool) -> tuple[list[Exit], list[Block]]:
     now = time.time_ns()
     ends: list[Exit] = []
     blocks: list[Block] = []
-    for number in spool.open:
+    for number, rows in spool.open.items():
         lost: Outcome = {"kind": "lost", "why": why}
-        block = None if spool.other_boot else _block(places, number, lost)
+        block = None if spool.other_boot else _block(places, number, rows, lost)
         if block is not None and (not block.lone or not block.begun):
             blocks.append(block)
         elif block is not None:
@@ -29,11 +29,17 @@ def inherited(places: Places, spool: Spool) -> tuple[list[Exit], list[Block]]:
     return ends, blocks
 
 
-def _block(places: Places, number: int, lost: Outcome) -> Block | None:
-    """What an earlier launcher left of a block; the row that ran when it died is lost, those behind never ran."""
+def _block(places: Places, number: int, rows: int, lost: Outcome) -> Block | None:
+    """What an earlier launcher left of a block; the row that ran when it died is lost, those behind never ran. No row
+    begins before there is a page."""
     try:
         block = Block(places, number)
     except OSError:
+        try:
+            block = Block(places, number, rows) if rows > 1 else None
+        except OSError:
+            block = None
+    if block is None:
         return None
     if block.running >= 0:
         block.end_running(lost, 0)

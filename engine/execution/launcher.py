@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine.execution import proc, trees
-from engine.execution.attempt import DRAIN_S, Attempt, Order, outcome_of, take_result
+from engine.execution.attempt import DRAIN_S, Attempt, Order, Outcome, identity_of, outcome_of, take_result
 from engine.execution.block import Block, Fact
 from engine.execution.ending import KILL_AGAIN_S, Ending
 from engine.execution.freezing import Freezing
@@ -269,14 +269,7 @@ class Launcher:
 
     def identity(self, order: Order) -> dict[str, str]:
         """What tells a process which attempt it is."""
-        return {
-            **order["extra"],
-            "ORCHCTL_RUN": f"r{order['run']}",
-            "ORCHCTL_TASK": order["task"],
-            "ORCHCTL_INDEX": "" if order["index"] < 0 else str(order["index"]),
-            "ORCHCTL_ATTEMPT": str(order["number"]),
-            "ORCHCTL_RESULT": self.places.result(order["attempt"]),
-        }
+        return identity_of(order, self.places.result(order["attempt"]))
 
     def begun(self, attempt: Attempt, pid: int, ticks: int = 0) -> None:
         """The attempt runs now: its limits count from here."""
@@ -299,8 +292,16 @@ class Launcher:
 
     def refuse(self, attempt: Attempt, why: str) -> None:
         """Nothing of it was started, because it cannot be."""
-        attempt.outcome = {"kind": "not_started", "why": why}
-        self._conclude(attempt)
+        outcome: Outcome = {"kind": "not_started", "why": why}
+        if not attempt.has_rows:
+            attempt.outcome = outcome
+            self._conclude(attempt)
+            return
+        now, block = time.time_ns(), attempt.number
+        rows = range(block, block + attempt.order["count"])
+        self._report.now(["exit", {"a": row, "b": block, "began": 0, "at": now, "o": outcome}] for row in rows)
+        self._let_go(attempt)
+        self._release_followers(block)
 
     # --- ending -----------------------------------------------------------------------------------------------------
 
@@ -524,7 +525,7 @@ class Launcher:
         if orders:
             ends = [] if self._spool_timer else self._ended
             try:
-                self.spool.write(ends, [(order["attempt"], order["number"]) for order in orders])
+                self.spool.write(ends, [(order["attempt"], order["count"]) for order in orders])
             except (SpoolFull, OSError) as error:
                 for order in orders:
                     self._end_unspooled(order["attempt"], {"kind": "not_started", "why": f"the spool is full: {error}"})
