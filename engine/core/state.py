@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from engine.core.events import Actor, LogSlice, Usage
+from engine.core.events import Actor, LogSlice, Measured, Usage
 from engine.model.ids import NO_INDEX, row_text
 from engine.model.resources import UNBOUND, Binding, Capacity, Claim
 from engine.model.status import AttemptStatus, Outcome, RunStatus, TaskStatus
@@ -73,6 +73,7 @@ class Attempt(msgspec.Struct):
     still_ns: int = 0
     still_since_ns: int = 0
     levels: tuple[tuple[str, str], ...] = ()
+    measured: Measured | None = None
 
     @property
     def to_end(self) -> bool:
@@ -135,6 +136,8 @@ class RunHeader(msgspec.Struct, kw_only=True):
     """Of each mapped task: its index, first row (-1: not expanded), row count, and its final status or 255."""
     grown: dict[int, dict[str, int]] = msgspec.field(default_factory=dict[int, dict[str, int]], name="grown_by")
     """Rows whose attempts went over quotas that grow, with how often by resource."""
+    repeated: dict[int, int] = {}
+    """Rows whose trials were disturbed and went again, with how often."""
     tries_before: dict[int, int] = {}
     """Mapped tasks that were expanded anew, with the most tries that a row had before: numbers are never used twice."""
     outcomes: dict[int, tuple[str, int | None]] = {}

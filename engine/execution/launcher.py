@@ -23,6 +23,7 @@ from engine.execution.inheriting import inherited
 from engine.execution.limits import Limits
 from engine.execution.logs import Caps, Logs
 from engine.execution.loop import Loop, Peer
+from engine.execution.measuring import Measuring
 from engine.execution.metering import Metering
 from engine.execution.places import Places
 from engine.execution.pool import Pool, Worker
@@ -54,6 +55,7 @@ class Launcher:
         self.attempts: dict[int, Attempt] = {}
         self.held: dict[int, Order] = {}
         self.followers: dict[int, list[int]] = {}
+        self.measuring = Measuring(loop, places, self.held)
         self.roots: dict[int, Attempt | Worker] = {}
         self.strays: dict[int, int] = {}
         self.logs = Logs(places)
@@ -66,7 +68,7 @@ class Launcher:
         self.sharing = Sharing(self.attempts)
         self.limits = Limits(loop, slot, self.attempts, lambda: self.instance)
         self.meter = Metering(loop, places, self.cookie, self.ending.over_quota)
-        self._caps = Caps(loop, self.attempts, self.pool.segment_of, self._look_at)
+        self._caps = Caps(loop, self.attempts, self.pool.segment_of, self.ending.look_at)
         self._pid = os.getpid()
         self._ready: dict[int, Order] = {}
         self._report = Report(loop, self.tell)
@@ -75,7 +77,7 @@ class Launcher:
         loop.on_child(self._reap)
         loop.after_turn = self._finish_turn
         self._ended: list[Exit]
-        self._ended, blocks = inherited(places, self.spool)
+        self._ended, blocks = inherited(places, self.spool, self.measuring.forget)
         self.kept.update((block.number, block) for block in blocks)
         self._save_ends()
 
@@ -205,13 +207,13 @@ class Launcher:
 
     def _take_orders(self, orders: list[Order]) -> None:
         for order in orders:
-            number, leader = order["attempt"], order["after"]
+            number = order["attempt"]
             if self._knows(number):
                 continue
             order["environment"] = self.envs.get(order["env"], {})
-            if self._must_wait(order):
+            if self._must_wait(order) or self.measuring.look_first(order, self._release_followers):
                 self.held[number] = order
-                self.followers.setdefault(leader, []).append(number)
+                self.followers.setdefault(order["after"], []).append(number)
             else:
                 self._ready[order["attempt"]] = order
 
@@ -241,11 +243,15 @@ class Launcher:
         try:
             if attempt.log_fd < 0:
                 self.logs.open(attempt)
-            env = self._encoded.of(order["env"], order["environment"], self.identity(order))
-            cookie = self.cookie(attempt.number)
+            identity, cookie = self.identity(order), self.cookie(attempt.number)
             before = proc.ticks_now()
-            given = {"env": env, "output": attempt.log_fd, "folder": order["dir"], "cookie": cookie}
-            pid = self.limits.spawn(attempt, order["argv"], **given)
+            if "measure" in order:
+                env = {**order["environment"], **identity}
+                pid = self.measuring.spawn(attempt, env, cookie, self.limits.spawn)
+            else:
+                env = self._encoded.of(order["env"], order["environment"], identity)
+                given = {"env": env, "output": attempt.log_fd, "folder": order["dir"], "cookie": cookie}
+                pid = self.limits.spawn(attempt, order["argv"], **given)
         except (SpawnError, OSError, ValueError) as error:
             if isinstance(error, SpawnError) and error.passing and attempt.tries < _SPAWN_TRIES:
                 attempt.tries += 1
@@ -282,13 +288,6 @@ class Launcher:
             self.ending.limit_silence(attempt)
             self.limits.settle(attempt, lambda: self.members(attempt), self.meter.watch)
         self._caps.watch()
-
-    def _look_at(self, attempt: Attempt, written: int) -> None:
-        """Now and then, at each that runs: what lives for long is measured, and one may have written too much."""
-        if not attempt.watched:
-            self.meter.consider(attempt)
-        if attempt.order["limits"].get("log_stop") and written > attempt.log_cap:
-            self.ending.over_quota(attempt.number, "log", written, attempt.log_cap)
 
     def refuse(self, attempt: Attempt, why: str) -> None:
         """Nothing of it was started, because it cannot be."""
@@ -366,6 +365,8 @@ class Launcher:
     def withdraw(self, attempt: Attempt) -> None:
         """Nothing of the attempt has begun, nor will, and the engine is told so: it is as if it had never come."""
         self._let_go(attempt)
+        if "measure" in attempt.order:
+            self.measuring.forget(attempt.number)
         self._close_gap(attempt.order)
         if attempt.has_rows and attempt.block is not None:
             self._keep(attempt, attempt.block)
@@ -458,6 +459,8 @@ class Launcher:
             self.logs.close(attempt)
         if attempt.slice is not None and attempt.slice[2]:
             found["log"] = attempt.slice
+        if "measure" in attempt.order:
+            found["m"] = self.measuring.take(attempt)
         self._ended.append(found)
         self._release_followers(attempt.number)
         if block is not None:

@@ -1,202 +1,201 @@
-"""What a tree of processes uses, read from /proc.
+"""What a launcher measures of attempts whose task has a campaign: their report, how long they took, and the noise.
 
-Members are those of the attempt's leaf where it has one; else what descends from its first process, and those children
-of its launcher that carry its cookie, whose parents have died. Many trees are read from one `Sweep` over /proc, few by
-descent. CPU time and bytes written are those of the living and of all they have waited for; what a process had used
-that the launcher waited for is remembered here, so that the sums never go back.
+A trial is preceded by a *look*: a moment in which the host is watched and the trial does not run yet. While a look
+finds others at work it is repeated, a few times; then the trial starts anyway. During the trial the host is watched
+too, and what is found there decides whether it counts as disturbed. The kernel counts busy time in ticks, so a trial
+shorter than a look is judged together with the look before it.
+
+What the trial's own processes used is known exactly, so everything else is foreign: other users, other attempts, and
+also the engine, which does next to nothing meanwhile.
 """
 
+import contextlib
+import fcntl
 import os
 import time
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from glob import glob
+from typing import TYPE_CHECKING, Any
 
-import psutil
+from engine.execution.attempt import Attempt, Order
+from engine.execution.loop import Loop
+from engine.execution.metrics import REPORT_BYTES_MAX, Values, read_report, read_slice, search_log
+from engine.execution.places import Places
 
-from engine.execution import proc
-from engine.execution.cgroups import Leaf
+if TYPE_CHECKING:
+    from engine.execution.noise import Noise, Snapshot
 
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_TICK_NS = 10**9 // os.sysconf("SC_CLK_TCK")
-_FILES_MAX = 50_000
-_LOOK_S = 0.1
-_BLOCK_BYTES = 512
-
-
-class Sweep:
-    """Reads processes; with `whole`, all of the host at once and only once."""
-
-    def __init__(self, *, whole: bool) -> None:
-        self._known: dict[int, proc.Stat | None] = {}
-        self._children: dict[int, list[int]] | None = None
-        self._strays: dict[int, dict[int, list[int]]] = {}
-        if whole:
-            self._children = {}
-            for pid in proc.pids():
-                found = self._known[pid] = proc.stat(pid)
-                if found is not None:
-                    self._children.setdefault(found.ppid, []).append(pid)
-
-    def stat(self, pid: int) -> proc.Stat | None:
-        if pid not in self._known:
-            self._known[pid] = proc.stat(pid)
-        return self._known[pid]
-
-    def _below(self, pid: int) -> list[int]:
-        return proc.children(pid) if self._children is None else self._children.get(pid, [])
-
-    def tree(self, roots: Iterable[int]) -> list[int]:
-        """The roots and all that is below them."""
-        found: list[int] = []
-        waiting = list(roots)
-        while waiting:
-            found += waiting
-            waiting = [child for pid in waiting for child in self._below(pid)]
-        return found
-
-    def with_children(self, pids: Iterable[int]) -> list[int]:
-        """The processes and their children, each once."""
-        found = dict.fromkeys(pids)
-        for pid in list(found):
-            found.update(dict.fromkeys(self._below(pid)))
-        return list(found)
-
-    def strays(self, parent: int, cookie: int, root: int) -> list[int]:
-        """The children of a launcher that carry the cookie, but for the attempt's first process."""
-        by_cookie = self._strays.get(parent)
-        if by_cookie is None:
-            by_cookie = self._strays[parent] = {}
-            for pid in self._below(parent):
-                by_cookie.setdefault(proc.read_cookie(pid), []).append(pid)
-        return [pid for pid in by_cookie.get(cookie, ()) if pid != root]
+FD_NAME = "ORCHCTL_METRICS_FD"
+LOOK_S = 0.25
+LOOKS_MAX = 4
+_CUT_S = 1.0
+_CUT_FROM_BYTES = 2 * REPORT_BYTES_MAX
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_HIGH = 64
+"""Above the numbers that a process is given its descriptors by."""
+_GOVERNORS = "/sys/devices/system/cpu/cpufreq/policy*/scaling_governor"
 
 
-class Use(NamedTuple):
-    """What a tree uses now, or (CPU, bytes) has used so far."""
+class _Watched:
+    """A trial: its newest look, from `looked` on, and when it began."""
 
-    memory: int = 0
-    processes: int = 0
-    threads: int = 0
-    cpu_time: int = 0
-    open_files: int = 0
-    disk: int = 0
-    read_bytes: int = 0
-    written_bytes: int = 0
+    __slots__ = ("before", "began", "began_ns", "looked", "worker_ns")
 
-
-class Tree:
-    """One attempt's tree; `entry` is what the launcher says of it (see `metering`)."""
-
-    def __init__(self, entry: dict[str, Any]) -> None:
-        self.entry = entry
-        self._leaf = Leaf(entry["leaf"]) if entry["leaf"] else None
-        self._seen: dict[int, tuple[int, int, int, int]] = {}
-        self._gone = [0, 0, 0]
-        self._base: list[int] | None = None
-
-    def measure(self, sweep: Sweep, *, io: bool) -> Use:
-        """With `io` also what was read and written, which costs one more look at each process."""
-        pid, limits = self.entry["pid"], self.entry["limits"]
-        members = self._leaf.members() if self._leaf is not None else []
-        if members and "processes" in limits:
-            members = sweep.with_children(members)  # the dead that nobody waited for are not in the group any more
-        members = members or sweep.tree([pid, *sweep.strays(self.entry["parent"], self.entry["cookie"], pid)])
-        known = [(member, found) for member in members if (found := sweep.stat(member)) is not None]
-        io = io or "disk" in limits
-        seen: dict[int, tuple[int, int, int, int]] = {}
-        for member, found in known:
-            moved = _io(member) if io else self._seen.get(member, _NONE)[2:]
-            seen[member] = (found.ppid, found.cpu_ticks * _TICK_NS, *moved)
-        cpu_ns, read, written = self._sums(seen)
-        if self._leaf is not None:
-            cpu_ns = max(cpu_ns, self._leaf.number("cpu.stat", "usage_usec") * 1000)
-        return Use(
-            memory=self._memory(known),
-            processes=len(known),
-            threads=sum(found.threads for _, found in known),
-            cpu_time=cpu_ns,
-            open_files=sum(_open_files(member) for member, _ in known) if "open_files" in limits else 0,
-            disk=self._disk(written),
-            read_bytes=read,
-            written_bytes=written,
-        )
-
-    def _sums(self, seen: dict[int, tuple[int, int, int, int]]) -> list[int]:
-        """CPU time and bytes since the first look, or since the start of a process that is the attempt's own."""
-        for pid, (ppid, *used) in self._seen.items():
-            if pid not in seen and ppid == self.entry["parent"]:
-                self._gone = [before + more for before, more in zip(self._gone, used, strict=True)]
-        self._seen = seen
-        sums = [gone + sum(one[at + 1] for one in seen.values()) for at, gone in enumerate(self._gone)]
-        if self._base is None:
-            self._base = sums if self.entry["shared"] else [0, 0, 0]
-        return [max(0, value - base) for value, base in zip(sums, self._base, strict=True)]
-
-    def _memory(self, known: list[tuple[int, proc.Stat]]) -> int:
-        """Resident sizes count shared pages once for each process, so beyond the limit proportional sizes decide."""
-        limit = self.entry["limits"].get("memory", 0)
-        resident = sum(found.rss_pages for _, found in known) * _PAGE_BYTES
-        if limit and resident > limit and len(known) > 1:
-            resident = sum(_proportional(pid, found.rss_pages * _PAGE_BYTES) for pid, found in known)
-        return resident
-
-    def _disk(self, written: int) -> int:
-        """What was added to the attempt's folder, and at most what the attempt has written itself; only the latter
-        while that is within the quota."""
-        limit = self.entry["limits"].get("disk", 0)
-        return min(written, grown_since(self.entry["dir"], self.entry["at"])) if limit and written > limit else 0
+    def __init__(self) -> None:
+        self.looked: Snapshot | None = None
+        self.before: Noise | None = None
+        self.began: Snapshot | None = None
+        self.began_ns = 0
+        self.worker_ns = 0
 
 
-_NONE = (0, 0, 0, 0)
+class Measuring:
+    """`held` are the orders that wait for something; those that look are among them."""
+
+    def __init__(self, loop: Loop, places: Places, held: Mapping[int, Order]) -> None:
+        self._loop = loop
+        self._places = places
+        self._held = held
+        self._watched: dict[int, _Watched] = {}
+        self._timer = False
+
+    def look_first(self, order: Order, release: Callable[[int], None]) -> bool:
+        """Whether the order is a trial, so that it is released only after a look, as one that waits for `after`."""
+        if not order.get("measure", {}).get("trial"):
+            return False
+        order["after"] = -order["attempt"]
+        watched = self._watched[order["attempt"]] = _Watched()
+        watched.looked = _snapshot(0)
+        self._loop.later(LOOK_S, lambda: self._looked(order, release, LOOKS_MAX - 1))
+        return True
+
+    def _looked(self, order: Order, release: Callable[[int], None], more: int) -> None:
+        from engine.execution import noise  # only campaigns need it
+
+        watched = self._watched.get(order["attempt"])
+        if order["attempt"] not in self._held or watched is None or watched.looked is None:
+            self.forget(order["attempt"])  # it was stopped before it began
+            return
+        now = _snapshot(0)
+        watched.before = noise.between(watched.looked, now)
+        if more and noise.marks(watched.before, now.cpus):
+            watched.looked = now
+            self._loop.later(LOOK_S, lambda: self._looked(order, release, more - 1))
+        else:
+            release(order["after"])
+
+    def begin(self, attempt: Attempt, worker_pid: int = 0) -> str:
+        """Make the attempt's report, right before it starts, and give its path. Raises OSError."""
+        path = self._places.metrics(attempt.number)
+        os.close(os.open(path, _FLAGS, 0o600))
+        watched = self._watched.setdefault(attempt.number, _Watched())
+        if watched.looked is not None:
+            watched.worker_ns = _cpu_of(worker_pid)
+            watched.began = _snapshot(0)
+        watched.began_ns = time.monotonic_ns()
+        if not self._timer:
+            self._timer = True
+            self._loop.later(_CUT_S, self._cut)
+        return path
+
+    def spawn(self, attempt: Attempt, env: dict[str, str], cookie: int, spawn: Callable[..., int]) -> int:
+        """Start the attempt's process with its report open. Raises OSError, or what `spawn` does."""
+        order = attempt.order
+        low = os.open(self.begin(attempt), os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            high = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+        finally:
+            os.close(low)
+        try:
+            return spawn(
+                attempt, order["argv"], env={**env, FD_NAME: "3"}, output=attempt.log_fd, folder=order["dir"],
+                cookie=cookie, pass_fds=[high],
+            )  # fmt: skip
+        finally:
+            os.close(high)
+
+    def _cut(self) -> None:
+        """Keep reports from filling the disk: what is beyond the bound is not read anyway."""
+        for number in self._watched:
+            with contextlib.suppress(OSError):
+                path = self._places.metrics(number)
+                if os.stat(path).st_size > _CUT_FROM_BYTES:
+                    os.truncate(path, REPORT_BYTES_MAX + 1)
+        self._timer = bool(self._watched)
+        if self._timer:
+            self._loop.later(_CUT_S, self._cut)
+
+    def forget(self, number: int) -> None:
+        """The attempt never started, or a launcher before this one lost it."""
+        self._watched.pop(number, None)
+        with contextlib.suppress(OSError):
+            os.unlink(self._places.metrics(number))
+
+    def take(self, attempt: Attempt) -> dict[str, Any]:
+        """What is to be told of an attempt that has ended, as `facts` reads it; its log is closed."""
+        watched = self._watched.get(attempt.number)
+        if watched is None or not watched.began_ns:
+            self.forget(attempt.number)
+            return {}
+        found = Values()
+        read_report(read_slice(self._places.metrics(attempt.number), 0, REPORT_BYTES_MAX + 1), found)
+        patterns = attempt.order["measure"]["patterns"]
+        if patterns:
+            path, offset, length = attempt.slice or ("", 0, 0)
+            log = read_slice(self._places.log(path), offset, length) if length else b""
+            search_log(log.decode(errors="replace"), patterns, found)
+        took_ns = attempt.took_ns or max(attempt.reaped_ns - watched.began_ns, 0)
+        told: dict[str, Any] = {"values": {**found.values, "duration": took_ns / 1e9}}
+        told |= self._noise(attempt, watched, found)
+        notes = found.all_notes()
+        if notes:
+            told["notes"] = notes
+        self.forget(attempt.number)
+        return told
+
+    def _noise(self, attempt: Attempt, watched: _Watched, found: Values) -> dict[str, Any]:
+        if watched.looked is None or watched.began is None or watched.before is None:
+            return {}
+        from engine.execution import noise
+
+        ours_ns = attempt.cpu_ns
+        if attempt.worker is not None:
+            ours_ns = max(ours_ns, _cpu_of(attempt.worker.pid) - watched.worker_ns)
+        now = _snapshot(ours_ns)
+        brief = now.at_ns - watched.began.at_ns < LOOK_S * 1e9
+        first = watched.looked if brief else watched.began
+        during = noise.between(first, now)
+        seconds = (now.at_ns - first.at_ns) / 1e9
+        governors = _governors()
+        if governors:
+            found.note(f"the CPUs are governed for {governors}, not for performance")
+        return {
+            "before": [LOOK_S, *watched.before],
+            "during": [seconds, *during],
+            "marks": noise.marks(during, now.cpus),
+        }
 
 
-def _io(pid: int) -> tuple[int, int]:
-    """Bytes read, and written to anything, so far; of the process and of those below it that it has waited for."""
+def _snapshot(ours_ns: int) -> "Snapshot":
+    from engine.execution import noise
+
+    return noise.take(ours_ns)
+
+
+def _cpu_of(pid: int) -> int:
+    """The CPU time of a process so far, in ns, 0 without one. Linux names its clock so (clock_getcpuclockid(3))."""
+    if not pid:
+        return 0
     try:
-        with open(f"/proc/{pid}/io", "rb", buffering=0) as file:
-            values = [int(line.split()[1]) for line in file.read(512).splitlines()]
-    except (OSError, ValueError, IndexError):
-        return 0, 0
-    return (values[0], max(values[1], values[5])) if len(values) > 5 else (0, 0)
-
-
-def _open_files(pid: int) -> int:
-    try:
-        return len(os.listdir(f"/proc/{pid}/fd"))
+        return time.clock_gettime_ns((~pid << 3) | 2)
     except OSError:
         return 0
 
 
-def _proportional(pid: int, resident: int) -> int:
-    """Shared pages divided among those who share them; the resident size where it cannot be read."""
-    try:
-        return int(psutil.Process(pid).memory_full_info().pss)
-    except (psutil.Error, OSError):
-        return resident
-
-
-def grown_since(folder: str, since_ns: int) -> int:
-    """Bytes on disk of the files below a folder that were changed since then, as far as a tenth of a second reaches."""
-    until = time.monotonic() + _LOOK_S
-    total = seen = 0
-    waiting = [folder]
-    while waiting and seen < _FILES_MAX and time.monotonic() < until:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    seen += 1
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                        continue
-                    found = entry.stat(follow_symlinks=False)
-                    if found.st_ctime_ns >= since_ns:
-                        total += found.st_blocks * _BLOCK_BYTES
-        except OSError:
-            continue
-    return total
-
-
-def memory_of(pid: int) -> int:
-    """Resident bytes of the tree below a process; 0 when it is gone."""
-    sweep = Sweep(whole=False)
-    return sum(found.rss_pages for one in sweep.tree([pid]) if (found := sweep.stat(one))) * _PAGE_BYTES
+def _governors() -> str:
+    """The governors that are not `performance`; empty where all are, or the host does not say."""
+    found: set[str] = set()
+    for path in glob(_GOVERNORS):
+        with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
+            found.add(file.read().strip()[:20])
+    return ", ".join(sorted(found - {"performance"}))

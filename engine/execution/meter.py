@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 import psutil
 
 from engine.execution.loop import Loop, Peer
-from engine.execution.measuring import Sweep, Tree, Use, memory_of
 from engine.execution.places import Places
 from engine.execution.resident import begin, serve_until_stopped
 from engine.execution.samples import History
+from engine.execution.tree_use import Sweep, Tree, Use, memory_of
 from engine.execution.wire import Message
 from engine.model.samples import Sample
 

@@ -180,8 +180,9 @@ class Pool:
         order, what = attempt.order, attempt.order["python"]
         try:
             block = attempt.block = attempt.block or Block(self._launcher.places, attempt.number, order["count"])
+            metrics = self._launcher.measuring.begin(attempt, worker.pid) if "measure" in order else ""
         except OSError as error:
-            self._launcher.refuse(attempt, f"its page cannot be made: {error}")
+            self._launcher.refuse(attempt, f"its page or report cannot be made: {error}")
             self._next(worker)
             return
         for offset in order.get("skips", ()):
@@ -199,7 +200,7 @@ class Pool:
             "attempt": attempt.number, "index": order["index"], "page": self._launcher.places.page(attempt.number),
             "target": what["target"], "args": what["args"], "columns": what["columns"], "script": what["script"],
             "dir": order["dir"], "env": env, "cookie": self._launcher.cookie(attempt.number), "segment": segment,
-            "result": self._launcher.places.result(attempt.number),
+            "result": self._launcher.places.result(attempt.number), "metrics": metrics,
         }  # fmt: skip
         worker.unsent.append(message)
         self._unsent.add(worker)
@@ -301,6 +302,7 @@ class Pool:
         for _, found in block.news():
             attempt.outcome = found["o"]
             attempt.cpu_ns, attempt.rss_bytes = found["cpu"], found["rss"]
+            attempt.took_ns = found["at"] - found["began"]
             attempt.result = {key: found[key] for key in ("result", "file", "bad") if key in found}
             if not (attempt.worker is not None and attempt.worker.single):
                 attempt.slice = found.get("log")

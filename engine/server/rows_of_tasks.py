@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from engine.core.events import Measured
 from engine.core.state import Attempt, RunState
 from engine.model.ids import NO_INDEX
 from engine.model.instants import SECOND, optional_text
@@ -93,7 +94,7 @@ def _log(look: Look, attempt: Attempt) -> dict[str, Any] | None:
 
 def attempt_row(look: Look, run: RunState, attempt: Attempt) -> AttemptRow:
     """One attempt."""
-    outcome, ended = attempt.outcome, not attempt.live
+    outcome, ended, measured = attempt.outcome, not attempt.live, attempt.measured or Measured()
     return AttemptRow(
         task=run.plan.names[attempt.task], index=None if attempt.index == NO_INDEX else attempt.index,
         number=attempt.number, attempt=attempt.attempt, status=attempt.status.text,
@@ -105,6 +106,7 @@ def attempt_row(look: Look, run: RunState, attempt: Attempt) -> AttemptRow:
         cpu_seconds=attempt.usage.cpu_ns / SECOND if ended else None, log=_log(look, attempt),
         used=outcome.used if outcome and outcome.limit else None, limit=(outcome.limit or None) if outcome else None,
         suspended_seconds=attempt.still_ns / SECOND if attempt.still_ns else None, enforced=dict(attempt.levels),
+        values=measured.values, notes=measured.notes, marks=measured.marks,
     )  # fmt: skip
 
 

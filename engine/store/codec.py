@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from engine.core.changes import AuditEntry, Span
-from engine.core.events import AnyEvent, LogSlice, Usage
+from engine.core.events import AnyEvent, LogSlice, Measured, Usage
 from engine.core.state import CHUNK_ROWS, Attempt, Meta, RunHeader, RunState, WorkflowEntry
 from engine.model.resources import UNBOUND, Binding, Claim
 from engine.model.status import AttemptStatus, Outcome
@@ -58,6 +58,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, array_like=True):
     still_ns: int = 0
     still_since_ns: int = 0
     levels: tuple[tuple[str, str], ...] = ()
+    measured: Measured | None = None
 
 
 class BlockRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -201,7 +202,7 @@ def encode_attempt(attempt: Attempt) -> bytes:
             attempt.attempt, attempt.claim, attempt.status, attempt.ordered_ns, attempt.started_ns,
             attempt.finished_ns, attempt.pid, attempt.start_ticks, attempt.claim_from, attempt.stop, attempt.outcome,
             attempt.usage, attempt.log, attempt.binding, attempt.frozen, attempt.still_ns, attempt.still_since_ns,
-            attempt.levels,
+            attempt.levels, attempt.measured,
         )
     )  # fmt: skip
 
@@ -214,7 +215,7 @@ def decode_attempt(key: bytes, body: bytes) -> Attempt:
         record.attempt, run, task, index, number, record.claim, record.status, record.ordered_ns, record.started_ns,
         record.finished_ns, record.pid, record.start_ticks, record.claim_from, record.stop, record.outcome,
         record.usage, record.log, binding=record.binding, frozen=record.frozen, still_ns=record.still_ns,
-        still_since_ns=record.still_since_ns, levels=record.levels,
+        still_since_ns=record.still_since_ns, levels=record.levels, measured=record.measured,
     )  # fmt: skip
 
 

@@ -45,6 +45,7 @@ def test_the_worlds_together_use_what_the_machine_can_do():
         "EngineStarted", "Expanded", "MarkRequested", "RerunRequested", "RetryRequested", "RetryScheduled",
         "RowsReturned", "RowsSucceeded", "RunFinished",
         "RunPauseRequested", "RunQueued", "RunResumeRequested", "RunSkipped", "SpaceChanged", "TaskReopened",
+        "TrialRepeated",
         "WorkflowAdded", "WorkflowPauseRequested", "WorkflowRemoved",
     }  # fmt: skip
 

@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 
 from engine.execution import proc
-from engine.execution.measuring import Sweep, Tree, grown_since
 from engine.execution.meter import Watched
 from engine.execution.samples import History, read
+from engine.execution.tree_use import Sweep, Tree, grown_since
 from engine.model.samples import SAMPLES_MOST, Sample, packed, samples_path, unpacked
 
 MIB = 2**20
@@ -92,7 +92,7 @@ class _Uses:
 
 
 def test_a_tree_is_looked_at_sooner_the_faster_it_comes_near_its_limit(tmp_path: Path) -> None:
-    from engine.execution.measuring import Use
+    from engine.execution.tree_use import Use
 
     ear = Ear()
     given = {**entry(1, memory=1000 * MIB), "samples": str(tmp_path / "x")}
@@ -107,7 +107,7 @@ def test_a_tree_is_looked_at_sooner_the_faster_it_comes_near_its_limit(tmp_path:
 
 
 def test_what_grows_fast_is_ended_at_once_and_what_grows_slowly_is_asked_first(tmp_path: Path) -> None:
-    from engine.execution.measuring import Use
+    from engine.execution.tree_use import Use
 
     ear = Ear()
     watched = Watched(cast(Any, ear), {**entry(1, memory=1000 * MIB), "samples": str(tmp_path / "x")})
