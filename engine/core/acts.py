@@ -22,7 +22,7 @@ from engine.core.events import (
 )  # fmt: skip
 from engine.core.progress import finish_row, finish_task, reopen_tasks
 from engine.core.runs import start_waiting
-from engine.core.state import CHUNK_ROWS, NOT_FINAL, RunState
+from engine.core.state import CHUNK_ROWS, NOT_FINAL, Attempt, RunState
 from engine.model.errors import Conflict, NotFound, ValueFault
 from engine.model.ids import NO_INDEX, row_text, run_text
 from engine.model.status import RunStatus, TaskStatus
@@ -44,20 +44,43 @@ Row = tuple[int, int]
 
 
 def on_run_pause(cx: Context, event: RunPauseRequested) -> None:
-    """Nothing new of the run is ordered; what runs goes on."""
+    """Nothing new of the run is ordered; what runs goes on, or (`running`) stands still too. Rows: only these do."""
     run = _seen_run(cx, event.run, event.seen)
+    if event.rows:
+        _freeze_rows(cx, run, event.ask, event.rows, event.note, frozen=True)
+        return
+    moving = [attempt for attempt in _freezable(cx, run) if not attempt.frozen] if event.running else []
+    if not (moving and run.header.status is RunStatus.PAUSED):
+        _pause(cx, run)
+    for attempt in moving:
+        cx.freeze_attempt(attempt, frozen=True)
+    cx.accept(event.ask, "pause", run_text(run.run), {"changed": max(1, len(moving))}, event.note)
+
+
+def _pause(cx: Context, run: RunState) -> None:
     if run.header.status not in (RunStatus.QUEUED, RunStatus.RUNNING):
         raise Conflict(f"{run_text(run.run)} is {run.header.status.text}: only a queued or running run can be paused")
     run.header.paused_from = run.header.status
     cx.move_run(run, "paused")
     numbers = sorted(set(run.live.values()))
     recall(cx, [number for number in numbers if cx.state.attempts[number].is_block or not cx.lanes.holds(number)])
-    cx.accept(event.ask, "pause", run_text(run.run), {"changed": 1}, event.note)
 
 
 def on_run_resume(cx: Context, event: RunResumeRequested) -> None:
-    """The run goes on where it was paused."""
+    """The run goes on where it was paused, and what stands still of it. Rows: only these do."""
     run = _seen_run(cx, event.run, event.seen)
+    if event.rows:
+        _freeze_rows(cx, run, event.ask, event.rows, event.note, frozen=False)
+        return
+    frozen = [attempt for attempt in _freezable(cx, run) if attempt.frozen]
+    if not (frozen and run.header.status is not RunStatus.PAUSED):
+        _resume(cx, run)
+    for attempt in frozen:
+        cx.freeze_attempt(attempt, frozen=False)
+    cx.accept(event.ask, "resume", run_text(run.run), {"changed": max(1, len(frozen))}, event.note)
+
+
+def _resume(cx: Context, run: RunState) -> None:
     if run.header.status is not RunStatus.PAUSED:
         raise Conflict(f"{run_text(run.run)} is {run.header.status.text}, not paused")
     waiting = run.header.paused_from is RunStatus.QUEUED
@@ -66,7 +89,31 @@ def on_run_resume(cx: Context, event: RunResumeRequested) -> None:
     unpark_run(cx, run)
     if waiting:
         start_waiting(cx, run.header.workflow)
-    cx.accept(event.ask, "resume", run_text(run.run), {"changed": 1}, event.note)
+
+
+def _freezable(cx: Context, run: RunState) -> list[Attempt]:
+    """The live attempts and blocks of the run that nobody has told to stop."""
+    attempts = [cx.state.attempts[number] for number in sorted(set(run.live.values()))]
+    return [attempt for attempt in attempts if not attempt.stop]
+
+
+def _freeze_rows(cx: Context, run: RunState, ask: Ask, refs: tuple[RowRef, ...], note: str, *, frozen: bool) -> None:
+    """Make the rows that run stand still, or go on; a block does so as a whole."""
+    verb = "pause" if frozen else "resume"
+    rows, refused = _choose(run, refs, lambda status: status is TaskStatus.RUNNING)
+    attempts = {attempt.attempt: attempt for attempt in _freezable(cx, run)}
+    chosen: list[Row] = []
+    for task, index in rows:
+        attempt = attempts.get(run.live[run.row(task, index)])
+        if attempt is not None and attempt.frozen is not frozen:
+            chosen.append((task, index))
+            continue
+        why = "is being stopped" if attempt is None else "is paused already" if frozen else "is not paused"
+        refused.append({"row": run.text(task, index), "why": why})
+    _require(chosen, refused, f"nothing to {verb}")
+    for number in sorted({run.live[run.row(*place)] for place in chosen}):
+        cx.freeze_attempt(attempts[number], frozen=frozen)
+    _accept_rows(cx, ask, verb, run, chosen, refused, note)
 
 
 def on_cancel(cx: Context, event: CancelRequested) -> None:
@@ -95,7 +142,11 @@ def end_run(cx: Context, run: RunState, *, kill: bool) -> int:
     run.header.paused_from = None
     run.header.killed = run.header.killed or kill
     unpark_run(cx, run)
-    return _end_everything(cx, run, kill=kill or unbegun)
+    changed = _end_everything(cx, run, kill=kill or unbegun)
+    for attempt in _freezable(cx, run):  # a teardown is left to run, and can only do so if it moves
+        if attempt.frozen:
+            cx.freeze_attempt(attempt, frozen=False)
+    return changed
 
 
 def _end_everything(cx: Context, run: RunState, *, kill: bool) -> int:

@@ -31,7 +31,7 @@ def expected_ns(cx: Context, run: RunState, task: int) -> int | None:
 def learn(cx: Context, run: RunState, attempt: Attempt) -> None:
     """An attempt has ended; one that never began, or took no time that a clock can tell, teaches nothing."""
     if attempt.started_ns:
-        learn_took(cx, run, attempt.task, attempt.finished_ns - attempt.started_ns)
+        learn_took(cx, run, attempt.task, attempt.took_ns)
 
 
 def learn_took(cx: Context, run: RunState, task: int, took_ns: int) -> None:

@@ -73,7 +73,7 @@ def _all_alike(plan: Plan, task: int) -> bool:
     action, policy = plan.tasks[task].action, plan.policy(task)
     if not isinstance(action, Python) or action.isolate or action.target.endswith(".py"):
         return False
-    if not plan.tasks[task].mapped or policy.quota.memory_bytes or policy.quota.processes:
+    if not plan.tasks[task].mapped or policy.quota.of_tree:
         return False
     if plan.tasks[task].campaign is not None:  # each attempt has a report of its own
         return False

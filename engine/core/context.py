@@ -15,12 +15,12 @@ from engine.admission.ledger import Ledger
 from engine.admission.pressure import Pressure
 from engine.core import transitions
 from engine.core.changes import AuditEntry, Changes
-from engine.core.effects import Answer, Refusal, StopAttempt
+from engine.core.effects import Answer, Refusal, ResumeAttempt, StopAttempt, SuspendAttempt
 from engine.core.events import AnyEvent, Ask, RunStatusChanged
 from engine.core.state import CHUNK_ROWS, Attempt, EngineState, RunState, chunks_of
 from engine.model.errors import EngineError, IllegalTransition, NotFound
 from engine.model.resources import Claim
-from engine.model.status import RunStatus, TaskStatus
+from engine.model.status import AttemptStatus, RunStatus, TaskStatus
 from engine.model.workflow import Policy, Quota
 from engine.planning.plan import Plan
 from engine.scheduling.fair_queue import Entry, FairQueue
@@ -182,8 +182,8 @@ class Context:
         """Claim and quota of the row's next attempt, after the over_quota outcomes that it has had."""
         policy: Policy = run.plan.policy(task)
         claim = self.claim_of(run.plan, run.plan.policies[task])
-        times = run.header.grown.get(row, 0)
-        return grown(policy.retry, claim, policy.quota, times, self.state.capacity.memory_bytes)
+        times = run.header.grown.get(row, {})
+        return grown(policy.retry, claim, policy.quota, times, self.state.capacity)
 
     def refresh_pools(self, workflow: str) -> None:
         """A workflow's own pools have as many slots as the most generous version that is in use declares.
@@ -207,10 +207,13 @@ class Context:
         """Order the end of an attempt, or of a block's row; that it was to be killed is kept, so that the order can be
         repeated as it was."""
         if attempt.is_block:
+            if attempt.frozen and offset == attempt.done:  # the row cannot heed while its worker stands still
+                self.freeze_attempt(attempt, frozen=False)
             how = attempt.stops[offset] = KILLED if kill or attempt.stops.get(offset) == KILLED else CANCELLED
         else:
             attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, "stop_ordered")
             how = attempt.stop = KILLED if kill or attempt.stop == KILLED else CANCELLED
+            attempt.frozen = False  # its launcher lets it go on, so that it can heed
         self.changes.attempts[attempt.attempt] = attempt
         self.changes.effects.append(StopAttempt(attempt.attempt, how == KILLED, offset))
 
@@ -219,6 +222,19 @@ class Context:
         stops = attempt.stops if attempt.is_block else {0: attempt.stop} if attempt.stop else {}
         for offset, how in stops.items():
             self.changes.effects.append(StopAttempt(attempt.attempt, how == KILLED, offset))
+
+    def freeze_attempt(self, attempt: Attempt, *, frozen: bool) -> None:
+        """Want the attempt to stand still, or to go on. What has not started yet is told so when it has."""
+        attempt.frozen = frozen
+        self.changes.attempts[attempt.attempt] = attempt
+        self.repeat_freeze(attempt)
+
+    def repeat_freeze(self, attempt: Attempt) -> None:
+        """Give the order that takes the attempt from how it is to how it is wanted."""
+        if attempt.frozen and attempt.status in (AttemptStatus.RUNNING, AttemptStatus.SUSPENDED):
+            self.changes.effects.append(SuspendAttempt(attempt.attempt))
+        elif attempt.status in (AttemptStatus.RUNNING, AttemptStatus.SUSPENDED):
+            self.changes.effects.append(ResumeAttempt(attempt.attempt))
 
     # --- timers -----------------------------------------------------------------------------------------------------
 

@@ -60,6 +60,18 @@ class StopAttempt(Effect, frozen=True):
     row: int = 0
 
 
+class SuspendAttempt(Effect, frozen=True):
+    """Make all processes of the attempt stand still, of a block its worker. It is answered whatever it was before."""
+
+    attempt: int
+
+
+class ResumeAttempt(Effect, frozen=True):
+    """Let the attempt go on. It is answered whatever it was before."""
+
+    attempt: int
+
+
 class RecallAttempt(Effect, frozen=True):
     """Take an order back if nothing of it has begun: it is reported as never started. What runs goes on; of a block,
     the rows that have not begun are given back."""
@@ -95,4 +107,6 @@ class ShareCpus(Effect, frozen=True):
     cpus: tuple[int, ...]
 
 
-AnyEffect = ShareCpus | StartAttempt | StopAttempt | RecallAttempt | AcknowledgeExit | Answer
+AnyEffect = (
+    ShareCpus | StartAttempt | StopAttempt | SuspendAttempt | ResumeAttempt | RecallAttempt | AcknowledgeExit | Answer
+)

@@ -153,21 +153,28 @@ class WorkflowPauseRequested(Event, frozen=True):
 
 
 class RunPauseRequested(Event, frozen=True):
-    """Nothing new of the run begins; what runs goes on. `seen` is the run's status as the operator saw it."""
+    """Nothing new of the run begins; what runs goes on, unless it is to stand still too (`running`). With rows: what
+    runs of them stands still, and the run goes on. `seen` is the run's status as the operator saw it.
+    """
 
     ask: Ask
     run: int
     seen: RunStatus | None = None
     note: str = ""
+    rows: tuple[RowRef, ...] = ()
+    running: bool = False
 
 
 class RunResumeRequested(Event, frozen=True):
-    """The run goes on where it was paused: it waits again, or orders again."""
+    """The run goes on where it was paused: it waits again, or orders again, and what stands still of it goes on. With
+    rows: only these.
+    """
 
     ask: Ask
     run: int
     seen: RunStatus | None = None
     note: str = ""
+    rows: tuple[RowRef, ...] = ()
 
 
 class CancelRequested(Event, frozen=True):
@@ -211,7 +218,7 @@ class MarkRequested(Event, frozen=True):
 
 class AttemptStarted(Event, frozen=True):
     """A process (or a worker's item) of the attempt is running. `start_ticks` is field 22 of /proc/PID/stat; `log` says
-    where its output begins, with length 0.
+    where its output begins, with length 0; `levels` how each of its quotas is enforced: kernel, sampled or none.
     """
 
     attempt: int
@@ -219,6 +226,21 @@ class AttemptStarted(Event, frozen=True):
     pid: int
     start_ticks: int = 0
     log: LogSlice = LogSlice()
+    levels: tuple[tuple[str, str], ...] = ()
+
+
+class AttemptSuspended(Event, frozen=True):
+    """All processes of the attempt (of a block, its worker) stand still."""
+
+    attempt: int
+    at_ns: int
+
+
+class AttemptResumed(Event, frozen=True):
+    """What stood still goes on, or never stood still."""
+
+    attempt: int
+    at_ns: int
 
 
 class AttemptExited(Event, frozen=True):
@@ -432,7 +454,7 @@ External = (
     EngineStarted | ClockAdvanced | SpaceChanged | HostSampled | RunRequested | WorkflowAdded | WorkflowRemoved
     | WorkflowPauseRequested | RunPauseRequested | RunResumeRequested | CancelRequested | RetryRequested
     | RerunRequested | MarkRequested | AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost
-    | BlockStarted | RowsSucceeded | RowsReturned
+    | AttemptSuspended | AttemptResumed | BlockStarted | RowsSucceeded | RowsReturned
 )  # fmt: skip
 Decision = (
     RunQueued | RunStarted | RunStatusChanged | RunFinished | RunSkipped | Expanded | AttemptOrdered | BlockOrdered

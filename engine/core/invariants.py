@@ -5,7 +5,7 @@ from engine.core.events import AttemptOrdered, BlockOrdered
 from engine.core.machine import Machine
 from engine.core.state import NOT_FINAL, RunState
 from engine.model.ids import run_text
-from engine.model.status import RunStatus, TaskStatus
+from engine.model.status import AttemptStatus, RunStatus, TaskStatus
 
 
 def violations(machine: Machine) -> list[str]:
@@ -130,6 +130,12 @@ def _live(machine: Machine, run: RunState) -> list[str]:
             found.append(f"{live} orders of {run.plan.names[task]} run, max_parallel is {limit}")
         if live != run.live_of_task.get(task, 0):
             found.append(f"{run.plan.names[task]} counts {run.live_of_task.get(task, 0)} live orders, {live} are")
+    for number in set(run.live.values()):
+        attempt = machine.state.attempts.get(number)
+        if attempt is not None and attempt.frozen and attempt.stop:
+            found.append(f"attempt {number} is to stand still and to stop")
+        if attempt is not None and attempt.status is AttemptStatus.SUSPENDED and not attempt.still_since_ns:
+            found.append(f"attempt {number} is suspended, but nobody knows since when")
     for row, number in run.live.items():
         attempt = machine.state.attempts.get(number)
         first = run.row(attempt.task, attempt.index) if attempt is not None else 0

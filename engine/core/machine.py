@@ -22,7 +22,9 @@ from engine.core.events import (
     AttemptExited,
     AttemptLost,
     AttemptNeverStarted,
+    AttemptResumed,
     AttemptStarted,
+    AttemptSuspended,
     BlockStarted,
     CancelRequested,
     ClockAdvanced,
@@ -43,7 +45,14 @@ from engine.core.events import (
     WorkflowPauseRequested,
     WorkflowRemoved,
 )  # fmt: skip
-from engine.core.on_attempt import on_exited, on_lost, on_never_started, on_started
+from engine.core.on_attempt import (
+    on_exited,
+    on_lost,
+    on_never_started,
+    on_resumed,
+    on_started,
+    on_suspended,
+)  # fmt: skip
 from engine.core.on_schedule import (
     fire_schedules,
     next_wall_due,
@@ -129,6 +138,8 @@ _REQUESTS: dict[type[External], tuple[str, Callable[[Context, Any], None]]] = {
 }
 _REPORTS: dict[type[External], Callable[[Context, Any], None]] = {
     AttemptStarted: on_started,
+    AttemptSuspended: on_suspended,
+    AttemptResumed: on_resumed,
     AttemptExited: on_exited,
     AttemptNeverStarted: on_never_started,
     AttemptLost: on_lost,

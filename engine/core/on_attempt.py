@@ -11,7 +11,9 @@ from engine.core.events import (
     AttemptExited,
     AttemptLost,
     AttemptNeverStarted,
+    AttemptResumed,
     AttemptStarted,
+    AttemptSuspended,
     BlockStarted,
     RetryScheduled,
     TrialRepeated,
@@ -22,7 +24,7 @@ from engine.core.state import Attempt, RunState
 from engine.model.campaign import TRIAL
 from engine.model.errors import IllegalTransition
 from engine.model.ids import NO_INDEX
-from engine.model.status import Outcome, OutcomeKind
+from engine.model.status import AttemptStatus, Outcome, OutcomeKind
 from engine.scheduling.retry import applies, delay_ns
 
 LOSSES_MAX = 3
@@ -32,7 +34,7 @@ _COUNT_MAX = 255
 def on_started(cx: Context, event: AttemptStarted | BlockStarted) -> None:
     """A process of it runs. A report about an attempt that has ended already says nothing new.
 
-    After a restart the launchers say again what runs: who shall stop is told once more.
+    After a restart the launchers say again what runs: who shall stop, or stand still, is told once more.
     """
     attempt = cx.state.attempts.get(event.attempt)
     if attempt is None:
@@ -41,12 +43,46 @@ def on_started(cx: Context, event: AttemptStarted | BlockStarted) -> None:
     attempt.pid, attempt.start_ticks, attempt.started_ns = event.pid, event.start_ticks, event.at_ns
     if event.log.path:
         attempt.log = event.log
+    if isinstance(event, AttemptStarted):
+        attempt.levels = event.levels
     cx.changes.attempts[event.attempt] = attempt
     cx.repeat_stops(attempt)
+    if attempt.frozen or attempt.status is AttemptStatus.SUSPENDED:
+        cx.repeat_freeze(attempt)
     run = cx.state.runs[attempt.run]
     row = run.row(attempt.task, attempt.index + attempt.done if attempt.is_block else attempt.index)
     run.started[row] = event.at_ns
     cx.touch(run, row)
+
+
+def on_suspended(cx: Context, event: AttemptSuspended) -> None:
+    """It stands still. If it is wanted to go on by now, it is told so again: reports and orders may have crossed."""
+    attempt = cx.state.attempts.get(event.attempt)
+    if attempt is None:
+        return
+    attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, "suspended")
+    attempt.still_since_ns = attempt.still_since_ns or event.at_ns
+    cx.changes.attempts[event.attempt] = attempt
+    if not attempt.frozen:
+        cx.repeat_freeze(attempt)
+
+
+def on_resumed(cx: Context, event: AttemptResumed) -> None:
+    """It goes on. If it is wanted to stand still by now, it is told so again."""
+    attempt = cx.state.attempts.get(event.attempt)
+    if attempt is None:
+        return
+    attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, "resumed")
+    _stood_still(attempt, event.at_ns)
+    cx.changes.attempts[event.attempt] = attempt
+    if attempt.frozen:
+        cx.repeat_freeze(attempt)
+
+
+def _stood_still(attempt: Attempt, until_ns: int) -> None:
+    if attempt.still_since_ns:
+        attempt.still_ns += max(0, until_ns - attempt.still_since_ns)
+        attempt.still_since_ns = 0
 
 
 def on_exited(cx: Context, event: AttemptExited) -> None:
@@ -129,6 +165,7 @@ def _end(
         raise IllegalTransition(f"block {event.attempt} has rows: it cannot end as one attempt")
     attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, cause)
     attempt.finished_ns = event.at_ns
+    _stood_still(attempt, event.at_ns)
     return _end_single(cx, attempt), attempt
 
 
@@ -191,8 +228,9 @@ def _after_failure(cx: Context, run: RunState, attempt: Attempt, outcome: Outcom
     row = run.row(task, index)
     retry = run.plan.policy(task).retry
     failures = run.failures[row] = min(run.failures[row] + 1, _COUNT_MAX)
-    if outcome.which == "memory":
-        run.header.grown[row] = run.header.grown.get(row, 0) + 1
+    if outcome.which in dict(retry.grow):
+        times = run.header.grown.setdefault(row, {})
+        times[outcome.which] = min(times.get(outcome.which, 0) + 1, _COUNT_MAX)
     if failures > min(retry.limit, _COUNT_MAX - 1) or not applies(retry, outcome):
         finish_row(cx, run, task, index, "failed")
         return

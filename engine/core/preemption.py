@@ -62,6 +62,7 @@ def _needed(chosen: list[Attempt], room: Ledger, entry: Entry) -> list[Attempt]:
 def _stop(cx: Context, attempt: Attempt, entry: Entry) -> None:
     attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, "stop_ordered")
     attempt.stop = PREEMPTED
+    attempt.frozen = False  # its launcher lets it go on, so that it can end
     cx.changes.attempts[attempt.attempt] = attempt
     cx.changes.effects.append(StopAttempt(attempt.attempt))
     cx.note(AttemptPreempted(attempt.attempt, entry.run, entry.task, cx.state.runs[entry.run].place(entry.low)[1]))

@@ -40,6 +40,10 @@ class Attempt(msgspec.Struct):
     another with one claim: the attempts of its rows are `attempt`, `attempt + 1` and so on. `done` of them have ended,
     those from `limit` on were given back. While it lives, `finished_ns` is when the newest of them ended, `log` what
     they wrote, and `stops` says which rows were told to stop, by offset, and how.
+
+    `frozen` is what is wanted: that it stands still. Whether it does, its status says, which follows the launcher's
+    reports. `still_ns` is how long it has stood still so far, without the present time, which began at
+    `still_since_ns`. `levels` says how each of its quotas is enforced.
     """
 
     attempt: int
@@ -65,6 +69,10 @@ class Attempt(msgspec.Struct):
     stops: dict[int, str] = {}
     binding: Binding = UNBOUND
     """Where its claim is held; a follower's is that of the attempt that it takes over from."""
+    frozen: bool = False
+    still_ns: int = 0
+    still_since_ns: int = 0
+    levels: tuple[tuple[str, str], ...] = ()
     measured: Measured | None = None
 
     @property
@@ -75,6 +83,11 @@ class Attempt(msgspec.Struct):
     @property
     def is_block(self) -> bool:
         return self.count > 1
+
+    @property
+    def took_ns(self) -> int:
+        """How long it ran, of an attempt that has ended, without the time that it stood still."""
+        return self.finished_ns - self.started_ns - self.still_ns
 
     @property
     def newest_ns(self) -> int:
@@ -91,6 +104,7 @@ class Attempt(msgspec.Struct):
             (self.finished_ns or self.started_ns) if runs else 0, 0, self.pid if runs else 0,
             self.start_ticks if runs else 0, self.claim_from, self.stops.get(offset, ""),
             log=LogSlice(log.path, log.offset + log.length) if runs else LogSlice(), binding=self.binding,
+            frozen=self.frozen and runs,
         )  # fmt: skip
 
     @property
@@ -120,8 +134,8 @@ class RunHeader(msgspec.Struct, kw_only=True):
     rows: int = 0
     tasks: list[tuple[int, int, int, int]] = []
     """Of each mapped task: its index, first row (-1: not expanded), row count, and its final status or 255."""
-    grown: dict[int, int] = {}
-    """Rows whose attempts went over quota, with how often: their claims grow."""
+    grown: dict[int, dict[str, int]] = msgspec.field(default_factory=dict[int, dict[str, int]], name="grown_by")
+    """Rows whose attempts went over quotas that grow, with how often by resource."""
     repeated: dict[int, int] = {}
     """Rows whose trials were disturbed and went again, with how often."""
     tries_before: dict[int, int] = {}

@@ -38,10 +38,15 @@ TASK: Table[TaskStatus] = {
 }
 
 ATTEMPT: Table[AttemptStatus] = {
-    "started": {_A.ORDERED: _A.RUNNING, _A.RUNNING: _A.RUNNING, _A.STOPPING: _A.STOPPING},
+    "started": {
+        _A.ORDERED: _A.RUNNING,
+        _A.RUNNING: _A.RUNNING,
+        _A.SUSPENDED: _A.SUSPENDED,
+        _A.STOPPING: _A.STOPPING,
+    },
     "stop_ordered": _all((_A.ORDERED, _A.RUNNING, _A.SUSPENDED, _A.STOPPING), _A.STOPPING),
-    "suspended": {_A.RUNNING: _A.SUSPENDED},
-    "resumed": {_A.SUSPENDED: _A.RUNNING},
+    "suspended": {_A.RUNNING: _A.SUSPENDED, _A.SUSPENDED: _A.SUSPENDED, _A.STOPPING: _A.STOPPING},
+    "resumed": {_A.SUSPENDED: _A.RUNNING, _A.RUNNING: _A.RUNNING, _A.STOPPING: _A.STOPPING},
     "never_started": {_A.ORDERED: _A.EXITED, _A.STOPPING: _A.EXITED},
     "exited": _all((_A.ORDERED, _A.RUNNING, _A.SUSPENDED, _A.STOPPING), _A.EXITED),
     "lost": _all((_A.ORDERED, _A.RUNNING, _A.SUSPENDED, _A.STOPPING), _A.LOST),

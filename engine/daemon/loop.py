@@ -19,9 +19,11 @@ from engine.core.effects import (
     AnyEffect,
     RecallAttempt,
     Refusal,
+    ResumeAttempt,
     ShareCpus,
     StartAttempt,
     StopAttempt,
+    SuspendAttempt,
 )
 from engine.core.events import Ask, ClockAdvanced, External
 from engine.core.machine import Machine
@@ -39,6 +41,7 @@ class World(Protocol):
 
     def start(self, orders: Sequence[StartAttempt]) -> None: ...
     def stop(self, orders: Sequence[StopAttempt]) -> None: ...
+    def freeze(self, orders: Sequence[SuspendAttempt | ResumeAttempt]) -> None: ...
     def recall(self, attempts: Sequence[int]) -> None: ...
     def acknowledge(self, attempts: Sequence[int]) -> None: ...
     def share(self, cpus: Sequence[int]) -> None: ...
@@ -176,6 +179,7 @@ class Loop:
     def _perform(self, effects: Sequence[AnyEffect]) -> None:
         starts: list[StartAttempt] = []
         stops: list[StopAttempt] = []
+        freezes: list[SuspendAttempt | ResumeAttempt] = []
         ends: list[int] = []
         recalls: list[int] = []
         shared: Sequence[int] = ()
@@ -186,6 +190,8 @@ class Loop:
                 ends.append(effect.attempt)
             elif isinstance(effect, StopAttempt):
                 stops.append(effect)
+            elif isinstance(effect, SuspendAttempt | ResumeAttempt):
+                freezes.append(effect)
             elif isinstance(effect, RecallAttempt):
                 recalls.append(effect.attempt)
             elif isinstance(effect, ShareCpus):
@@ -199,6 +205,8 @@ class Loop:
                 self.world.acknowledge(ends)
             if starts:
                 self.world.start(starts)
+            if freezes:
+                self.world.freeze(freezes)
             if stops:
                 self.world.stop(stops)
             if recalls:

@@ -11,6 +11,7 @@ from engine.definition.fields import (
     DURATION_MAX_NS,
     ENV_NAME_PATTERN,
     GROW,
+    OPEN_FILES_MAX,
     PRIORITY_MAX,
     PROCESSES_MAX,
     RETRY_LIMIT_MAX,
@@ -151,6 +152,12 @@ def _check_policy(policy: Policy, bounds: _Bounds) -> None:
     bounds.number(quota.memory_bytes, 0, _NUMBER_MAX, ("quota", "memory"))
     bounds.number(quota.processes, 0, PROCESSES_MAX, ("quota", "processes"))
     bounds.number(quota.log_bytes, 0, _NUMBER_MAX, ("quota", "log"))
+    bounds.number(quota.threads, 0, PROCESSES_MAX, ("quota", "threads"))
+    bounds.number(quota.cpu_ns, 0, DURATION_MAX_NS, ("quota", "cpu_time"))
+    bounds.number(quota.cpu_milli, 0, 10**8, ("quota", "cpu"))
+    bounds.number(quota.open_files, 0, OPEN_FILES_MAX, ("quota", "open_files"))
+    bounds.number(quota.disk_bytes, 0, _NUMBER_MAX, ("quota", "disk"))
+    bounds.number(quota.silence_ns, 0, DURATION_MAX_NS, ("quota", "silence"))
     bounds.number(stop.signal, 1, 64, ("stop", "signal"))
     bounds.number(stop.grace_ns, 0, DURATION_MAX_NS, ("stop", "grace"))
     bounds.number(policy.priority, -PRIORITY_MAX, PRIORITY_MAX, ("priority",))

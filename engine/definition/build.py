@@ -152,6 +152,9 @@ class _Policies:
         changes = dict(given)
         for key in _RECORDS:
             if key in changes:
+                if "log" in changes[key]:
+                    changes[key] = {**changes[key], **changes[key]["log"]}
+                    del changes[key]["log"]
                 changes[key] = msgspec.structs.replace(getattr(base, key), **changes[key])
         if "env" in changes and base.env:
             changes["env"] = tuple(sorted((dict(base.env) | dict(changes["env"])).items()))

@@ -36,9 +36,10 @@ from engine.model.campaign import (
     TrialOrder,
 )  # fmt: skip
 from engine.model.errors import ValueFault
-from engine.model.instants import DAY, from_text, parse_duration
+from engine.model.instants import DAY, MILLISECOND, from_text, parse_duration
 from engine.model.resources import parse_cpu, parse_gpu, parse_size
 from engine.model.workflow import (
+    QUOTA_FIELDS,
     RETRY_DELAY_MAX_NS,
     ROWS_MAX,
     SCHEDULE_INTERVAL_MIN_NS,
@@ -47,6 +48,7 @@ from engine.model.workflow import (
     Gap,
     IfRunning,
     Jitter,
+    OnLog,
     OnLost,
     ParamType,
     Preemption,
@@ -59,13 +61,13 @@ PRIORITY_MAX = 1_000
 RETRY_LIMIT_MAX = 1_000
 SLOTS_MAX = 1_000_000
 PROCESSES_MAX = 4_194_304
+OPEN_FILES_MAX = 1_048_576
 DURATION_MAX_NS = 3_650 * DAY
 ENV_NAME_PATTERN = "[A-Za-z_][A-Za-z0-9_]*"
 RETRY_ON = (
-    "failed", "timed_out", "signalled", "over_quota", "over_quota.memory", "over_quota.processes", "over_quota.log",
-    "not_started",
+    "failed", "timed_out", "signalled", "over_quota", *(f"over_quota.{which}" for which in QUOTA_FIELDS), "not_started",
 )  # fmt: skip
-GROW = ("memory",)
+GROW = tuple(QUOTA_FIELDS)
 _DURATION_PATTERN = r"^\s*(\d+(\.\d+)?|(\d+(\.\d+)?\s*(us|ms|s|m|h|d|w))+)\s*$"
 _SIZE_PATTERN = r"^\s*\d+(\.\d+)?\s*(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB|K|M|G|T)?\s*$"
 
@@ -312,11 +314,20 @@ RETRY = Record(
             ListOf(Text("the name of an exception", empty=False), single=True), "of `failed`, only these exceptions"
         ),
         "grow": Field(
-            MapOf(Number(1, 100, whole=False), Choice(*GROW)), "factors for claim and quota after an over_quota"
+            MapOf(Number(1, 100, whole=False), Choice(*GROW)), "factors for quota and claim after an over_quota of it"
         ),
     },
     short=Number(0, RETRY_LIMIT_MAX),
     short_for="limit",
+)
+
+_LOG = Record(
+    {
+        "limit": Field(_size(1), "the most output that is kept", "log_bytes"),
+        "on_exceed": Field(_words_of(OnLog), "cut: the rest is dropped; stop: the attempt is over its quota", "on_log"),
+    },
+    short=_size(1),
+    short_for="log_bytes",
 )
 
 QUOTA = Record(
@@ -324,9 +335,18 @@ QUOTA = Record(
         "wall": Field(_duration(1), "the longest that an attempt may take", "wall_ns"),
         "memory": Field(_size(1), "the most memory that its processes may hold together", "memory_bytes"),
         "processes": Field(Number(1, PROCESSES_MAX), "the most processes at one time"),
-        "log": Field(_size(1), "the most output that is kept", "log_bytes"),
+        "threads": Field(Number(1, PROCESSES_MAX), "the most threads of all its processes at one time"),
+        "cpu_time": Field(_duration(1), "the most CPU time that its processes may use together", "cpu_ns"),
+        "cpu": Field(
+            Measure("a number of CPUs such as 2 or 0.5", parse_cpu, 1, 10**8, r"^\s*\d+(\.\d+)?\s*$"),
+            "the most CPUs at one time; it is slowed down, not ended", "cpu_milli",
+        ),
+        "open_files": Field(Number(3, OPEN_FILES_MAX), "the most open files of all its processes at one time"),
+        "disk": Field(_size(1), "the most that it may add to the folder that it runs in", "disk_bytes"),
+        "log": Field(_LOG, "the most output that is kept; a size, or a map that says what happens then"),
+        "silence": Field(_duration(10 * MILLISECOND), "the longest that it may write no output", "silence_ns"),
     }
-)
+)  # fmt: skip
 
 CLAIM = Record(
     {

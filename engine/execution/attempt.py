@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.execution.block import Block
+    from engine.execution.cgroups import Leaf
+    from engine.execution.freezing import Still
     from engine.execution.loop import Timer
     from engine.execution.pool import Worker
 
@@ -32,9 +34,10 @@ class Attempt:
     engine has the end of every row of a block on disk already."""
 
     __slots__ = (
-        "block", "cpu_ns", "ended_by", "grace_timer", "killing", "known", "log_end", "log_fd", "log_start", "number",
-        "order", "outcome", "reaped_ns", "result", "rss_bytes", "slice", "strays", "took_ns", "tree_pid", "tries",
-        "wall_timer", "worker",
+        "block", "cores", "cpu_ns", "ended_by", "grace_timer", "killing", "known", "leaf", "levels", "log_end",
+        "log_fd", "log_start", "number", "order", "outcome", "reaped_ns", "result", "rss_bytes", "settle_timer",
+        "silence_timer", "slice", "still", "strays", "took_ns", "tree_pid", "tries", "wall_timer", "watched",
+        "worker",
     )  # fmt: skip
 
     def __init__(self, order: Order) -> None:
@@ -47,7 +50,14 @@ class Attempt:
         self.strays: set[int] = set()
         self.outcome: Outcome | None = None
         self.ended_by: Outcome | None = None
+        self.leaf: Leaf | None = None
+        self.cores: list[int] = []
+        self.levels: dict[str, str] = {}
+        self.still: Still | None = None
+        self.watched = False
         self.wall_timer: Timer | None = None
+        self.silence_timer: Timer | None = None
+        self.settle_timer: Timer | None = None
         self.grace_timer: Timer | None = None
         self.killing = False
         self.known = False
@@ -65,6 +75,11 @@ class Attempt:
     def has_rows(self) -> bool:
         """Whether it is a block of several rows, each of which ends by itself."""
         return self.order["count"] > 1
+
+    @property
+    def limited(self) -> bool:
+        """Whether it has a quota on its tree."""
+        return bool(self.order["memory"] or self.order["processes"] or self.order["limits"])
 
     @property
     def grace_s(self) -> float:
@@ -101,10 +116,23 @@ class Attempt:
             return True
         if own.get("signal") == signal.SIGKILL:
             return self.rss_bytes >= quota * 0.8
-        return self.log_fd >= 0 and b"\nMemoryError" in b"\n" + _tail(self.log_fd)
+        return self.log_fd >= 0 and b"\nMemoryError" in b"\n" + tail_of(self.log_fd)
 
 
-def _tail(fd: int) -> bytes:
+def identity_of(order: Order, result: str) -> dict[str, str]:
+    """What tells a process which attempt it is; `result` is the file that it may write to."""
+    return {
+        **order["extra"],
+        "ORCHCTL_RUN": f"r{order['run']}",
+        "ORCHCTL_TASK": order["task"],
+        "ORCHCTL_INDEX": "" if order["index"] < 0 else str(order["index"]),
+        "ORCHCTL_ATTEMPT": str(order["number"]),
+        "ORCHCTL_RESULT": result,
+    }
+
+
+def tail_of(fd: int) -> bytes:
+    """What was written to a log last."""
     try:
         size = os.fstat(fd).st_size
         return os.pread(fd, _TAIL_BYTES, max(0, size - _TAIL_BYTES))

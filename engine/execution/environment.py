@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.core.effects import StartAttempt
 from engine.model.resources import Binding
-from engine.model.workflow import Command, Python, Shell
+from engine.model.workflow import Command, Python, Quota, Shell
 
 _BASE = ("PATH", "HOME", "USER", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR")
 _OWN_PREFIXES = ("PARAM_", "ORCHCTL_")
@@ -66,6 +66,7 @@ def launcher_order(order: StartAttempt, table: Table) -> dict[str, Any]:
         "memory": order.quota.memory_bytes,
         "processes": order.quota.processes,
         "log_bytes": order.quota.log_bytes,
+        "limits": limits_of(order.quota) if order.quota.of_tree else {},
         "signal": order.stop.signal,
         "grace_ns": order.stop.grace_ns,
         "after": order.claim_from,
@@ -86,6 +87,15 @@ def launcher_order(order: StartAttempt, table: Table) -> dict[str, Any]:
     else:
         wire["argv"] = words_of(order.action)
     return wire
+
+
+def limits_of(quota: Quota) -> dict[str, int | bool]:
+    """What the quota says of the tree beside its memory and its processes; only what is written."""
+    named = {
+        "threads": quota.threads, "cpu_time": quota.cpu_ns, "cpu": quota.cpu_milli, "open_files": quota.open_files,
+        "disk": quota.disk_bytes, "silence": quota.silence_ns, "log_stop": quota.on_log == "stop",
+    }  # fmt: skip
+    return {name: value for name, value in named.items() if value}
 
 
 def _bound(binding: Binding) -> dict[str, str]:

@@ -17,12 +17,14 @@ from typing import Any, NamedTuple
 import msgspec
 import trio
 
-from engine.core.effects import StartAttempt, StopAttempt
+from engine.core.effects import ResumeAttempt, StartAttempt, StopAttempt, SuspendAttempt
 from engine.core.events import (
     AttemptExited,
     AttemptLost,
     AttemptNeverStarted,
+    AttemptResumed,
     AttemptStarted,
+    AttemptSuspended,
     BlockStarted,
     LogSlice,
     RowsReturned,
@@ -53,7 +55,7 @@ class Rows(NamedTuple):
 class _Live:
     """An attempt or a block that was ordered and has not ended. `order` is None when an earlier engine sent it."""
 
-    __slots__ = ("link", "order", "pid", "rows", "stops")
+    __slots__ = ("frozen", "link", "order", "pid", "rows", "stops")
 
     def __init__(self, order: StartAttempt | None, link: Link, rows: Rows) -> None:
         self.order = order
@@ -62,6 +64,8 @@ class _Live:
         self.pid = 0
         self.stops: dict[int, StopAttempt] = {}
         """By row."""
+        self.frozen: bool | None = None
+        """Whether it shall stand still, as far as this engine has said."""
 
 
 class Executor:
@@ -201,8 +205,21 @@ class Executor:
             link.post(wire.pack(["stop", foreign]))
         if stale:
             link.post(wire.pack(["ack", stale]))
+        events += self._settle_frozen(link, set(welcome["frozen"]), known)
         self._send_stops(link, known)
         return events + self._missing(link, known)
+
+    def _settle_frozen(self, link: Link, frozen: set[int], known: set[int]) -> list[AttemptEvent]:
+        """What stands still is told; what shall not, or shall and does not, is ordered once more."""
+        wrong = [
+            [number, live.frozen]
+            for number, live in self._live.items()
+            if live.link is link and number in known and live.frozen is not None and live.frozen != (number in frozen)
+        ]
+        if wrong:
+            link.post(wire.pack(["freeze", wrong]))
+        now_ns = time.time_ns()
+        return [AttemptSuspended(number, now_ns) for number in sorted(frozen) if number in self._live]
 
     def _send_stops(self, link: Link, known: set[int]) -> None:
         stops = [
@@ -270,6 +287,17 @@ class Executor:
         for slot, entries in by_slot.items():
             self._links[slot].post(wire.pack(["stop", entries]))
 
+    def freeze(self, orders: Sequence[SuspendAttempt | ResumeAttempt]) -> None:
+        """Pass the orders on, in their order; they are repeated to a launcher that was not there."""
+        by_slot: dict[int, list[list[Any]]] = {}
+        for order in orders:
+            live = self._live.get(order.attempt)
+            if live is not None:
+                live.frozen = isinstance(order, SuspendAttempt)
+                by_slot.setdefault(live.link.slot, []).append([order.attempt, live.frozen])
+        for slot, entries in by_slot.items():
+            self._links[slot].post(wire.pack(["freeze", entries]))
+
     def recall(self, attempts: Sequence[int]) -> None:
         """Ask for orders back of which nothing has begun; each that comes back is reported as never started."""
         by_slot: dict[int, list[int]] = {}
@@ -333,6 +361,9 @@ class Executor:
         kind = fact[0]
         if kind == "started":
             return self._started(*fact[1:])
+        if kind in ("suspended", "resumed"):
+            told = AttemptSuspended if kind == "suspended" else AttemptResumed
+            return [told(*fact[1:])] if fact[1] in self._live else []
         if kind == "returned":
             return self._returned(link, *fact[1:])
         if kind == "span":
@@ -386,13 +417,17 @@ class Executor:
             if rows.block:
                 self._ended[number] = link
 
-    def _started(self, number: int, pid: int, ticks: int, at_ns: int, log: list[Any]) -> list[AttemptEvent]:
+    def _started(
+        self, number: int, pid: int, ticks: int, at_ns: int, log: list[Any], levels: dict[str, str] | None = None
+    ) -> list[AttemptEvent]:
         live = self._live.get(number)
         if live is None or live.pid == pid:
             return []
         live.pid = pid
-        kind = BlockStarted if live.rows.block else AttemptStarted
-        return [kind(number, at_ns, pid, ticks, LogSlice(log[0], log[1]))]
+        slice_ = LogSlice(log[0], log[1])
+        if live.rows.block:
+            return [BlockStarted(number, at_ns, pid, ticks, slice_)]
+        return [AttemptStarted(number, at_ns, pid, ticks, slice_, tuple((levels or {}).items()))]
 
     def _exit(self, link: Link, found: dict[str, Any]) -> AttemptEvent:
         self._remove(found["a"])

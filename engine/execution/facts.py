@@ -12,7 +12,9 @@ from engine.core.events import (
     AttemptExited,
     AttemptLost,
     AttemptNeverStarted,
+    AttemptResumed,
     AttemptStarted,
+    AttemptSuspended,
     BlockStarted,
     LogSlice,
     Measured,
@@ -26,7 +28,15 @@ from engine.model.status import Outcome, OutcomeKind
 from engine.model.workflow import RESULT_BYTES_MAX
 
 AttemptEvent = (
-    AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost | BlockStarted | RowsSucceeded | RowsReturned
+    AttemptStarted
+    | AttemptSuspended
+    | AttemptResumed
+    | AttemptExited
+    | AttemptNeverStarted
+    | AttemptLost
+    | BlockStarted
+    | RowsSucceeded
+    | RowsReturned
 )
 _KINDS = {kind.text: kind for kind in OutcomeKind}
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from engine.execution import proc, spool, trees
+from engine.execution import cgroups, proc, spool, trees
 from engine.execution.loop import Loop, Peer
 from engine.execution.places import Places
 from engine.execution.resident import begin, holder_of, serve_until_stopped
@@ -218,7 +218,8 @@ class Keeper:
         orphans of a dead launcher; what was orphaned elsewhere carries a cookie that no living launcher knows."""
         if self._leaving is not None or charge.pid or self._adopt(charge):
             return
-        if charge.slot >= 0 and self._kill_orphans():
+        instances = self._instances()
+        if charge.slot >= 0 and (self._kill_orphans() + cgroups.clear(instances, charge.slot)):
             self._loop.later(_SWEEP_AGAIN_S, lambda: self._clean_up(charge))
             return
         pause = 0.0 if charge.pause_s <= 2 * _RESTART_PAUSE_S else charge.pause_s
@@ -315,7 +316,7 @@ class Keeper:
     def _leave_if_alone(self) -> None:
         if self._leaving is None or any(charge.pid for charge in self._charges.values()):
             return
-        if self._kill_orphans():
+        if self._kill_orphans() + cgroups.clear(self._instances()):
             self._loop.later(_SWEEP_AGAIN_S, self._leave_if_alone)
             return
         self._leaving.send(["bye"])

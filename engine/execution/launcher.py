@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine.execution import proc, trees
-from engine.execution.attempt import DRAIN_S, Attempt, Order, Outcome, outcome_of, take_result
-from engine.execution.block import Block, Fact, left_behind, remove_page
+from engine.execution.attempt import DRAIN_S, Attempt, Order, Outcome, identity_of, outcome_of, take_result
+from engine.execution.block import Block, Fact
 from engine.execution.ending import KILL_AGAIN_S, Ending
+from engine.execution.freezing import Freezing
+from engine.execution.inheriting import inherited
+from engine.execution.limits import Limits
 from engine.execution.logs import Caps, Logs
 from engine.execution.loop import Loop, Peer
 from engine.execution.measuring import Measuring
@@ -27,7 +30,7 @@ from engine.execution.pool import Pool, Worker
 from engine.execution.report import Report
 from engine.execution.resident import begin, serve_until_stopped
 from engine.execution.sharing import Sharing
-from engine.execution.spawn import Encoded, SpawnError, limit_memory, raise_file_limit, spawn
+from engine.execution.spawn import Encoded, SpawnError, raise_file_limit
 from engine.execution.spool import Exit, Spool, SpoolFull
 from engine.execution.wire import Message
 
@@ -61,19 +64,22 @@ class Launcher:
         """Encoded that are over here, until the engine has their end on disk."""
         self.pool = Pool(self)
         self.ending = Ending(self)
-        self._caps = Caps(loop, self.attempts, self.pool.segment_of)
+        self.freezing = Freezing(self)
         self.sharing = Sharing(self.attempts)
-        self.meter = Metering(loop, places, self.ending.over_quota)
+        self.limits = Limits(loop, slot, self.attempts, lambda: self.instance)
+        self.meter = Metering(loop, places, self.cookie, self.ending.over_quota)
+        self._caps = Caps(loop, self.attempts, self.pool.segment_of, self.ending.look_at)
         self._pid = os.getpid()
         self._ready: dict[int, Order] = {}
-        self._ended: list[Exit] = []
-        self._spent: dict[int, Block] = {}  # their pages go once the ends are saved
         self._report = Report(loop, self.tell)
         self._spool_timer = False
         self._leaving: Peer | None = None
         loop.on_child(self._reap)
         loop.after_turn = self._finish_turn
-        self._find_lost()
+        self._ended, kept, spent = inherited(places, self.spool, self.measuring.forget)
+        self.kept.update((block.number, block) for block in kept)
+        self._spent = {block.number: block for block in spent}  # their pages go once the ends are saved
+        self._save_ends()
 
     @property
     def instance(self) -> int:
@@ -102,6 +108,9 @@ class Launcher:
         elif kind == "stop":
             for number, at_once, *row in message[1]:
                 self.stop(number, at_once, *row)
+        elif kind == "freeze":
+            for number, frozen in message[1]:
+                self.freezing.order(number, frozen=frozen)
         elif kind == "ack":
             self._forget(message[1])
         elif kind == "settled":
@@ -165,6 +174,7 @@ class Launcher:
                 "slot": self.slot,
                 "damaged": self.spool.damaged,
                 "running": running,
+                "frozen": self.freezing.frozen(),
                 "held": [*self.held, *waiting, *self._ready, *self.kept, *(found["a"] for found in self._ended)],
                 "exits": list(self.spool.exits.values()),
                 "workers": self.pool.pids(),
@@ -175,8 +185,10 @@ class Launcher:
 
     @staticmethod
     def _start_of(attempt: Attempt) -> list[Any]:
-        """Start ticks, instant, and where its log begins: [path, offset]."""
-        return [attempt.order["ticks"], attempt.order["at"], attempt.order.get("log", ["", 0])]
+        """Start ticks, instant, where its log begins, [path, offset], and how its quotas are enforced."""
+        order = attempt.order
+        known = [order["ticks"], order["at"], order.get("log", ["", 0])]
+        return [*known, attempt.levels] if attempt.levels else known
 
     def _forget(self, numbers: list[int]) -> None:
         for number in numbers:
@@ -190,25 +202,6 @@ class Launcher:
                 with contextlib.suppress(OSError):
                     os.unlink(found["file"])
         self.spool.forget(number for number in numbers if number not in self.attempts)
-
-    def _find_lost(self) -> None:
-        """The launcher before this one left attempts without an end. The keeper has ended their processes."""
-        why = "the host was started again" if self.spool.other_boot else "its launcher died"
-        now = time.time_ns()
-        for number in self.spool.exits:  # killed before it could remove them
-            remove_page(self.places, number)
-        for number, rows in self.spool.open.items():
-            self.measuring.forget(number)
-            lost: Outcome = {"kind": "lost", "why": why}
-            block = None if self.spool.other_boot else left_behind(self.places, number, rows, lost)
-            if block is not None and (not block.lone or not block.begun):
-                self.kept[number] = block
-            elif block is not None:
-                self._ended.append(block.news()[0][1])
-                self._spent[number] = block
-            else:
-                self._ended.append({"a": number, "at": now, "o": lost})
-        self._save_ends()
 
     # --- starting ---------------------------------------------------------------------------------------------------
 
@@ -253,10 +246,12 @@ class Launcher:
             identity, cookie = self.identity(order), self.cookie(attempt.number)
             before = proc.ticks_now()
             if "measure" in order:
-                pid = self.measuring.spawn(attempt, {**order["environment"], **identity}, cookie)
+                env = {**order["environment"], **identity}
+                pid = self.measuring.spawn(attempt, env, cookie, self.limits.spawn)
             else:
                 env = self._encoded.of(order["env"], order["environment"], identity)
-                pid = spawn(order["argv"], env=env, output=attempt.log_fd, folder=order["dir"], cookie=cookie)
+                given = {"env": env, "output": attempt.log_fd, "folder": order["dir"], "cookie": cookie}
+                pid = self.limits.spawn(attempt, order["argv"], **given)
         except (SpawnError, OSError, ValueError) as error:
             if isinstance(error, SpawnError) and error.passing and attempt.tries < _SPAWN_TRIES:
                 attempt.tries += 1
@@ -267,7 +262,7 @@ class Launcher:
             return
         self.roots[pid] = attempt
         self.sharing.bind(pid, order)
-        limit_memory(pid, order["memory"])
+        self.limits.apply(attempt, pid)
         self.begun(attempt, pid, before if before == proc.ticks_now() else 0)
 
     def _try_again(self, attempt: Attempt) -> None:
@@ -280,14 +275,7 @@ class Launcher:
 
     def identity(self, order: Order) -> dict[str, str]:
         """What tells a process which attempt it is."""
-        return {
-            **order["extra"],
-            "ORCHCTL_RUN": f"r{order['run']}",
-            "ORCHCTL_TASK": order["task"],
-            "ORCHCTL_INDEX": "" if order["index"] < 0 else str(order["index"]),
-            "ORCHCTL_ATTEMPT": str(order["number"]),
-            "ORCHCTL_RESULT": self.places.result(order["attempt"]),
-        }
+        return identity_of(order, self.places.result(order["attempt"]))
 
     def begun(self, attempt: Attempt, pid: int, ticks: int = 0) -> None:
         """The attempt runs now: its limits count from here."""
@@ -296,8 +284,9 @@ class Launcher:
         order["ticks"], order["at"] = ticks or proc.start_ticks(pid), time.time_ns()
         self._report.soon([["started", attempt.number, pid, *self._start_of(attempt)]])
         self.ending.limit_wall(attempt)
-        if order["memory"] or order["processes"]:
-            self.meter.watch(attempt.number, pid, self.cookie(attempt.number), order["memory"], order["processes"])
+        if attempt.limited:
+            self.ending.limit_silence(attempt)
+            self.limits.settle(attempt, lambda: self.members(attempt), self.meter.watch)
         self._caps.watch()
 
     def refuse(self, attempt: Attempt, why: str) -> None:
@@ -409,6 +398,11 @@ class Launcher:
         for attempt in touched:
             self.look_at_end(attempt)
 
+    def members(self, attempt: Attempt) -> list[int]:
+        """All processes of the attempt that are there now."""
+        self.find_strays()
+        return self.ending.tree(attempt).members()
+
     def _stray_died(self, pid: int, usage: Any) -> list[Attempt]:
         attempt = self.attempts.get(self.strays.pop(pid, 0))
         if attempt is None:
@@ -455,6 +449,7 @@ class Launcher:
             self._keep(attempt, block)
             self._release_followers(attempt.number)
             return
+        self.limits.end(attempt)
         found: Exit = {
             "a": attempt.number, "at": time.time_ns(), "o": attempt.final_outcome(), "cpu": attempt.cpu_ns,
             "rss": attempt.rss_bytes,
@@ -480,11 +475,13 @@ class Launcher:
             self.kept[attempt.number] = block
 
     def _let_go(self, attempt: Attempt) -> None:
-        for timer in (attempt.wall_timer, attempt.grace_timer):
+        for timer in (attempt.wall_timer, attempt.grace_timer, attempt.silence_timer, attempt.settle_timer):
             if timer is not None:
                 timer.cancel()
         del self.attempts[attempt.number]
-        self.meter.forget(attempt.number)
+        if attempt.watched:
+            self.meter.forget(attempt)
+        self.ending.forget(attempt)
 
     def _end_unspooled(self, number: int, outcome: dict[str, Any]) -> None:
         """It never had an intent, or none that could be written: nothing is to be remembered."""
@@ -562,6 +559,10 @@ class Launcher:
         self._spool_timer = False
         self._report.now()
         self._save_ends()
+
+    def tell_soon(self, fact: Fact) -> None:
+        """A fact that the engine has to decide on: it is told at the end of the turn."""
+        self._report.now([fact])
 
     def tell(self, message: Message) -> None:
         if self.engine is not None:

@@ -81,14 +81,19 @@ class Logs:
 
 class Caps:
     """Keeps every live log within its cap, which it exceeds by its rate times 0.1 s, at first times 1 s. `segment_of`
-    names the worker whose log an attempt writes to."""
+    names the worker whose log an attempt writes to; `on_look` is told at each look how much an attempt has written."""
 
     def __init__(
-        self, loop: Loop, attempts: Mapping[int, Attempt], segment_of: "Callable[[Attempt], Worker | None]"
+        self,
+        loop: Loop,
+        attempts: Mapping[int, Attempt],
+        segment_of: "Callable[[Attempt], Worker | None]",
+        on_look: Callable[[Attempt, int], None],
     ) -> None:
         self._loop = loop
         self._attempts = attempts
         self._segment_of = segment_of
+        self._on_look = on_look
         self._timer = False
 
     def watch(self) -> None:
@@ -99,8 +104,8 @@ class Caps:
 
     def _look(self) -> None:
         busy = False
-        for attempt in self._attempts.values():
-            busy |= self._cut(attempt)
+        for attempt in list(self._attempts.values()):
+            busy |= self._cut(attempt) or "log_stop" in attempt.order["limits"]
         self._timer = bool(self._attempts)
         if self._timer:
             self._loop.later(_BUSY_S if busy else _CALM_S, self._look)
@@ -113,6 +118,7 @@ class Caps:
                 return False
             fd, start = worker.segment_fd, attempt.block.row_log
         try:
+            self._on_look(attempt, os.fstat(fd).st_size - start)
             busy, attempt.log_end = cut(fd, start, attempt.log_end, attempt.log_cap)
         except OSError:  # a full disk takes no mark; the log is short already
             return True

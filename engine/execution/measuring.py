@@ -21,7 +21,6 @@ from engine.execution.attempt import Attempt, Order
 from engine.execution.loop import Loop
 from engine.execution.metrics import REPORT_BYTES_MAX, Values, read_report, read_slice, search_log
 from engine.execution.places import Places
-from engine.execution.spawn import spawn
 
 if TYPE_CHECKING:
     from engine.execution.noise import Noise, Snapshot
@@ -99,7 +98,7 @@ class Measuring:
             self._loop.later(_CUT_S, self._cut)
         return path
 
-    def spawn(self, attempt: Attempt, env: dict[str, str], cookie: int) -> int:
+    def spawn(self, attempt: Attempt, env: dict[str, str], cookie: int, spawn: Callable[..., int]) -> int:
         """Start the attempt's process with its report open. Raises OSError, or what `spawn` does."""
         order = attempt.order
         low = os.open(self.begin(attempt), os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -109,8 +108,8 @@ class Measuring:
             os.close(low)
         try:
             return spawn(
-                order["argv"], env={**env, FD_NAME: "3"}, output=attempt.log_fd, folder=order["dir"], cookie=cookie,
-                pass_fds=[high],
+                attempt, order["argv"], env={**env, FD_NAME: "3"}, output=attempt.log_fd, folder=order["dir"],
+                cookie=cookie, pass_fds=[high],
             )  # fmt: skip
         finally:
             os.close(high)

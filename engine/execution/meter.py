@@ -1,37 +1,122 @@
-"""The meter: measures the trees of attempts that have quotas, and the host when somebody asks.
+"""The meter: watches the trees of attempts, tells their launchers which are over a quota, and keeps what they used.
 
-Launchers name attempts with a memory or processes quota; one sweep measures them all and answers `over` for those that
-exceed one, and the launcher ends them. The pause between sweeps follows the attempt that is nearest to its limit, so
-that memory can be overshot by at most its growth rate times the pause; each process is also bound by RLIMIT_DATA from
-the start. With nothing to watch the meter sleeps. Resident sizes count shared pages once per process, so near the
-limit the proportional size decides.
+Each tree has its own time of the next look: half of what it would need to reach a limit at the rate at which it grows,
+or at the rate that is feared of such a thing, less often while it stays as it is. So a quota is overshot by at most the
+rate of growth times the time between two looks, and the outcome says both. Trees that are due together are read in one
+sweep. All looks together take at most a twentieth of a core; beyond that they come later. With nothing to watch the
+meter sleeps.
 """
 
 import os
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
 import psutil
 
-from engine.execution import proc
 from engine.execution.loop import Loop, Peer
 from engine.execution.places import Places
 from engine.execution.resident import begin, serve_until_stopped
+from engine.execution.samples import History
+from engine.execution.tree_use import Sweep, Tree, Use, memory_of
 from engine.execution.wire import Message
+from engine.model.samples import Sample
 
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_FIRST_S = 0.05
-_PAUSES = ((0.7, 0.1), (0.4, 0.25), (0.0, 1.0))
+_SHARE_OF_CORE = 0.05
+_FIRST_S = 0.02
+_LEAST_S = 0.02
+_MOST_S = 1.0
+_TOGETHER = 8
+"""From so many trees on one sweep over all processes is cheaper than a descent for each."""
+_CALM = 0.02
+"""Growth between two looks, as a part of the limit, that counts as none."""
+_CALM_MOST = 8.0
+"""What has not grown for seconds is feared less by as many times."""
+_MIB = 2**20
+_FEARED = {
+    "memory": 2**30, "processes": 1_000, "threads": 5_000, "open_files": 10_000, "disk": 2**30,
+    "cpu_time": (os.cpu_count() or 1) * 10**9,
+}  # fmt: skip
+"""How fast each may grow in a second, before it is known how fast it does."""
+_AT_ONCE = ("processes", "threads")
+_SOON = 0.1
+"""What grows by more than this part of its limit in a second is ended at once, and what is beyond it by as much."""
+
+
+class Watched:
+    """One attempt that is measured."""
+
+    def __init__(self, peer: Peer, entry: dict[str, Any]) -> None:
+        self.peer = peer
+        self.number: int = entry["number"]
+        self.limits: dict[str, int] = {name: limit for name, limit in entry["limits"].items() if name in _FEARED}
+        self.history = History(entry["samples"])
+        self.due = time.monotonic() + _FIRST_S
+        self._tree = Tree(entry)
+        self._use = Use()
+        self._at = entry["at"]
+        self._grew = time.monotonic()
+        self._told: set[tuple[str, bool]] = set()
+
+    def look(self, sweep: Sweep) -> None:
+        """Measure it, keep a sample, tell what is over its limit, and set the time of the next look."""
+        now, at_ns = time.monotonic(), time.time_ns()
+        sampled = self.history.due(now)
+        use = self._tree.measure(sweep, io=sampled)
+        if not use.processes:
+            self.due = now + _MOST_S  # it has ended, and its launcher is about to say so
+            return
+        past_s = max((at_ns - self._at) / 1e9, 1e-3)
+        over = [name for name, limit in self.limits.items() if getattr(use, name) > limit]
+        if sampled or over:
+            self.history.add(_sample(use, at_ns), now)
+        for name in over:
+            self._tell(name, use, past_s)
+        self.due = now + self._pause(use, past_s)
+        self._use, self._at = use, at_ns
+
+    def _tell(self, name: str, use: Use, past_s: float) -> None:
+        used, limit = getattr(use, name), self.limits[name]
+        rate = max(0.0, self._growth(name, use) / past_s)
+        fast = name != "cpu_time" and (rate > limit * _SOON or used > limit * (1 + _SOON))
+        at_once = name in _AT_ONCE or fast
+        if (name, at_once) not in self._told:
+            self._told.add((name, at_once))
+            self.history.save()
+            self.peer.send(["over", self.number, name, used, limit, _why(name, rate, past_s), at_once])
+
+    def _growth(self, name: str, use: Use) -> int:
+        return getattr(use, name) - getattr(self._use, name)
+
+    def _pause(self, use: Use, past_s: float) -> float:
+        """Until the next look."""
+        nearest, now = _MOST_S, time.monotonic()
+        if any(self._growth(name, use) > limit * _CALM for name, limit in self.limits.items()):
+            self._grew = now
+        calm = min(max(now - self._grew, 1.0), _CALM_MOST)
+        for name, limit in self.limits.items():
+            feared = max(self._growth(name, use) / past_s, _FEARED[name] / calm)
+            nearest = min(nearest, max(limit - getattr(use, name), 0) / feared / 2)
+        return min(max(nearest, _LEAST_S), self.history.period_s)
+
+
+def _why(name: str, rate: float, past_s: float) -> str:
+    """How far beyond the limit it may have come between two looks."""
+    grew = f"{rate / _MIB:.3g} MiB/s" if name in ("memory", "disk") else f"{rate:.3g}/s"
+    return "" if name == "cpu_time" else f"it grew by {grew} and was looked at {past_s * 1000:.0f} ms before"
+
+
+def _sample(use: Use, at_ns: int) -> Sample:
+    return Sample(at_ns, use.memory, use.cpu_time, use.read_bytes, use.written_bytes, use.processes, use.threads)
 
 
 class Meter:
-    """What each launcher wants watched, and the sweeps over all of it."""
+    """What each launcher wants watched, and the looks at all of it."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._watched: dict[Peer, dict[int, list[Any]]] = {}
-        self._timer_set = False
-        self._over: set[tuple[int, int]] = set()
+        self._watched: dict[Peer, dict[int, Watched]] = {}
+        self._next = 0.0
         psutil.cpu_percent(None)
 
     def on_message(self, peer: Peer, message: Message) -> None:
@@ -39,14 +124,15 @@ class Meter:
         kind = message[0]
         if kind == "watch":
             mine = self._watched.setdefault(peer, {})
-            mine.update({entry[0]: entry for entry in message[1]})
-            self._sweep_in(_FIRST_S)
+            for entry in message[1]:
+                mine[entry["number"]] = Watched(peer, entry)
+            self._look_in(_FIRST_S)
         elif kind == "forget":
             self._watched.get(peer, {}).pop(message[1], None)
         elif kind == "host":
             peer.send(["host", host_use()])
         elif kind == "memory":
-            peer.send(["memory", [[number, measure(pid, 0)[0]] for number, pid in message[1]]])
+            peer.send(["memory", [[number, memory_of(pid)] for number, pid in message[1]]])
         elif kind == "shutdown":
             peer.send(["bye"])
             self._loop.stop()
@@ -54,55 +140,26 @@ class Meter:
     def on_close(self, peer: Peer) -> None:
         self._watched.pop(peer, None)
 
-    def _sweep_in(self, pause_s: float) -> None:
-        if not self._timer_set:
-            self._timer_set = True
-            self._loop.later(pause_s, self._sweep)
+    def _look_in(self, pause_s: float) -> None:
+        """Look then at the latest. A timer that was set for later finds that its time has passed."""
+        due = time.monotonic() + pause_s
+        if not self._next or due < self._next:
+            self._next = due
+            self._loop.later(pause_s, lambda: self._look(due))
 
-    def _sweep(self) -> None:
-        self._timer_set = False
-        nearest = 0.0
-        for peer, entries in list(self._watched.items()):
-            strays = _strays_by_cookie(entries)
-            for number, pid, cookie, memory, processes in list(entries.values()):
-                used, count = measure(pid, memory, strays.get(cookie, ()))
-                nearest = max(nearest, used / memory if memory else 0.0, count / processes if processes else 0.0)
-                if memory and used > memory:
-                    peer.send(["over", number, "memory", used, memory])
-                elif processes and count > processes:
-                    peer.send(["over", number, "processes", count, processes])
-        if any(self._watched.values()):
-            self._sweep_in(next(pause for share, pause in _PAUSES if nearest >= share))
-
-
-def _strays_by_cookie(entries: dict[int, list[Any]]) -> dict[int, list[int]]:
-    """Processes whose parent died are children of the attempts' launcher: the parent of their first processes."""
-    found: dict[int, list[int]] = {}
-    parents = {entry[1]: proc.stat(entry[1]) for entry in entries.values()}
-    launchers = {known.ppid for known in parents.values() if known is not None and known.ppid > 1}
-    for launcher in launchers:
-        for pid in proc.children(launcher):
-            if pid not in parents:
-                found.setdefault(proc.read_cookie(pid), []).append(pid)
-    return found
-
-
-def measure(pid: int, limit_bytes: int, strays: Any = ()) -> tuple[int, int]:
-    """Bytes of memory that the tree below the pid uses, and the number of its processes; (0, 0) when it is gone."""
-    members = proc.descendants([pid, *strays])
-    known = [(member, found.rss_pages * _PAGE_BYTES) for member in members if (found := proc.stat(member))]
-    resident = sum(size for _, size in known)
-    if limit_bytes and resident > limit_bytes:
-        resident = sum(_proportional(member, size) for member, size in known)
-    return resident, len(known)
-
-
-def _proportional(pid: int, resident: int) -> int:
-    """Shared pages divided among those who share them; the resident size where it cannot be read."""
-    try:
-        return int(psutil.Process(pid).memory_full_info().pss)
-    except (psutil.Error, OSError):
-        return resident
+    def _look(self, due: float) -> None:
+        if due != self._next:
+            return
+        self._next = 0.0
+        now, began = time.monotonic(), time.thread_time()
+        watched = [one for mine in self._watched.values() for one in mine.values()]
+        ripe = [one for one in watched if one.due <= now + _LEAST_S / 4]
+        sweep = Sweep(whole=len(ripe) >= _TOGETHER)
+        for one in ripe:
+            one.look(sweep)
+        if watched:
+            rest_s = (time.thread_time() - began) * (1 / _SHARE_OF_CORE - 1)
+            self._look_in(max(min(one.due for one in watched) - time.monotonic(), rest_s, 0.001))
 
 
 def host_use() -> dict[str, Any]:

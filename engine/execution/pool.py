@@ -25,7 +25,7 @@ from engine.execution.attempt import Attempt, Order, outcome_of
 from engine.execution.block import Block
 from engine.execution.loop import Peer
 from engine.execution.places import open_log, segment_path
-from engine.execution.spawn import SpawnError, limit_memory, spawn
+from engine.execution.spawn import SpawnError
 from engine.execution.wire import Message
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class Worker:
         self.segment_fd = -1
         self.segment_start = 0
         self.looking = False
+        self.still = False
+        """Whether it is to stand still, whoever else paused it for a moment."""
         self.idle_since = 0.0
 
 
@@ -133,28 +135,30 @@ class Pool:
                 self._open_segment(worker, order["run"])
                 output = worker.segment_fd
             cookie = attempt.number if single else _WORKER_BIT | worker.seq
-            self._spawn(worker, order, interpreter, output, self._launcher.cookie(cookie))
+            self._spawn(worker, attempt, interpreter, output, self._launcher.cookie(cookie))
         except (SpawnError, OSError) as error:
             self._close_segment(worker)
             self._launcher.refuse(attempt, str(error))
             return None
         if single:
             self._launcher.sharing.bind(worker.pid, order)
-            limit_memory(worker.pid, order["memory"])
+            self._launcher.limits.apply(attempt, worker.pid)
         worker.ticks = proc.start_ticks(worker.pid)
         self._workers[worker.pid] = worker
         self._launcher.roots[worker.pid] = worker
         self._changed = True
         return worker
 
-    def _spawn(self, worker: Worker, order: Order, interpreter: str, output: int, cookie: int) -> None:
+    def _spawn(self, worker: Worker, attempt: Attempt, interpreter: str, output: int, cookie: int) -> None:
+        order = attempt.order
         ours, theirs = socket.socketpair()
         high = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, 64)
         try:
             env: dict[str, str] = order["environment"]
             if worker.single:
                 env = {**env, **self._launcher.identity(order)}
-            worker.pid = spawn(
+            worker.pid = self._launcher.limits.spawn(
+                attempt,
                 [interpreter, worker_file.__file__, order["python"]["folder"], "single" if worker.single else "shared"],
                 env=env,
                 output=output,
@@ -421,6 +425,7 @@ class Pool:
 
     def _again(self, attempt: Attempt) -> list[Attempt]:
         """Nothing of it began. Unless it was stopped meanwhile, another worker gets it."""
+        self._launcher.freezing.release(attempt)
         attempt.worker = None
         attempt.tree_pid = 0
         if attempt.wall_timer is not None:
@@ -456,14 +461,14 @@ class Pool:
         _pause(worker.pid)
         if block.running == offset:
             return True
-        _go_on(worker.pid)
+        _go_on(worker)
         return False
 
     @staticmethod
     def release(attempt: Attempt) -> None:
         worker = attempt.worker
         if worker is not None and not worker.single and attempt.outcome is None:
-            _go_on(worker.pid)
+            _go_on(worker)
 
     def take_back(self, attempt: Attempt) -> None:
         """Rows of which nothing has begun are given back to the engine; those that have go on."""
@@ -474,9 +479,10 @@ class Pool:
         _pause(worker.pid)
         begun = block.begun
         facts = block.give_back(_RECALLED)
-        _go_on(worker.pid)
+        _go_on(worker)
         self._launcher.tell_rows(attempt, [*([] if block.lone else block.news()), *facts])
         if not begun:
+            self._launcher.freezing.thaw(attempt)
             attempt.worker, attempt.tree_pid = None, 0
             self._launcher.withdraw(attempt)
 
@@ -537,7 +543,8 @@ def _is_shared(order: Order) -> bool:
     what = order.get("python")
     if what is None or what["isolate"] or what["script"]:
         return False
-    return not (order["memory"] or order["cpus"] or "CUDA_VISIBLE_DEVICES" in order["extra"])
+    alone = order["memory"] or order["processes"] or order["limits"] or order["cpus"]
+    return not (alone or "CUDA_VISIBLE_DEVICES" in order["extra"])
 
 
 def _group(order: Order) -> str:
@@ -556,9 +563,10 @@ def _pause(pid: int) -> None:
             time.sleep(0.0001)
 
 
-def _go_on(pid: int) -> None:
-    with contextlib.suppress(OSError):
-        os.kill(pid, signal.SIGCONT)
+def _go_on(worker: Worker) -> None:
+    if not worker.still:
+        with contextlib.suppress(OSError):
+            os.kill(worker.pid, signal.SIGCONT)
 
 
 def _words(status: int) -> str:

@@ -30,6 +30,9 @@ class Stat(NamedTuple):
     session: int
     ticks: int
     rss_pages: int
+    threads: int
+    cpu_ticks: int
+    """Of the process and of those below it that it has waited for."""
 
 
 def cookie_of(instance: int, attempt: int) -> int:
@@ -67,7 +70,10 @@ def stat(pid: int) -> Stat | None:
     fields = data[data.rfind(b")") + 2 :].split()
     if len(fields) < 22:
         return None
-    return Stat(int(fields[1]), fields[0].decode(), int(fields[3]), int(fields[19]), int(fields[21]))
+    cpu = int(fields[11]) + int(fields[12]) + int(fields[13]) + int(fields[14])
+    return Stat(
+        int(fields[1]), fields[0].decode(), int(fields[3]), int(fields[19]), int(fields[21]), int(fields[17]), cpu
+    )
 
 
 def start_ticks(pid: int) -> int:

@@ -27,8 +27,10 @@ class Sharing:
         _bind(os.getpid(), self._shared)
         for attempt in self._attempts.values():
             if attempt.tree_pid and not attempt.order["cpus"]:
+                kept = attempt.cores  # as many as its quota lets it have
+                attempt.cores = sorted(self._shared, key=lambda core: core not in kept)[: len(kept)]
                 for pid in proc.descendants([attempt.tree_pid, *attempt.strays]):
-                    _bind(pid, self._shared)
+                    _bind(pid, attempt.cores or self._shared)
 
     @staticmethod
     def bind(pid: int, order: Order) -> None:

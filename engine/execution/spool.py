@@ -45,7 +45,7 @@ class Spool:
     def __init__(self, path: Path, instance: int, boot: str, capacity: int = CAPACITY_BYTES) -> None:
         self._path = path
         self._capacity = capacity
-        self.instance = instance
+        self.instance: int = instance
         self.boot = boot
         self.open: dict[int, int] = {}
         self.exits: dict[int, Exit] = {}

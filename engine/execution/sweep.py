@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-from engine.execution import proc, spool, trees, wire
+from engine.execution import cgroups, proc, spool, trees, wire
 from engine.execution.places import Places
 from engine.execution.resident import holder_of
 
@@ -73,7 +73,10 @@ def _end_rest(places: Places, kill: bool) -> None:
     instances = {spool.instance_of(places.spool(slot)) for slot in places.slots()} - {0}
     for instance in instances:
         deadline = time.monotonic() + _GONE_S
-        while trees.sweep(instance, proc.marked(instance), set(), {os.getpid()}) and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            left = trees.sweep(instance, proc.marked(instance), set(), {os.getpid()})
+            if not left + cgroups.clear([instance]):
+                break
             time.sleep(_PAUSE_S)
 
 

@@ -41,17 +41,38 @@ def ask_to_end(tree: Tree, number: int) -> None:
 
 
 def kill(tree: Tree) -> None:
-    """Stop all, then kill all: a stopped process starts no others, so rounds end when one finds nobody new."""
+    """Stop all, then kill all."""
+    stopped, already = _stop_all(tree)
+    for pid in stopped | already:
+        _signal(pid, tree, signal.SIGKILL)
+
+
+def freeze(tree: Tree) -> set[int]:
+    """Stop all; the processes that were not stopped before, which `thaw` lets go on again."""
+    return _stop_all(tree)[0]
+
+
+def thaw(tree: Tree, pids: set[int]) -> None:
+    """Let those of the tree go on that were stopped by us."""
+    for pid in tree.members():
+        if pid in pids:
+            _signal(pid, tree, signal.SIGCONT)
+
+
+def _stop_all(tree: Tree) -> tuple[set[int], set[int]]:
+    """A stopped process starts no others, so rounds end when one finds nobody new. Those that were stopped by this, and
+    those that were stopped already."""
     stopped: set[int] = set()
+    already: set[int] = set()
     for _ in range(_ROUNDS):
-        fresh = [pid for pid in tree.members() if pid not in stopped]
+        fresh = [pid for pid in tree.members() if pid not in stopped and pid not in already]
         if not fresh:
             break
         for pid in fresh:
+            found = proc.stat(pid)
+            (already if found is not None and found.state == "T" else stopped).add(pid)
             _signal(pid, tree, signal.SIGSTOP)
-        stopped.update(fresh)
-    for pid in stopped:
-        _signal(pid, tree, signal.SIGKILL)
+    return stopped, already
 
 
 def _signal(pid: int, tree: Tree, number: int) -> None:

@@ -8,6 +8,9 @@ from enum import IntEnum
 
 import msgspec
 
+from engine.model.instants import SECOND
+from engine.model.resources import size_text
+
 
 class _Status(IntEnum):
     @property
@@ -87,19 +90,25 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
         return f"{self.kind.text}.{self.which}" if self.which else self.kind.text
 
     def sentence(self) -> str:
-        """For people: `failed: exit 3`, `signalled: signal 11`, `over_quota.memory: 16.1 of 16.0 GiB`."""
+        """For people: `failed: exit 3`, `signalled: signal 11`, `over_quota.memory: used 16.1G of 16.0G`."""
         details: list[str] = []
         if self.exit_code:
             details.append(f"exit {self.exit_code}")
         if self.signal is not None:
             details.append(f"signal {self.signal}")
         if self.limit:
-            details.append(f"used {self.used} of {self.limit}")
+            details.append(f"used {_amount(self.which, self.used)} of {_amount(self.which, self.limit)}")
         if self.exception:
             details.append(self.exception)
         if self.why:
             details.append(self.why)
         return ": ".join([self.text, ", ".join(details)]) if details else self.text
+
+
+def _amount(which: str, value: int) -> str:
+    if which in ("memory", "disk", "log"):
+        return size_text(value)
+    return f"{value / SECOND:.4g} s" if which in ("cpu_time", "silence") else str(value)
 
 
 SUCCESS = Outcome(OutcomeKind.SUCCEEDED, exit_code=0)

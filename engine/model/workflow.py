@@ -29,6 +29,7 @@ TriggerRule = Literal[
 Gap = Literal["skip", "run_after"]
 Fold = Literal["first", "last", "both"]
 Jitter = Literal["none", "full", "equal"]
+OnLog = Literal["cut", "stop"]
 OnLost = Literal["rerun", "hold"]
 Preemption = Literal["never", "requeue"]
 CatchUp = Literal["none", "last", "all"]
@@ -65,7 +66,7 @@ class Retry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `on` names outcomes (`failed`, `timed_out`, `signalled`, `over_quota`, `over_quota.memory`, `not_started`); empty
     means all of them. `exit_codes` and `exceptions` narrow `failed` where they are not empty. `grow` multiplies the
-    claim and quota of a resource after an over_quota: pairs of name and factor.
+    quota of a resource after an over_quota of it, and the claim where there is one: pairs of name and factor.
     """
 
     limit: int = 0
@@ -80,12 +81,39 @@ class Retry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Quota(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The most an attempt may use; 0 means no limit was written."""
+    """The most an attempt may use, with all processes of its tree; 0 means no limit was written.
+
+    `cpu_ns` is CPU time in all, `cpu_milli` the share of the host at any time, which never ends an attempt.
+    `disk_bytes` is what it may add to its folder, `silence_ns` how long it may write no output. A log that is too long
+    is cut, or (`on_log`) ends the attempt.
+    """
 
     wall_ns: int = 0
     memory_bytes: int = 0
     processes: int = 0
     log_bytes: int = 0
+    cpu_ns: int = 0
+    cpu_milli: int = 0
+    threads: int = 0
+    open_files: int = 0
+    disk_bytes: int = 0
+    silence_ns: int = 0
+    on_log: OnLog = "cut"
+
+    @property
+    def of_tree(self) -> bool:
+        """Whether it limits more than the time and the log: such an attempt has a process of its own."""
+        return bool(
+            self.memory_bytes or self.processes or self.cpu_ns or self.cpu_milli or self.threads or self.open_files
+            or self.disk_bytes or self.silence_ns or self.on_log == "stop"
+        )  # fmt: skip
+
+
+QUOTA_FIELDS = {
+    "memory": "memory_bytes", "processes": "processes", "threads": "threads", "cpu_time": "cpu_ns",
+    "open_files": "open_files", "disk": "disk_bytes", "log": "log_bytes", "silence": "silence_ns",
+}  # fmt: skip
+"""What an attempt can go over, by the name that its outcome has."""
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True, gc=False):

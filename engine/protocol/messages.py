@@ -169,6 +169,15 @@ class ReadLog(Request, frozen=True, kw_only=True):
     limit: int = LOG_CHUNK_BYTES
 
 
+class ListSamples(Request, frozen=True, kw_only=True):
+    """What an attempt used over time, oldest first, while it runs and later. `number` 0: the row's newest attempt."""
+
+    run: int
+    task: str
+    index: int = -1
+    number: int = 0
+
+
 class ListEvents(Request, frozen=True, kw_only=True):
     """The journal of a run (0: of everything) in order, after a cursor that the page before gave."""
 
@@ -253,7 +262,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Act(Request, frozen=True, kw_only=True):
-    """Pause, resume, cancel, kill, retry, rerun or mark. No targets: the run. `mark` is succeeded or failed."""
+    """Pause, resume, cancel, kill, retry, rerun or mark. No targets: the run. `mark` is succeeded or failed; `running`
+    pauses also what runs of the run.
+    """
 
     request_id: str
     verb: Literal["pause", "resume", "cancel", "kill", "retry", "rerun", "mark"]
@@ -262,6 +273,7 @@ class Act(Request, frozen=True, kw_only=True):
     seen: str = ""
     mark: str = ""
     note: str = ""
+    running: bool = False
 
 
 class Backup(Request, frozen=True, kw_only=True):
@@ -287,7 +299,7 @@ View = (
     GetEngine | ListRuns | GetRun | ListGroups | ListTasks | ListLanes | ListGrid | GetStats | ListAttempts | ExplainRun
     | ListSchedules | ListWorkflows | GetResources
 )  # fmt: skip
-Question = View | ReadLog | ListEvents | ListAudit | GetWorkflow | ListMetrics | ListTrials
+Question = View | ReadLog | ListSamples | ListEvents | ListAudit | GetWorkflow | ListMetrics | ListTrials
 ActRequest = (
     Submit | AddWorkflow | RemoveWorkflow | PauseWorkflow | Act | Backup | CollectGarbage | StopEngine | Upload
 )  # fmt: skip

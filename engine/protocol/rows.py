@@ -51,10 +51,14 @@ class TaskRow(Row, frozen=True, kw_only=True):
     log: dict[str, Any] | None = None
     """{"path", "offset", "length"}; the path is absolute."""
     item: Any = None
+    suspended: bool = False
+    """Whether it runs but stands still."""
+    enforced: dict[str, str] = {}
+    """How each quota of its newest attempt is enforced: kernel, sampled or none."""
 
 
 class AttemptRow(Row, frozen=True, kw_only=True):
-    """One attempt of a row. `number` counts from 1; `status` is ordered, running, stopping, exited or lost."""
+    """One attempt of a row. `number` counts from 1; `status` is ordered, running, suspended, stopping, exited, lost."""
 
     task: str
     index: int | None
@@ -72,10 +76,33 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     max_rss: int | None = None
     cpu_seconds: float | None = None
     log: dict[str, Any] | None = None
+    used: int | None = None
+    limit: int | None = None
+    """Of one that went over a quota: what it used of what it might, in bytes, ns or by number."""
+    suspended_seconds: float | None = None
+    """How long it stood still, once it has."""
+    enforced: dict[str, str] = {}
+    """How each of its quotas is enforced: kernel, sampled or none."""
     values: dict[str, float] = {}
     notes: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
     """What it reported, what was wrong with the report, and why a trial counts as disturbed by the host."""
+
+
+class SampleRow(Row, frozen=True, kw_only=True):
+    """What an attempt used at an instant: memory, processes and threads then, the rest since its start.
+
+    `cpus` is how many it kept busy since the sample before. Bytes are those of reads and writes, of anything.
+    """
+
+    at: str
+    memory: int
+    cpu_seconds: float
+    cpus: float
+    read: int
+    written: int
+    processes: int
+    threads: int
 
 
 class MetricRow(Row, frozen=True, kw_only=True):

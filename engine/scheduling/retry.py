@@ -4,12 +4,17 @@ The n-th retry waits delay * backoff**(n-1), at most max_delay; jitter `full` dr
 half to all of it. Randomness is a hash of the state's seed and the attempt's number, so a replay waits as long.
 """
 
-import msgspec
+from collections.abc import Mapping
 
-from engine.model.resources import Claim
+from msgspec.structs import replace
+
+from engine.model.resources import Capacity, Claim
 from engine.model.status import Outcome, OutcomeKind
-from engine.model.workflow import Quota, Retry
+from engine.model.workflow import QUOTA_FIELDS, Quota, Retry
 
+_CLAIM_FIELDS = {"memory": "memory_bytes", "disk": "scratch_bytes"}
+_AMOUNT_MAX = 2**62
+_TIMES_MAX = 100
 _NEVER = (OutcomeKind.SUCCEEDED, OutcomeKind.CANCELLED, OutcomeKind.LOST)
 _MASK = 2**64 - 1
 
@@ -52,14 +57,19 @@ def draw(seed: int, number: int) -> float:
     return (z ^ (z >> 31)) / 2**64
 
 
-def grown(retry: Retry, claim: Claim, quota: Quota, times: int, memory_max: int) -> tuple[Claim, Quota]:
-    """Claim and quota after `times` attempts went over their memory quota, at most what the host has."""
-    factor = dict(retry.grow).get("memory", 1.0) ** times
-    if times == 0 or factor == 1.0:
-        return claim, quota
-    memory = min(int(claim.memory_bytes * factor), memory_max)
-    limit = min(int(quota.memory_bytes * factor), memory_max)
-    return (
-        msgspec.structs.replace(claim, memory_bytes=memory),
-        msgspec.structs.replace(quota, memory_bytes=limit),
-    )
+def grown(
+    retry: Retry, claim: Claim, quota: Quota, times: Mapping[str, int], capacity: Capacity
+) -> tuple[Claim, Quota]:
+    """Claim and quota after so many attempts (by resource) went over their quotas. Memory is at most what the host has,
+    and so is what is claimed of its disk."""
+    for which, factor in retry.grow:
+        if not times.get(which):
+            continue
+        most = capacity.memory_bytes if which == "memory" else _AMOUNT_MAX
+        factor = min(factor ** min(times[which], _TIMES_MAX), float(_AMOUNT_MAX))
+        field, claimed = QUOTA_FIELDS[which], _CLAIM_FIELDS.get(which, "")
+        quota = replace(quota, **{field: min(int(getattr(quota, field) * factor), most)})
+        if claimed:
+            most = max(getattr(capacity, claimed), getattr(claim, claimed))
+            claim = replace(claim, **{claimed: min(int(getattr(claim, claimed) * factor), most)})
+    return claim, quota

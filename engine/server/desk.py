@@ -7,12 +7,13 @@ import trio
 
 from engine.model.errors import Unavailable
 from engine.protocol.framing import frame
-from engine.protocol.messages import FRAME_BYTES_MAX, Definition, GetWorkflow, ReadLog, Request
+from engine.protocol.messages import FRAME_BYTES_MAX, Definition, GetWorkflow, ListSamples, ReadLog, Request
 from engine.server.gate import Gate
 from engine.server.logs import new_limiter, place_of_log, read_log
 from engine.server.look import Look, RunNeeded, no_run
 from engine.server.packing import rows_frame
 from engine.server.queries import answer, definition_of
+from engine.server.samples import path_of_samples, read_samples
 
 T = TypeVar("T")
 _LOADS_MAX = 5
@@ -61,6 +62,10 @@ class Desk:
         if isinstance(question, ReadLog):
             place = await self.see(lambda: place_of_log(look, question))
             return frame(await read_log(look.logs, place, question, self._log_readers))
+        if isinstance(question, ListSamples):
+            path = await self.see(lambda: path_of_samples(look, question))
+            page = await read_samples(look.logs, path, self._log_readers)
+            return rows_frame(question.id, look.revision, page)
         if isinstance(question, GetWorkflow):
             return await self.see(lambda: self._definition(question))
         return await self.see(lambda: rows_frame(question.id, look.revision, answer(look, question, self.clients())))

@@ -12,7 +12,7 @@ import trio
 from engine.core.events import LogSlice
 from engine.core.state import Attempt
 from engine.model.errors import NotFound, Unavailable, ValueFault
-from engine.protocol.messages import LOG_CHUNK_BYTES, LogChunk, ReadLog
+from engine.protocol.messages import LOG_CHUNK_BYTES, ListSamples, LogChunk, ReadLog
 from engine.server.look import Look
 from engine.server.packing import short_text
 from engine.server.queries import place_of
@@ -38,8 +38,17 @@ def place_of_log(look: Look, question: ReadLog) -> LogPlace:
     """Where the log is that a question asks for. Raises EngineError, or RunNeeded."""
     if not 1 <= question.limit <= LOG_CHUNK_BYTES:
         raise ValueFault(f"a piece of a log has 1 to {LOG_CHUNK_BYTES} bytes, not {question.limit}")
-    if abs(question.offset) > _OFFSET_MAX or question.number < 0:
+    if abs(question.offset) > _OFFSET_MAX:
         raise ValueFault("there is no such place in a log")
+    newest = attempt_meant(look, question)
+    sentence = short_text(newest.outcome.sentence()) if newest.outcome is not None and not newest.live else ""
+    return LogPlace(newest.number, newest.log, newest.live, sentence)
+
+
+def attempt_meant(look: Look, question: ReadLog | ListSamples) -> Attempt:
+    """The row's attempt of the number, or its newest one. Raises EngineError, or RunNeeded."""
+    if question.number < 0:
+        raise ValueFault(f"there is no attempt {question.number}")
     run, place = place_of(look, question.run, question.task, question.index)
     attempts = attempts_of_row(look, run, place.task, place.item)
     if question.number:
@@ -47,9 +56,7 @@ def place_of_log(look: Look, question: ReadLog) -> LogPlace:
     if not attempts:
         which = f"attempt {question.number}" if question.number else "no attempt yet"
         raise NotFound(f"{run.text(place.task, place.item)} has {'no ' if question.number else ''}{which}")
-    newest: Attempt = attempts[-1]
-    sentence = short_text(newest.outcome.sentence()) if newest.outcome is not None and not newest.live else ""
-    return LogPlace(newest.number, newest.log, newest.live, sentence)
+    return attempts[-1]
 
 
 async def read_log(folder: str, place: LogPlace, question: ReadLog, limiter: trio.CapacityLimiter) -> LogChunk:

@@ -150,12 +150,10 @@ def _act_event(request: Act, ask: Ask) -> External:
     rows = tuple(_row(target) for target in request.targets)
     seen = _status(request.seen, RunStatus)
     match request.verb:
-        case "pause" | "resume":
-            if rows:
-                raise ValueFault(f"only a whole run can be {request.verb}d", "name the run alone")
-            if request.verb == "pause":
-                return RunPauseRequested(ask, run, seen, note)
-            return RunResumeRequested(ask, run, seen, note)
+        case "pause":
+            return RunPauseRequested(ask, run, seen, note, rows, request.running)
+        case "resume":
+            return RunResumeRequested(ask, run, seen, note, rows)
         case "cancel" | "kill":
             return CancelRequested(ask, run, rows, request.verb == "kill", seen, note)
         case "retry":

@@ -78,7 +78,8 @@ def _shown(value: object) -> object:
     if isinstance(value, bytes):
         return {"bytes": len(value)}
     if isinstance(value, Outcome):
-        return {"outcome": value.text, "exit_code": value.exit_code, "signal": value.signal, "why": value.why}
+        over = {"used": value.used, "limit": value.limit} if value.limit else {}
+        return {"outcome": value.text, "exit_code": value.exit_code, "signal": value.signal, "why": value.why, **over}
     if isinstance(value, msgspec.Struct):
         return {name: _shown(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, tuple):

@@ -10,7 +10,7 @@ from engine.core.events import Measured
 from engine.core.state import Attempt, RunState
 from engine.model.ids import NO_INDEX
 from engine.model.instants import SECOND, optional_text
-from engine.model.status import Outcome, OutcomeKind, TaskStatus
+from engine.model.status import AttemptStatus, Outcome, OutcomeKind, TaskStatus
 from engine.protocol.rows import AttemptRow, ReasonRow, TaskRow
 from engine.server.look import Look
 from engine.server.packing import Packed, pack, short_text, short_value
@@ -72,6 +72,8 @@ def task_row(look: Look, run: RunState, place: Place, attempt: Attempt | None) -
         max_rss=attempt.usage.max_rss_bytes if attempt and ended else None,
         cpu_seconds=attempt.usage.cpu_ns / SECOND if attempt and ended else None,
         log=_log(look, attempt) if attempt else None, item=short_value(item),
+        suspended=attempt is not None and attempt.status is AttemptStatus.SUSPENDED,
+        enforced=dict(attempt.levels) if attempt is not None else {},
     )  # fmt: skip
 
 
@@ -102,6 +104,8 @@ def attempt_row(look: Look, run: RunState, attempt: Attempt) -> AttemptRow:
         signal=outcome.signal if outcome else None, pid=attempt.pid or None,
         max_rss=attempt.usage.max_rss_bytes if ended else None,
         cpu_seconds=attempt.usage.cpu_ns / SECOND if ended else None, log=_log(look, attempt),
+        used=outcome.used if outcome and outcome.limit else None, limit=(outcome.limit or None) if outcome else None,
+        suspended_seconds=attempt.still_ns / SECOND if attempt.still_ns else None, enforced=dict(attempt.levels),
         values=measured.values, notes=measured.notes, marks=measured.marks,
     )  # fmt: skip
 

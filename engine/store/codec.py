@@ -54,6 +54,10 @@ class AttemptRecord(msgspec.Struct, frozen=True, array_like=True):
     usage: Usage
     log: LogSlice
     binding: Binding = UNBOUND
+    frozen: bool = False
+    still_ns: int = 0
+    still_since_ns: int = 0
+    levels: tuple[tuple[str, str], ...] = ()
     measured: Measured | None = None
 
 
@@ -77,6 +81,9 @@ class BlockRecord(msgspec.Struct, frozen=True, array_like=True):
     limit: int
     stops: dict[int, str]
     binding: Binding = UNBOUND
+    frozen: bool = False
+    still_ns: int = 0
+    still_since_ns: int = 0
 
 
 class JournalRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -194,7 +201,8 @@ def encode_attempt(attempt: Attempt) -> bytes:
         (
             attempt.attempt, attempt.claim, attempt.status, attempt.ordered_ns, attempt.started_ns,
             attempt.finished_ns, attempt.pid, attempt.start_ticks, attempt.claim_from, attempt.stop, attempt.outcome,
-            attempt.usage, attempt.log, attempt.binding, attempt.measured,
+            attempt.usage, attempt.log, attempt.binding, attempt.frozen, attempt.still_ns, attempt.still_since_ns,
+            attempt.levels, attempt.measured,
         )
     )  # fmt: skip
 
@@ -206,7 +214,8 @@ def decode_attempt(key: bytes, body: bytes) -> Attempt:
     return Attempt(
         record.attempt, run, task, index, number, record.claim, record.status, record.ordered_ns, record.started_ns,
         record.finished_ns, record.pid, record.start_ticks, record.claim_from, record.stop, record.outcome,
-        record.usage, record.log, binding=record.binding, measured=record.measured,
+        record.usage, record.log, binding=record.binding, frozen=record.frozen, still_ns=record.still_ns,
+        still_since_ns=record.still_since_ns, levels=record.levels, measured=record.measured,
     )  # fmt: skip
 
 
@@ -215,7 +224,7 @@ def encode_block(block: Attempt) -> bytes:
         (
             block.task, block.index, block.number, block.claim, block.status, block.ordered_ns, block.started_ns,
             block.finished_ns, block.pid, block.start_ticks, block.claim_from, block.log, block.count, block.done,
-            block.limit, block.stops, block.binding,
+            block.limit, block.stops, block.binding, block.frozen, block.still_ns, block.still_since_ns,
         )
     )  # fmt: skip
 
@@ -226,7 +235,7 @@ def decode_block(key: bytes, body: bytes) -> Attempt:
         last_number_of(key), number_of(key), record.task, record.index, record.number, record.claim, record.status,
         record.ordered_ns, record.started_ns, record.finished_ns, record.pid, record.start_ticks, record.claim_from,
         log=record.log, count=record.count, done=record.done, limit=record.limit, stops=record.stops,
-        binding=record.binding,
+        binding=record.binding, frozen=record.frozen, still_ns=record.still_ns, still_since_ns=record.still_since_ns,
     )  # fmt: skip
 
 

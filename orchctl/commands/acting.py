@@ -59,10 +59,17 @@ def _mark_arguments(parser: Parser) -> None:
     )  # fmt: skip
 
 
-def _pause_arguments(parser: Parser) -> None:
+def _resume_arguments(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN|WORKFLOW", help="r12, 12, latest, or the name of a workflow")
+    help_text = "a task with all its rows, or one row: clean[3]; only what runs; without any, the whole run"
+    parser.add_argument("tasks", metavar="TASK", nargs="*", help=help_text)
     parser.add_argument("--workflow", action="store_true", help="take a name such as r12 for a workflow's")
     parser.add_argument("--note", metavar="TEXT", default="", help="a remark for the audit")
+
+
+def _pause_arguments(parser: Parser) -> None:
+    _resume_arguments(parser)
+    parser.add_argument("--running", action="store_true", help="of a run: also what runs of it, at once")
 
 
 def parse_target(text: str) -> Target:
@@ -132,10 +139,14 @@ def _pause(verb: str, words: Words, place: Place) -> int:
         except ValueFault:
             number = 0
         if number:
+            targets = tuple(parse_target(text) for text in words.tasks)
             act = Act(
-                request_id=new_request_id(), verb="pause" if verb == "pause" else "resume", run=number, note=words.note
-            )
+                request_id=new_request_id(), verb="pause" if verb == "pause" else "resume", run=number,
+                targets=targets, note=words.note, running=verb == "pause" and words.running,
+            )  # fmt: skip
             return _report(session.act(act), verb, number, place.out)
+        if words.tasks or getattr(words, "running", False):
+            raise ValueFault(f"{words.run!r} is no run", "tasks are named by their run: r12, 12 or latest")
         request = PauseWorkflow(request_id=new_request_id(), workflow=words.run, paused=verb == "pause")
         body = session.act(request)
     if place.out.json:
@@ -179,10 +190,17 @@ COMMANDS = {
     "pause": Command(
         pause,
         _pause_arguments,
-        ("orchctl pause r12", "orchctl pause orders  # its schedules"),
-        "A paused run starts nothing more; what runs goes on. A paused workflow's schedules make no runs.",
+        ("orchctl pause r12", "orchctl pause r12 'clean[3]'", "orchctl pause orders  # its schedules"),
+        "A paused run starts nothing more; what runs goes on, unless --running or TASK says otherwise: then its "
+        "processes stand still, keep what they claim, and their limits of time do not count. A paused workflow's "
+        "schedules make no runs.",
     ),
-    "resume": Command(resume, _pause_arguments, ("orchctl resume r12", "orchctl resume orders")),
+    "resume": Command(
+        resume,
+        _resume_arguments,
+        ("orchctl resume r12", "orchctl resume r12 clean", "orchctl resume orders"),
+        "A run goes on where it was paused, with all that stands still of it.",
+    ),
     "cancel": Command(
         cancel,
         _asking_arguments,

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from engine.model.ids import NO_INDEX, parse_row
 from engine.model.status import RunStatus, TaskStatus
-from engine.protocol.messages import GetRun, ListAttempts, ListGroups, ListRuns, ListTasks
-from engine.protocol.rows import AttemptRow, GroupRow, RunRow, TaskRow
+from engine.protocol.messages import GetRun, ListAttempts, ListGroups, ListRuns, ListSamples, ListTasks
+from engine.protocol.rows import AttemptRow, GroupRow, RunRow, SampleRow, TaskRow
 from orchctl.client.session import Session, typed
 from orchctl.commands.kit import (
     SUCCEEDED,
@@ -160,6 +160,7 @@ def _tasks_arguments(parser: Parser) -> None:
         help=f"at most N rows, 0: all (default: all; on a terminal {_TERMINAL_ROWS})",
     )  # fmt: skip
     parser.add_argument("--attempts", action="store_true", help="list the attempts of one row instead")
+    parser.add_argument("--samples", action="store_true", help="list what its newest attempt used over time instead")
 
 
 def tasks(words: Words, place: Place) -> int:
@@ -168,8 +169,8 @@ def tasks(words: Words, place: Place) -> int:
     with place.session(read_only=True) as session:
         number = run_number(session, words.run)
         task, index = parse_row(words.task) if words.task else ("", NO_INDEX)
-        if words.attempts:
-            return _attempts(session, number, task, index, out)
+        if words.attempts or words.samples:
+            return (_attempts if words.attempts else _samples)(session, number, task, index, out)
         request = ListTasks(
             run=number, task=task, index=None if index == NO_INDEX else index, statuses=tuple(words.status),
             sort=words.sort, limit=_PAGE,
@@ -193,7 +194,7 @@ def _print_rows(rows: list[TaskRow], most: int, out: Output) -> None:
         (
             (
                 row_name(row.task, row.index),
-                (inert(row.status), row.status),
+                (inert("paused" if row.suspended else row.status), row.status),
                 str(row.attempts or ""),
                 took_text(row.started_at, row.finished_at),
                 inert(row.exit_code),
@@ -210,16 +211,13 @@ def _print_rows(rows: list[TaskRow], most: int, out: Output) -> None:
 
 
 def _attempts(session: Session, run: int, task: str, index: int, out: Output) -> int:
-    if not task:
-        from orchctl.commands.kit import UsageError
-
-        raise UsageError("--attempts needs a task", "write it like `orchctl tasks r12 clean[3] --attempts`")
+    _require_task(task, "--attempts")
     maps = session.rows(ListAttempts(run=run, task=task, index=index)).rows
     if out.json:
         out.rows(maps)
         return SUCCEEDED
     out.table(
-        ("NUMBER", "STATUS", "STARTED", "TOOK", "PID", "CPU", "MEMORY", "OUTCOME"),
+        ("NUMBER", "STATUS", "STARTED", "TOOK", "PID", "CPU", "MEMORY", "OUTCOME", "QUOTAS"),
         (
             (
                 str(row.number),
@@ -230,12 +228,48 @@ def _attempts(session: Session, run: int, task: str, index: int, out: Output) ->
                 seconds_text(row.cpu_seconds),
                 size_text(row.max_rss),
                 inert("; ".join(filter(None, (row.sentence or row.outcome, *row.marks)))),
+                inert(", ".join(f"{which} {level}" for which, level in row.enforced.items())),
             )
             for row in typed(maps, AttemptRow)
         ),
         right="NUMBER TOOK PID CPU MEMORY",
     )
     return SUCCEEDED
+
+
+def _samples(session: Session, run: int, task: str, index: int, out: Output) -> int:
+    _require_task(task, "--samples")
+    maps = session.rows(ListSamples(run=run, task=task, index=index)).rows
+    if out.json:
+        out.rows(maps)
+        return SUCCEEDED
+    out.table(
+        ("AT", "MEMORY", "CPUS", "CPU", "READ", "WRITTEN", "PROCESSES", "THREADS"),
+        (
+            (
+                instant_text(row.at),
+                size_text(row.memory),
+                f"{row.cpus:.2f}",
+                seconds_text(row.cpu_seconds),
+                size_text(row.read),
+                size_text(row.written),
+                str(row.processes),
+                str(row.threads),
+            )
+            for row in typed(maps, SampleRow)
+        ),
+        right="MEMORY CPUS CPU READ WRITTEN PROCESSES THREADS",
+    )
+    if not maps:
+        out.remark("nothing was kept: what ends within a few seconds is not sampled")
+    return SUCCEEDED
+
+
+def _require_task(task: str, option: str) -> None:
+    if not task:
+        from orchctl.commands.kit import UsageError
+
+        raise UsageError(f"{option} needs a task", f"write it like `orchctl tasks r12 clean[3] {option}`")
 
 
 COMMANDS = {
@@ -258,6 +292,7 @@ COMMANDS = {
             "orchctl tasks latest --status failed --status running",
             "orchctl tasks r12 clean --sort duration --limit 10",
             "orchctl tasks r12 'clean[3]' --attempts",
+            "orchctl tasks r12 'clean[3]' --samples",
         ),
     ),
 }

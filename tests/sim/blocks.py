@@ -35,6 +35,8 @@ class Block:
     skips: set[int] = field(default_factory=set[int])
     stopped: bool = False
     after: int = 0
+    frozen_ns: int = 0
+    """Since when its worker stands still."""
 
     def __post_init__(self) -> None:
         self.limit = self.start.count
@@ -126,6 +128,9 @@ class Block:
         if row > len(self.rows) or not self.started:
             self.skips.add(row)
         elif row == len(self.rows) and not self.over:
+            if self.frozen_ns and self.ends_ns != ENDLESS_NS:
+                self.ends_ns += now_ns - self.frozen_ns
+            self.frozen_ns = 0
             self.stopped = kill or heeds or self.ends_ns == ENDLESS_NS
             self.ends_ns = now_ns if kill else min(self.ends_ns, now_ns + 10**9)
 

@@ -12,7 +12,9 @@ from engine.core.events import (
     AttemptExited,
     AttemptLost,
     AttemptNeverStarted,
+    AttemptResumed,
     AttemptStarted,
+    AttemptSuspended,
     External,
     Measured,
     RowsReturned,
@@ -44,6 +46,8 @@ class Child:
     end: External | None = None
     length_ns: int = 0
     after: int = 0
+    frozen_ns: int = 0
+    """Since when it stands still."""
 
 
 @dataclass
@@ -118,8 +122,27 @@ class Launchers:
             self._close_gap(attempt, child.after)
             self.recalled.append(child.end)
         else:
+            self._thaw(child, now_ns)
             child.told_to_stop = kill or child.ends_ns == ENDLESS_NS or self.rng.random() < 0.8
             child.ends_ns = now_ns if kill else min(child.ends_ns, now_ns + 10 * SECOND)
+
+    def freeze(self, attempt: int, now_ns: int, *, frozen: bool) -> None:
+        """It stands still, or goes on; the answer says which, whatever it was before."""
+        found = self.children.get(attempt) or self.blocks.get(attempt)
+        if found is None or not found.started or (found.over if isinstance(found, Block) else found.end is not None):
+            return
+        if frozen:
+            found.frozen_ns = found.frozen_ns or now_ns
+            self.recalled.append(AttemptSuspended(attempt, now_ns))
+        else:
+            self._thaw(found, now_ns)
+            self.recalled.append(AttemptResumed(attempt, now_ns))
+
+    @staticmethod
+    def _thaw(found: Child | Block, now_ns: int) -> None:
+        if found.frozen_ns and found.ends_ns != ENDLESS_NS:
+            found.ends_ns += now_ns - found.frozen_ns
+        found.frozen_ns = 0
 
     def acknowledge(self, attempt: int) -> None:
         self.children.pop(attempt, None)
@@ -132,8 +155,9 @@ class Launchers:
             return 0
         if any(self._may_start(block) for block in self.blocks.values()):
             return 0
-        open_ends = [child.ends_ns for child in self.children.values() if child.end is None]
-        open_ends += [block.ends_ns for block in self.blocks.values() if block.started and not block.over]
+        open_ends = [child.ends_ns for child in self.children.values() if child.end is None and not child.frozen_ns]
+        moving = [block for block in self.blocks.values() if block.started and not block.frozen_ns]
+        open_ends += [block.ends_ns for block in moving if not block.over]
         return min((ends_ns for ends_ns in open_ends if ends_ns != ENDLESS_NS), default=None)
 
     def reports(self, now_ns: int) -> list[External]:
@@ -142,7 +166,7 @@ class Launchers:
         for block in self.blocks.values():
             if self._may_start(block):
                 found.append(block.begin(now_ns, self.rng, self.mean_s * SECOND))
-            elif block.started:
+            elif block.started and not block.frozen_ns:
                 found += block.advance(now_ns, self.rng, self.mean_s * SECOND, self.failing)
         for number, child in self.children.items():
             if self._waits(child):
@@ -153,6 +177,8 @@ class Launchers:
             if child.end is not None:
                 if self.rng.random() < 0.05:
                     found.append(child.end)
+                continue
+            if child.frozen_ns:
                 continue
             if not child.started and (self.rng.random() < 0.7 or child.ends_ns <= now_ns):
                 child.started = True
@@ -201,6 +227,8 @@ class Launchers:
             block = self.blocks.get(number)
             if block is not None and block.started:
                 found.append(block.begun(now_ns))
+                if block.frozen_ns:
+                    found.append(AttemptSuspended(number, now_ns))
             if block is not None:
                 found += block.everything(now_ns, self.rng)
             elif not rebooted:

@@ -41,7 +41,7 @@ def test_the_worlds_together_use_what_the_machine_can_do():
         seen |= {type(event).__name__ for _, _, event in world.story}
     assert seen >= {
         "AttemptExited", "AttemptLost", "AttemptNeverStarted", "AttemptOrdered", "AttemptStarted", "BlockOrdered",
-        "BlockStarted", "CancelRequested",
+        "AttemptResumed", "AttemptSuspended", "BlockStarted", "CancelRequested",
         "EngineStarted", "Expanded", "MarkRequested", "RerunRequested", "RetryRequested", "RetryScheduled",
         "RowsReturned", "RowsSucceeded", "RunFinished",
         "RunPauseRequested", "RunQueued", "RunResumeRequested", "RunSkipped", "SpaceChanged", "TaskReopened",

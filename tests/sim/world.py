@@ -11,13 +11,25 @@ from random import Random
 from typing import Any
 
 from engine.core.changes import Changes
-from engine.core.effects import AcknowledgeExit, Answer, AnyEffect, RecallAttempt, ShareCpus, StartAttempt, StopAttempt
+from engine.core.effects import (
+    AcknowledgeExit,
+    Answer,
+    AnyEffect,
+    RecallAttempt,
+    ResumeAttempt,
+    ShareCpus,
+    StartAttempt,
+    StopAttempt,
+    SuspendAttempt,
+)
 from engine.core.events import (
     Ask,
     AttemptExited,
     AttemptLost,
     AttemptNeverStarted,
+    AttemptResumed,
     AttemptStarted,
+    AttemptSuspended,
     BlockStarted,
     CancelRequested,
     ClockAdvanced,
@@ -39,7 +51,7 @@ from engine.core.events import (
 )
 from engine.core.invariants import violations
 from engine.core.machine import Machine
-from engine.core.state import EngineState, Meta
+from engine.core.state import EngineState, Meta, RunState
 from engine.model.instants import SECOND
 from engine.model.resources import Capacity
 from engine.model.status import RunStatus, TaskStatus
@@ -52,6 +64,7 @@ from tests.support.memory_disk import MemoryDisk, differences, picture
 CALM_STEPS_MAX = 3_000
 _REPORTS = (
     AttemptStarted, AttemptExited, AttemptLost, AttemptNeverStarted, BlockStarted, RowsSucceeded, RowsReturned,
+    AttemptSuspended, AttemptResumed,
 )  # fmt: skip
 
 
@@ -150,7 +163,7 @@ class World:
         self._batch(quiet)
         for _ in range(CALM_STEPS_MAX):
             runs = self.machine.state.runs.values()
-            paused = [run.run for run in runs if run.header.status is RunStatus.PAUSED]
+            paused = [run.run for run in runs if run.header.status is RunStatus.PAUSED or self._stands_still(run)]
             if not any(run.unfinished for run in runs):
                 break
             dues = [due for due in (self.launchers.due_ns(), self.machine.next_due()[0]) if due]
@@ -166,6 +179,9 @@ class World:
             self._fail("attempts are live although all runs have ended")
         if left := sorted([*self.launchers.children, *self.launchers.blocks]):
             self._fail(f"the ends of attempts {left} were never acknowledged")
+
+    def _stands_still(self, run: RunState) -> bool:
+        return any(self.machine.state.attempts[number].frozen for number in run.live.values())
 
     def _end_the_endless(self) -> list[External]:
         """Somebody cancels, once, what would run for ever."""
@@ -234,6 +250,8 @@ class World:
                 events.append(child.end)
             elif child is not None and child.started:
                 events.append(AttemptStarted(number, self.now_ns, 1000 + number, number))
+                if child.frozen_ns:
+                    events.append(AttemptSuspended(number, self.now_ns))
         for number, child in list(self.launchers.children.items()):
             if number not in state.attempts and child.end is not None:
                 events.append(child.end)
@@ -255,6 +273,9 @@ class World:
                 case StartAttempt():
                     self.counts["attempts"] += 1
                     self.launchers.start(effect, self.now_ns)
+                case SuspendAttempt() | ResumeAttempt():
+                    frozen = isinstance(effect, SuspendAttempt)
+                    self.launchers.freeze(effect.attempt, self.now_ns, frozen=frozen)
                 case RecallAttempt():
                     self.launchers.recall(effect.attempt)
                 case StopAttempt():
@@ -348,11 +369,12 @@ class World:
         rows = tuple(self._ref(plan) for _ in range(self.rng.randint(1, 3)))
         some = rows if self.rng.random() < 0.6 else ()
         status = self.rng.choice((TaskStatus.SUCCEEDED, TaskStatus.FAILED))
-        match self.rng.randrange(8):
-            case 0:
-                return RunPauseRequested(self._ask(), number)
+        match self.rng.randrange(10):
+            case 0 | 8 | 9:
+                some = self._live_refs(number) if self.rng.random() < 0.5 else some
+                return RunPauseRequested(self._ask(), number, rows=some, running=self.rng.random() < 0.5)
             case 1 | 2:
-                return RunResumeRequested(self._ask(), number)
+                return RunResumeRequested(self._ask(), number, rows=some if self.rng.random() < 0.5 else ())
             case 3:
                 return CancelRequested(self._ask(), number, some, self.rng.random() < 0.3)
             case 4 | 5:
@@ -361,6 +383,13 @@ class World:
                 return RerunRequested(self._ask(), number, rows)
             case _:
                 return MarkRequested(self._ask(), number, rows, status)
+
+    def _live_refs(self, number: int) -> tuple[RowRef, ...]:
+        """Some of what runs: an operator would rarely hit it blindly."""
+        run = self.machine.state.runs[number]
+        places = [run.place(row) for row in sorted(run.live)]
+        chosen = self.rng.sample(places, min(len(places), self.rng.randint(1, 3)))
+        return tuple(RowRef(run.plan.names[task], index) for task, index in chosen)
 
     def _ref(self, plan: Plan) -> RowRef:
         task = self.rng.choice(plan.tasks)

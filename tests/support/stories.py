@@ -8,13 +8,22 @@ from array import array
 from typing import Any
 
 from engine.core.changes import Changes
-from engine.core.effects import Answer, RecallAttempt, StartAttempt, StopAttempt
+from engine.core.effects import (
+    Answer,
+    RecallAttempt,
+    ResumeAttempt,
+    StartAttempt,
+    StopAttempt,
+    SuspendAttempt,
+)
 from engine.core.events import (
     Ask,
     AttemptExited,
     AttemptLost,
     AttemptNeverStarted,
+    AttemptResumed,
     AttemptStarted,
+    AttemptSuspended,
     BlockStarted,
     CancelRequested,
     ClockAdvanced,
@@ -75,6 +84,8 @@ class Player:
         self.order: list[str] = []
         self.stops: list[tuple[str, bool]] = []
         self.recalls: list[str] = []
+        self.freezes: list[tuple[str, bool]] = []
+        """Rows that were told to stand still (True) or to go on."""
         self.journal: list[Any] = []
         self.newest = 0
         self._tickets = 0
@@ -110,6 +121,9 @@ class Player:
             elif isinstance(effect, RecallAttempt) and effect.attempt in self.live:
                 start = self.live[effect.attempt]
                 self.recalls.append(row_text(start.task, start.index))
+            elif isinstance(effect, SuspendAttempt | ResumeAttempt) and effect.attempt in self.live:
+                start = self.live[effect.attempt]
+                self.freezes.append((row_text(start.task, start.index), isinstance(effect, SuspendAttempt)))
         return changes
 
     def restart(self) -> None:
@@ -162,11 +176,11 @@ class Player:
     def pause_workflow(self, name: str, *, paused: bool = True) -> dict[str, Any]:
         return self.ask(WorkflowPauseRequested, workflow=name, paused=paused)
 
-    def pause(self, run: int = 0) -> dict[str, Any]:
-        return self.ask(RunPauseRequested, run=run or self.newest)
+    def pause(self, run: int = 0, *rows: str | RowRef, running: bool = False) -> dict[str, Any]:
+        return self.ask(RunPauseRequested, run=run or self.newest, rows=_refs(rows), running=running)
 
-    def resume(self, run: int = 0) -> dict[str, Any]:
-        return self.ask(RunResumeRequested, run=run or self.newest)
+    def resume(self, run: int = 0, *rows: str | RowRef) -> dict[str, Any]:
+        return self.ask(RunResumeRequested, run=run or self.newest, rows=_refs(rows))
 
     def cancel(self, *rows: str | RowRef, run: int = 0, kill: bool = False) -> dict[str, Any]:
         return self.ask(CancelRequested, run=run or self.newest, rows=_refs(rows), kill=kill)
@@ -200,6 +214,14 @@ class Player:
         """The row's attempt starts, and goes on."""
         number = self.attempt(row, run).attempt
         return self.step(AttemptStarted(number, self.now_ns, pid=1000 + number))
+
+    def suspended(self, row: str, run: int = 0) -> Changes:
+        """The launcher says that the row's attempt stands still."""
+        return self.step(AttemptSuspended(self.attempt(row, run).attempt, self.now_ns))
+
+    def resumed(self, row: str, run: int = 0) -> Changes:
+        """The launcher says that the row's attempt goes on."""
+        return self.step(AttemptResumed(self.attempt(row, run).attempt, self.now_ns))
 
     def ok(self, *rows: str, result: bytes | None = None, run: int = 0) -> None:
         for row in rows:

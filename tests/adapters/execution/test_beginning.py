@@ -43,7 +43,7 @@ async def test_an_engine_takes_over_the_keeper_that_was_begun_for_it(world: Any)
     await world.leave()
     stop_all(world.home, world.run_dir, kill=True)
     begin_keeper(places_of(world), world.instance, world.launchers)
-    (early,) = keepers(world)
+    (early,) = await world.until(lambda: keepers(world), "the keeper")
     await world.enter(world.nursery)
     await world.end(world.start(["true"]))
     assert keepers(world) == [world.executor.processes()["keeper"]] == [early]

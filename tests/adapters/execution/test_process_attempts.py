@@ -336,8 +336,8 @@ made = launcher.Launcher(turns, where, 0, 7)
 made.engine = ear = Ear()
 made.on_message(ear, ["env", "e", {"PATH": "/bin"}])
 made.on_message(ear, ["start", [dict(attempt=1, run=1, workflow="w", version="v", task="t", index=-1, number=1,
-    dir="/", env="e", extra={}, wall_ns=0, memory=0, processes=0, log_bytes=0, signal=15, grace_ns=10**9, after=0,
-    count=1, cpus=(), argv=["/bin/true"])]])
+    dir="/", env="e", extra={}, wall_ns=0, memory=0, processes=0, log_bytes=0, limits={}, cpus=[], signal=15,
+    grace_ns=10**9, after=0, count=1, argv=["/bin/true"])]])
 turns.later(0, lambda: None)
 turns.turn()
 if sys.argv[1] == "for a moment":

@@ -12,6 +12,7 @@ import trio
 
 from engine.core.events import LogSlice
 from engine.model.errors import Unavailable
+from engine.model.samples import Sample, packed, samples_path
 from engine.model.workflow import Param, Workflow, encode
 from engine.protocol.messages import (
     CHUNK_BYTES,
@@ -28,6 +29,7 @@ from engine.protocol.messages import (
     Hello,
     ListAudit,
     ListRuns,
+    ListSamples,
     ListTasks,
     ListWorkflows,
     LogChunk,
@@ -245,6 +247,28 @@ async def test_a_log_is_read_in_pieces_from_either_end_and_says_when_it_is_whole
         file.unlink()
         assert (await client.ask(ReadLog(id=5, run=run, task="a"), Refused)).code == "not_found"
         assert (await client.ask(ReadLog(id=7, run=run, task="a", number=2), Refused)).code == "not_found"
+
+
+async def test_what_an_attempt_used_is_told_while_it_runs_and_later() -> None:
+    async with site() as here:
+        run = here.house.begin(FLOW)
+        attempt = here.house.live(run)[0]
+        client = await here.client()
+        assert (await client.ask(ListSamples(id=1, run=run, task="a"), Rows)).rows == []
+        file = here.folder / "logs" / samples_path(run, "a", -1, 1)
+        file.parent.mkdir()
+        first = Sample(10**18, 5 * 2**20, 10**8, 7, 8, 2, 3)
+        file.write_bytes(packed([first, first._replace(at_ns=10**18 + 2 * 10**9, cpu_ns=31 * 10**8)]) + b"half a one")
+        live = await client.ask(ListSamples(id=2, run=run, task="a"), Rows)
+        assert [(row["memory"], row["cpu_seconds"], row["cpus"], row["threads"]) for row in live.rows] == [
+            (5 * 2**20, 0.1, 0.0, 3), (5 * 2**20, 3.1, 1.5, 3),
+        ]  # fmt: skip
+        assert live.rows[1]["at"] == "2001-09-09T01:46:42.000000Z"
+        here.house.start(attempt)
+        here.house.end(attempt)
+        assert len((await client.ask(ListSamples(id=3, run=run, task="a", number=1), Rows)).rows) == 2
+        assert (await client.ask(ListSamples(id=4, run=run, task="a", number=9), Refused)).code == "not_found"
+        assert (await client.ask(ListSamples(id=5, run=run, task="a", number=-1), Refused)).code == "invalid_value"
 
 
 async def test_no_log_leads_out_of_the_log_folder_and_no_pipe_blocks() -> None:

@@ -178,6 +178,27 @@ def test_ctrl_c_leaves_a_run_that_goes_on(place: Home) -> None:
     assert place.call("show", "r1", "-f").returncode == 0
 
 
+def test_a_running_task_is_paused_and_resumed_and_tells_how_its_quotas_are_enforced(place: Home) -> None:
+    place.start()
+    place.file(
+        "long.yaml", "tasks:\n  a:\n    run: while [ ! -e go ]; do sleep 0.05; done\n    quota: {memory: 1GiB}\n"
+    )
+    run = place.rows("submit", "long.yaml")[0]["run"]
+    wait_for(lambda: place.rows("tasks", run)[0]["pid"], "the task to run")
+    assert place.rows("tasks", run)[0]["enforced"].keys() == {"memory"}
+    place.ok("pause", run, "a")
+    wait_for(lambda: place.rows("tasks", run)[0]["suspended"], "the task to stand still")
+    assert place.rows("tasks", run, "a", "--attempts")[0]["status"] == "suspended"
+    assert "paused" in place.ok("tasks", run)
+    assert place.call("pause", run, "a").returncode == 3
+    place.file("go", "")
+    place.ok("resume", run)
+    assert place.call("show", run, "-f").returncode == 0
+    attempt = place.rows("tasks", run, "a", "--attempts")[0]
+    assert (attempt["outcome"], attempt["suspended_seconds"] > 0) == ("succeeded", True)
+    assert place.rows("tasks", run, "a", "--samples") == []
+
+
 def test_workflows_that_were_added_are_triggered_paused_and_removed(place: Home) -> None:
     place.start()
     place.file("orders.yaml", ORDERS + 'schedule: "15 2 * * *"\n')

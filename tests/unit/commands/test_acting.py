@@ -79,6 +79,21 @@ def test_a_target_that_is_no_name_is_not_sent(engine: FakeEngine, target: str) -
     assert engine.kinds() == []
 
 
+def test_pause_and_resume_take_tasks_and_pause_what_runs_of_a_run(engine: FakeEngine) -> None:
+    engine.answers[Act] = Done(body={"changed": 2, "refused": []})
+    assert orchctl(engine.home, "pause", "r12", "clean[3]", "load").out == "pause r12: 2 rows\n"
+    sent = engine.last(Act)
+    assert [(target.task, target.index) for target in sent.targets] == [("clean", 3), ("load", None)]
+    assert (sent.verb, sent.running) == ("pause", False)
+    orchctl(engine.home, "pause", "r12", "--running")
+    assert (engine.last(Act).targets, engine.last(Act).running) == ((), True)
+    orchctl(engine.home, "resume", "r12", "load")
+    assert (engine.last(Act).verb, engine.last(Act).targets[0].task) == ("resume", "load")
+    result = orchctl(engine.home, "pause", "orders", "--running")
+    assert (result.code, result.out) == (2, "")
+    assert "'orders' is no run" in result.err
+
+
 def test_pause_takes_the_name_of_a_workflow_too(engine: FakeEngine) -> None:
     engine.answers[PauseWorkflow] = Done()
     assert orchctl(engine.home, "pause", "orders") == (0, "pause orders: done\n", "")

@@ -92,6 +92,19 @@ def test_only_the_quota_that_was_exceeded_grows():
     assert player.attempt("a").claim.memory_bytes == GIB
 
 
+def test_any_quota_grows_that_is_named_and_a_restart_remembers_how_often():
+    policy = Retry(limit=5, grow=(("disk", 2.0), ("processes", 3.0)))
+    player = one(retry=policy, quota=Quota(processes=2, disk_bytes=100))
+    player.end("a", OVER_PROCESSES)
+    player.end("a", Outcome(OutcomeKind.OVER_QUOTA, which="disk", used=200, limit=100))
+    player.restart()
+    player.end("a", Outcome(OutcomeKind.OVER_QUOTA, which="disk", used=300, limit=200))
+    quota = player.attempt("a").quota
+    assert (quota.processes, quota.disk_bytes) == (6, 400)
+    player.ok("a")
+    assert player.run().header.grown == {}
+
+
 def test_a_grown_row_waits_until_its_larger_claim_fits_whatever_else_is_queued_for_it():
     """A row that was marked and retried while it was ready is queued twice; neither entry may start it too early."""
     grow = Retry(limit=3, grow=(("memory", 2.0),))

@@ -121,8 +121,12 @@ tasks:
     priority: -7
   p: {python: s.py, isolate: true, interpreter: /usr/bin/python3, retry: {on: timed_out, exit_codes: 75, exceptions: [E]}}
   down: {run: x, teardown: up, needs: [n], quota: {log: 1M}}
+  all:
+    run: x
+    quota:
+      {threads: 9, cpu: 1.5, cpu_time: 10m, open_files: 64, disk: 1GiB, silence: 30s, log: {limit: 2M, on_exceed: stop}}
 """)  # noqa: E501
-    up, m, n, p, down = workflow.tasks
+    up, m, n, p, down, last = workflow.tasks
     assert (workflow.name, workflow.tags, workflow.durability) == ("flow", ("x", "y"), "relaxed")
     assert workflow.schedules[0].interval_ns == 60 * MINUTE
     assert workflow.schedules[0].anchor_ns % (60 * MINUTE) == 30 * MINUTE
@@ -146,6 +150,10 @@ tasks:
     assert p.action == Python("s.py", {}, "/usr/bin/python3", isolate=True)
     assert workflow.policy_of(p).retry == Retry(on=("timed_out",), exit_codes=(75,), exceptions=("E",))
     assert workflow.policy_of(down).quota.log_bytes == 2**20
+    assert workflow.policy_of(last).quota == Quota(
+        log_bytes=2**21, cpu_ns=10 * MINUTE, cpu_milli=1500, threads=9, open_files=64, disk_bytes=2**30,
+        silence_ns=30 * SECOND, on_log="stop",
+    )  # fmt: skip
     assert check(decode(encode(workflow))) == []
 
 
@@ -231,6 +239,12 @@ def test_a_fault_of_the_workflow_names_file_line_field_and_hint(text: str, expec
         ("{run: x, claim: {cpu: -1}}", "a number of CPUs such as 2 or 0.5 is expected, not -1"),
         ("{run: x, claim: {pools: {p: 0}}}", "tasks.b.claim.pools.p"),
         ("{run: x, quota: {wall: 0}}", "too small"),
+        ("{run: x, quota: {silence: 1ms}}", "too small"),
+        ("{run: x, quota: {cpu: none}}", "a number of CPUs"),
+        ("{run: x, quota: {cpu: 0}}", "too small"),
+        ("{run: x, quota: {log: {limit: 1M, on_exceed: burn}}}", "on_exceed"),
+        ("{run: x, quota: {file: 3}}", "the key file is not known here"),
+        ("{run: x, retry: {grow: {wall: 2}}}", "grow"),
         ("{run: x, priority: 5000}", "from -1000 to 1000"),
         ("{run: x, stop: {signal: TREM}}", "did you mean TERM?"),
         ("{run: x, env: {A-B: x}}", "no name of an environment variable"),

@@ -104,7 +104,7 @@ def test_a_result_file_is_taken_once_or_named_or_refused(tmp_path: Path) -> None
 
 
 def limited(memory: int) -> Attempt:
-    return Attempt({"attempt": 1, "memory": memory, "log_bytes": 0, "grace_ns": 0})
+    return Attempt({"attempt": 1, "memory": memory, "log_bytes": 0, "grace_ns": 0, "processes": 0, "limits": {}})
 
 
 def test_what_ended_an_attempt_comes_before_how_its_process_ended() -> None:

@@ -2,11 +2,12 @@
 
 import pytest
 
-from engine.model.resources import Claim
+from engine.model.resources import Capacity, Claim
 from engine.model.workflow import Quota, Retry
 from engine.scheduling.retry import delay_ns, draw, grown
 
 SECOND = 10**9
+HOST = Capacity(1000, 1000, scratch_bytes=900)
 
 
 def test_without_a_delay_there_is_none_however_often_it_failed():
@@ -36,7 +37,16 @@ def test_the_same_seed_and_attempt_wait_as_long_and_others_do_not():
 def test_a_claim_grows_once_for_each_time_and_never_beyond_the_host():
     retry = Retry(limit=1, grow=(("memory", 1.5),))
     claim, quota = Claim(1000, 100, (("db", 1),)), Quota(5, 200, 7, 9)
-    assert grown(retry, claim, quota, 0, 1000) == (claim, quota)
-    assert grown(retry, claim, quota, 2, 1000) == (Claim(1000, 225, (("db", 1),)), Quota(5, 450, 7, 9))
-    assert grown(retry, claim, quota, 20, 1000)[0].memory_bytes == 1000
-    assert grown(Retry(limit=1), claim, quota, 3, 1000) == (claim, quota)
+    assert grown(retry, claim, quota, {}, HOST) == (claim, quota)
+    assert grown(retry, claim, quota, {"memory": 2}, HOST) == (Claim(1000, 225, (("db", 1),)), Quota(5, 450, 7, 9))
+    assert grown(retry, claim, quota, {"memory": 20}, HOST)[0].memory_bytes == 1000
+    assert grown(Retry(limit=1), claim, quota, {"memory": 3}, HOST) == (claim, quota)
+
+
+def test_each_quota_grows_by_its_own_factor_as_often_as_it_was_exceeded():
+    retry = Retry(limit=1, grow=(("disk", 2.0), ("processes", 1.5), ("silence", 100.0)))
+    quota = Quota(processes=8, disk_bytes=100, silence_ns=10**9)
+    claim, larger = grown(retry, Claim(), quota, {"disk": 3, "processes": 1, "silence": 10_000}, HOST)
+    assert (claim, larger) == (Claim(), Quota(processes=12, disk_bytes=800, silence_ns=2**62))
+    claim, _ = grown(retry, Claim(scratch_bytes=500), quota, {"disk": 1}, HOST)
+    assert claim.scratch_bytes == 900

@@ -215,6 +215,7 @@ def test_task_rows_tell_everything_about_the_newest_attempt() -> None:
         "task": "a", "index": None, "status": "failed", "attempts": 2, "outcome": "failed", "exit_code": 3,
         "signal": None, "why": "failed: exit 3", "pid": 78, "max_rss": 2**20, "cpu_seconds": 0.5,
         "log": {"path": "/logs/r1/a.2.log", "offset": 5, "length": 9}, "item": None, "started_at": 0, "finished_at": 0,
+        "suspended": False, "enforced": {},
     }  # fmt: skip
     assert row[0]["finished_at"] > row[0]["started_at"]
 

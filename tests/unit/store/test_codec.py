@@ -87,7 +87,9 @@ HEADERS = st.builds(
     actor=st.builds(Actor, st.integers(-1, 2**32), st.text(), st.text()),
     paused_from=st.none() | st.sampled_from(RunStatus),
     tasks=st.lists(st.tuples(*[st.integers(-1, 10**6)] * 4), max_size=4),
-    grown=st.dictionaries(st.integers(0, 10**6), st.integers(1, 9), max_size=4),
+    grown=st.dictionaries(
+        st.integers(0, 10**6), st.dictionaries(st.sampled_from(("memory", "disk")), st.integers(1, 9)), max_size=4
+    ),
     whys=st.dictionaries(st.integers(-(10**6), 10**6), st.text(), max_size=4),
     queued_ns=U63,
 )
@@ -103,7 +105,7 @@ def test_every_field_of_an_attempt_is_in_its_key_or_its_record() -> None:
     stored = {*codec.AttemptRecord.__struct_fields__, "run", "task", "index", "number"}
     of_a_block = {"count", "done", "limit", "stops"}
     assert stored | of_a_block == set(Attempt.__struct_fields__)
-    of_an_end = {"stop", "outcome", "usage", "measured"}
+    of_an_end = {"stop", "outcome", "usage", "levels", "measured"}
     assert {*codec.BlockRecord.__struct_fields__, "run", "attempt", *of_an_end} == set(Attempt.__struct_fields__)
 
 
