@@ -21,8 +21,8 @@ from engine.core.events import (
     TaskReopened,
 )  # fmt: skip
 from engine.core.progress import finish_row, finish_task, reopen_tasks
-from engine.core.runs import start_waiting
-from engine.core.state import CHUNK_ROWS, NOT_FINAL, RunState
+from engine.core.runs import rejoin_backfill, start_waiting
+from engine.core.state import BACKFILL, CHUNK_ROWS, NOT_FINAL, RunState
 from engine.model.errors import Conflict, NotFound, ValueFault
 from engine.model.ids import NO_INDEX, row_text, run_text
 from engine.model.status import RunStatus, TaskStatus
@@ -45,7 +45,7 @@ Row = tuple[int, int]
 
 def on_run_pause(cx: Context, event: RunPauseRequested) -> None:
     """Nothing new of the run is ordered; what runs goes on."""
-    run = _seen_run(cx, event.run, event.seen)
+    run = seen_run(cx, event.run, event.seen)
     if run.header.status not in (RunStatus.QUEUED, RunStatus.RUNNING):
         raise Conflict(f"{run_text(run.run)} is {run.header.status.text}: only a queued or running run can be paused")
     run.header.paused_from = run.header.status
@@ -57,7 +57,7 @@ def on_run_pause(cx: Context, event: RunPauseRequested) -> None:
 
 def on_run_resume(cx: Context, event: RunResumeRequested) -> None:
     """The run goes on where it was paused."""
-    run = _seen_run(cx, event.run, event.seen)
+    run = seen_run(cx, event.run, event.seen)
     if run.header.status is not RunStatus.PAUSED:
         raise Conflict(f"{run_text(run.run)} is {run.header.status.text}, not paused")
     waiting = run.header.paused_from is RunStatus.QUEUED
@@ -71,7 +71,7 @@ def on_run_resume(cx: Context, event: RunResumeRequested) -> None:
 
 def on_cancel(cx: Context, event: CancelRequested) -> None:
     """End the run, or some of its rows: what has not begun is cancelled, what runs is stopped (or killed)."""
-    run = _seen_run(cx, event.run, event.seen)
+    run = seen_run(cx, event.run, event.seen)
     verb = "kill" if event.kill else "cancel"
     if run.header.status.finished:
         raise Conflict(f"{run_text(run.run)} is {run.header.status.text} already")
@@ -198,7 +198,8 @@ def on_mark(cx: Context, event: MarkRequested) -> None:
 # --- what the acts share --------------------------------------------------------------------------------------------
 
 
-def _seen_run(cx: Context, number: int, seen: RunStatus | None) -> RunState:
+def seen_run(cx: Context, number: int, seen: RunStatus | None) -> RunState:
+    """The run, as long as its status is the one that the operator saw. Raises NotFound, Conflict."""
     run = cx.run(number)
     if seen is not None and run.header.status is not seen:
         raise Conflict(f"{run_text(number)} is {run.header.status.text} now, it was {seen.text} when you looked")
@@ -290,6 +291,7 @@ def _accept_rows(
 def _revive(cx: Context, run: RunState) -> None:
     """A finished run goes on."""
     if run.header.status.finished:
+        rejoin_backfill(cx, run)
         cx.move_run(run, "reopened")
         cx.changes.finished_runs.discard(run.run)
         run.header.finished_ns = 0
@@ -298,7 +300,7 @@ def _revive(cx: Context, run: RunState) -> None:
         if run.plan.workflow.pools:
             cx.refresh_pools(run.header.workflow)
         entry = cx.state.workflows.get(run.header.workflow)
-        if entry is not None and run.run not in entry.active:
+        if entry is not None and run.run not in entry.active and run.header.trigger != BACKFILL:
             entry.active.append(run.run)
             cx.changes.workflows.add(entry.name)
 
@@ -385,6 +387,7 @@ def _reopen_task(cx: Context, run: RunState, task: int, indexes: set[int] | None
     declared = run.plan.tasks[task].for_each
     if indexes is None and isinstance(declared, str) and "needs" in declared:
         dropped = run.rows_of(task)
+        cx.note(TaskReopened(run.run, task, NO_INDEX))
         run.drop_rows(task)  # its items depend on what goes again: they are looked up anew
         cx.changes.runs.add(run.run)
         cx.changes.chunks.update((run.run, row // CHUNK_ROWS) for row in dropped)

@@ -46,7 +46,7 @@ def size_of_block(cx: Context, run: RunState, entry: Entry, expected_ns: int | N
     if rest == 1 or expected_ns is None or run.header.grown or not _may_be_block(cx, run.plan, entry.task):
         return 1
     parallel = max(1, cx.state.capacity.cpu_milli // (entry.claim.cpu_milli or 1000))
-    parallel = min(parallel, run.plan.max_parallel[entry.task] or parallel)
+    parallel = min(parallel, run.max_parallel(entry.task) or parallel)
     size = min(ROWS_MAX, BLOCK_NS // max(expected_ns, 1), max(1, rest // (2 * parallel)))
     return _alike(run, entry.low, max(1, size))
 

@@ -16,7 +16,7 @@ from engine.core import transitions
 from engine.core.changes import AuditEntry, Changes
 from engine.core.effects import Answer, Refusal, StopAttempt
 from engine.core.events import AnyEvent, Ask, RunStatusChanged
-from engine.core.state import CHUNK_ROWS, Attempt, EngineState, RunState, chunks_of
+from engine.core.state import BACKFILL, CHUNK_ROWS, Attempt, EngineState, RunState, chunks_of
 from engine.model.errors import EngineError, IllegalTransition, NotFound
 from engine.model.resources import Claim
 from engine.model.status import RunStatus, TaskStatus
@@ -58,6 +58,8 @@ class Context:
         self.claims: dict[tuple[str, int], Claim] = {}
         self.blockable: dict[tuple[str, int], bool] = {}
         """By (version, task): whether rows of the task may be ordered as a block."""
+        self.backfills_due = {number for number, backfill in state.backfills.items() if not backfill.status.finished}
+        """Backfills that may have room for another run, or be done."""
         self.changes = Changes(state.meta.revision, 0)
         self.early_below = 0
         """Attempts below this number may be ordered before the batch in hand is on disk."""
@@ -155,8 +157,8 @@ class Context:
         if run.header.grown and len(rows) == 1:
             claim = self.grown_of(run, task, rows.start)[0]
         self.queue.push(
-            run.run, task, rows, claim, priority=policy.priority, weight=run.plan.weight[task], owner=run.owner,
-            backfill=run.header.trigger == "backfill",
+            run.run, task, rows, claim, priority=run.priority(task), weight=run.plan.weight[task], owner=run.owner,
+            backfill=run.header.trigger == BACKFILL,
             expected_ns=self.durations.get(run.alike(task), 0) or policy.quota.wall_ns,
         )  # fmt: skip
 

@@ -11,7 +11,6 @@ from engine.definition.fields import (
     DURATION_MAX_NS,
     ENV_NAME_PATTERN,
     GROW,
-    PRIORITY_MAX,
     PROCESSES_MAX,
     RETRY_LIMIT_MAX,
     RETRY_ON,
@@ -26,6 +25,7 @@ from engine.model.ids import is_name
 from engine.model.resources import Claim
 from engine.model.workflow import (
     DEFINITION_BYTES_MAX,
+    PRIORITY_MAX,
     RETRY_DELAY_MAX_NS,
     ROWS_MAX,
     SCHEDULE_INTERVAL_MIN_NS,

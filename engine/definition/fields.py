@@ -30,6 +30,7 @@ from engine.model.errors import ValueFault
 from engine.model.instants import DAY, from_text, parse_duration
 from engine.model.resources import parse_cpu, parse_gpu, parse_size
 from engine.model.workflow import (
+    PRIORITY_MAX,
     RETRY_DELAY_MAX_NS,
     ROWS_MAX,
     SCHEDULE_INTERVAL_MIN_NS,
@@ -44,7 +45,6 @@ from engine.model.workflow import (
 )
 
 TASKS_MAX = 1_000_000
-PRIORITY_MAX = 1_000
 RETRY_LIMIT_MAX = 1_000
 SLOTS_MAX = 1_000_000
 PROCESSES_MAX = 4_194_304

@@ -57,6 +57,14 @@ class Entry:
         self.age = age
         self.waiting = self.heaped = self.aged = False
 
+    def with_priority(self, priority: int) -> "Entry":
+        """The same rows with the same age, in another band. It waits nowhere yet."""
+        band = (-priority, self.band[1])
+        return Entry(
+            self.run, self.task, range(self.low, self.high), self.claim, owner=self.owner, band=band,
+            weight=self.weight, age=self.age, expected_ns=self.expected_ns,
+        )  # fmt: skip
+
 
 class Gatekeeper(Protocol):
     """Who says what may start (the admission's gate)."""

@@ -5,12 +5,12 @@ its history (what was pruned from the journal) and then from the journal itself,
 A cursor is `REVISION.POSITION`: the first event that a next page may hold.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from engine.core.events import AnyEvent
-from engine.core.unfold import Place, unfold, unfolded_count
+from engine.core.unfold import place_of, unfold, unfolded_count
 from engine.model.errors import ValueFault
 from engine.model.ids import NO_INDEX
 from engine.store.codec import (
@@ -63,7 +63,7 @@ def entries_of(
     for position, event in numbered:
         if position + unfolded_count(event) <= start:
             continue
-        for step, (one, (run, task, index, number)) in enumerate(unfold(event, _place(event, places)), position):
+        for step, (one, (run, task, index, number)) in enumerate(unfold(event, place_of(event, places)), position):
             if step >= start:
                 attempt = getattr(one, "attempt", 0)
                 yield JournalEntry(revision, step, now_ns, one, run, task, index, attempt, number)
@@ -75,15 +75,6 @@ def numbered(events: Iterable[AnyEvent]) -> Iterator[tuple[int, AnyEvent]]:
     for event in events:
         yield position, event
         position += unfolded_count(event)
-
-
-def _place(event: AnyEvent, places: Mapping[int, Place]) -> Place:
-    """What an event is about: it says so itself, or names an attempt."""
-    run: int = getattr(event, "run", 0)
-    attempt: int = getattr(event, "attempt", 0)
-    if attempt and not run:
-        return places.get(attempt, (0, -1, NO_INDEX, 0))
-    return run, getattr(event, "task", -1), getattr(event, "index", NO_INDEX), getattr(event, "number", 0)
 
 
 def events_page(environment: Environment, run: int = 0, cursor: str = "", limit: int = 500) -> EventsPage:
@@ -175,7 +166,7 @@ def histories_of(revision: int, record: JournalRecord) -> dict[int, HistoryBatch
     places = attempt_refs(record.refs)
     events: dict[int, list[tuple[int, AnyEvent]]] = {}
     for position, event in numbered(record.events):
-        run = _place(event, places)[0]
+        run = place_of(event, places)[0]
         if run:
             events.setdefault(run, []).append((position, event))
     refs: dict[int, list[bytes]] = {}
