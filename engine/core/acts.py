@@ -20,7 +20,7 @@ from engine.core.events import (
     RunResumeRequested,
     TaskReopened,
 )  # fmt: skip
-from engine.core.progress import finish_row, finish_task, reopen_tasks
+from engine.core.progress import finish_row, finish_task, reopen_tasks, sum_up_if_over
 from engine.core.runs import rejoin_backfill, start_waiting
 from engine.core.state import BACKFILL, CHUNK_ROWS, NOT_FINAL, RunState
 from engine.model.errors import Conflict, NotFound, ValueFault
@@ -190,7 +190,9 @@ def on_mark(cx: Context, event: MarkRequested) -> None:
         finish_task(cx, run, task, event.status, why)
     for task, index in rows:
         run.header.outcomes.pop(run.row(task, index), None)  # no attempt made it so
-        finish_row(cx, run, task, index, cause, why)
+        finish_row(cx, run, task, index, cause, why, alone=False)
+    for task in sorted({task for task, _ in rows}):
+        sum_up_if_over(cx, run, task)
     note = f"{event.status.text}: {event.note}" if event.note else event.status.text  # the audit tells which it was
     _accept_rows(cx, event.ask, "mark", run, rows, refused, note, unborn=len(unborn))
 

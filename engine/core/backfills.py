@@ -22,7 +22,7 @@ from engine.core.events import (
     RunRequested,
 )
 from engine.core.runs import check_claims, make_run, move_backfill, partition_of, skip_run, start_run
-from engine.core.state import BACKFILL, Backfill, EngineState
+from engine.core.state import BACKFILL, Backfill, EngineState, RunState
 from engine.expressions.params import bind_params
 from engine.model.errors import Conflict, EngineError, NotFound, Unavailable, ValueFault
 from engine.model.ids import backfill_text, run_text
@@ -215,8 +215,12 @@ def make_runs(cx: Context) -> bool:
         backfill = cx.state.backfills.get(number)
         if backfill is None or backfill.status.finished:
             continue
+        runs: list[RunState] = []
         while backfill.status is BackfillStatus.RUNNING and backfill.pending and _has_room(backfill):
-            made |= _make_next(cx, backfill)
+            runs += _make_next(cx, backfill)
+        for run in reversed(runs):  # what is started last is looked at first
+            start_run(cx, run)
+        made |= bool(runs)
         if not backfill.pending and not backfill.active:
             move_backfill(cx, backfill, "done")
             backfill.finished_ns = cx.now_ns
@@ -227,8 +231,8 @@ def _has_room(backfill: Backfill) -> bool:
     return len(backfill.active) < backfill.max_active
 
 
-def _make_next(cx: Context, backfill: Backfill) -> bool:
-    """One run, unless another is for the same partition and goes on, or it cannot be made any more."""
+def _make_next(cx: Context, backfill: Backfill) -> list[RunState]:
+    """One run, not started yet; none where another is for the partition and goes on, or where it cannot be made."""
     due_ns = backfill.pending.pop()
     cx.changes.backfills.add(backfill.backfill)
     name = backfill_text(backfill.backfill)
@@ -251,8 +255,7 @@ def _make_next(cx: Context, backfill: Backfill) -> bool:
         backfill.partitions -= 1
         backfill.left_out += 1
         skip_run(cx, backfill.workflow, due_ns, f"{name} leaves it out: {error.sentence}")
-        return False
+        return []
     run.header.backfill = backfill.backfill
     backfill.active.append(run.run)
-    start_run(cx, run)
-    return True
+    return [run]

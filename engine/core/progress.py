@@ -22,8 +22,11 @@ _CAUSE = {
 }
 
 
-def finish_row(cx: Context, run: RunState, task: int, index: int, cause: str, why: str = "") -> None:
-    """The row reaches a final status by `cause` (a line of the transition table)."""
+def finish_row(
+    cx: Context, run: RunState, task: int, index: int, cause: str, why: str = "", *, alone: bool = True
+) -> None:
+    """The row reaches a final status by `cause` (a line of the transition table). If it is not `alone`, others of its
+    task are about to, and whoever says so has the task summed up after them."""
     row = run.row(task, index)
     status = cx.move_row(run, row, task, cause)
     run.finished[row] = cx.now_ns
@@ -31,7 +34,8 @@ def finish_row(cx: Context, run: RunState, task: int, index: int, cause: str, wh
     cx.note(TaskFinished(run.run, task, index, status, why))
     if index != NO_INDEX:
         release_pairs(cx, run, task, index)
-    sum_up_if_over(cx, run, task)
+    if alone:
+        sum_up_if_over(cx, run, task)
 
 
 def sum_up_if_over(cx: Context, run: RunState, task: int) -> None:

@@ -40,11 +40,13 @@ def test_the_worlds_together_use_what_the_machine_can_do():
         world.run()
         seen |= {type(event).__name__ for _, _, event in world.story}
     assert seen >= {
-        "AttemptExited", "AttemptLost", "AttemptNeverStarted", "AttemptOrdered", "AttemptStarted", "BlockOrdered",
-        "BlockStarted", "CancelRequested",
+        "AttemptExited", "AttemptLost", "AttemptNeverStarted", "AttemptOrdered", "AttemptStarted",
+        "BackfillCancelRequested", "BackfillMade", "BackfillPauseRequested", "BackfillRequested",
+        "BackfillStatusChanged", "BlockOrdered", "BlockStarted", "CancelRequested",
         "EngineStarted", "Expanded", "MarkRequested", "RerunRequested", "RetryRequested", "RetryScheduled",
-        "RowsReturned", "RowsSucceeded", "RunFinished",
-        "RunPauseRequested", "RunQueued", "RunResumeRequested", "RunSkipped", "SpaceChanged", "TaskReopened",
+        "RowsReleased", "RowsReturned", "RowsSucceeded", "RunFinished",
+        "RunPauseRequested", "RunQueued", "RunResumeRequested", "RunSkipped", "SettingsChangeRequested",
+        "SpaceChanged", "TaskReopened",
         "WorkflowAdded", "WorkflowPauseRequested", "WorkflowRemoved",
     }  # fmt: skip
 
