@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from engine.core.events import AnyEvent
+from engine.core.replay import Batch, batch_of
 from engine.core.unfold import place_of, unfold, unfolded_count
 from engine.model.errors import ValueFault
 from engine.model.ids import NO_INDEX
@@ -133,25 +134,33 @@ def batch_entries(key: bytes, body: bytes, start: Cursor = (0, 0)) -> Iterator[J
 
 
 def _batches_of_run(view: View, run: int, start: Cursor, damage: list[str]) -> Iterator[Iterable[JournalEntry]]:
-    since = start[0]
+    for revision, now_ns, events, refs in _records_of_run(view, run, start[0], damage):
+        yield entries_of(revision, now_ns, events, refs, start[1] if revision == start[0] else 0)
+
+
+def _records_of_run(
+    view: View, run: int, since: int, damage: list[str]
+) -> Iterator[tuple[int, int, Iterable[tuple[int, AnyEvent]], bytes]]:
+    """(revision, instant, events with their positions, references) of every batch that concerns the run."""
     for key, value in view.scan(Table.HISTORY, number_key(run), _history_start(view, run, since)):
         try:
-            record = decode_history(key, unseal(Table.HISTORY, key, value))
+            history = decode_history(key, unseal(Table.HISTORY, key, value))
         except StoreDamage as error:
             damage.append(error.sentence)
             continue
-        for batch in record.batches:
+        for batch in history.batches:
             if batch.revision >= since:
-                first = start[1] if batch.revision == since else 0
-                yield entries_of(batch.revision, batch.now_ns, batch.events, batch.refs, first)
+                yield batch.revision, batch.now_ns, batch.events, batch.refs
     for run_key, _ in view.scan(Table.JOURNAL_BY_RUN, number_key(run), pair_key(run, since)):
         key = number_key(last_number_of(run_key))
         try:
             body = view.get(Table.JOURNAL, key)
-            if body is not None:
-                yield batch_entries(key, body, start)
+            record = decode_journal(key, body) if body is not None else None
         except StoreDamage as error:
             damage.append(error.sentence)
+            continue
+        if record is not None:
+            yield number_of(key), record.now_ns, numbered(record.events), record.refs
 
 
 def _history_start(view: View, run: int, since: int) -> bytes:
@@ -159,6 +168,68 @@ def _history_start(view: View, run: int, since: int) -> bytes:
     for key, _ in view.scan_back(Table.HISTORY, number_key(run), pair_key(run, since + 1)):
         return key
     return number_key(run)
+
+
+# --- looking back ---------------------------------------------------------------------------------------------------
+
+
+class PastPage(msgspec.Struct, frozen=True):
+    """A run's batches in order. `more` says that there are further ones up to where was asked."""
+
+    batches: list[Batch]
+    more: bool
+    damage: list[str]
+
+
+def past_page(environment: Environment, run: int, after: int, until: int, until_ns: int, most: int) -> PastPage:
+    """A run's batches after a revision, up to another one and an instant, with about `most` events (`Batch.weight`)."""
+    batches: list[Batch] = []
+    damage: list[str] = []
+    weight = 0
+    with environment.read() as view:
+        for revision, now_ns, events, refs in _records_of_run(view, run, after + 1, damage):
+            if revision > until or now_ns > until_ns:
+                break
+            if weight >= most:
+                return PastPage(batches, more=True, damage=damage)
+            places = attempt_refs(refs)
+            batch = batch_of(run, revision, now_ns, ((event, place_of(event, places)) for _, event in events))
+            if batch.events:
+                batches.append(batch)
+            weight += max(batch.weight, 1)
+    return PastPage(batches, more=False, damage=damage)
+
+
+def moments(environment: Environment, run: int, before: int, after: int, limit: int) -> list[tuple[int, int]]:
+    """(revision, instant) of batches that concern a run: the last below `before`, newest first; where that is 0, the
+    first above `after`. Raises StoreDamage."""
+    found: list[tuple[int, int]] = []
+    with environment.read() as view:
+        for revision, now_ns in _moments_back(view, run, before) if before else _moments_on(view, run, after):
+            found.append((revision, now_ns))
+            if len(found) == limit:
+                break
+    return found
+
+
+def _moments_back(view: View, run: int, before: int) -> Iterator[tuple[int, int]]:
+    for key, _ in view.scan_back(Table.JOURNAL_BY_RUN, number_key(run), pair_key(run, before)):
+        revision = last_number_of(key)
+        yield revision, _instant(view, revision)
+    for key, value in view.scan_back(Table.HISTORY, number_key(run), pair_key(run, before)):
+        history = decode_history(key, unseal(Table.HISTORY, key, value))
+        yield from ((batch.revision, batch.now_ns) for batch in reversed(history.batches) if batch.revision < before)
+
+
+def _moments_on(view: View, run: int, after: int) -> Iterator[tuple[int, int]]:
+    damage: list[str] = []
+    return ((revision, now_ns) for revision, now_ns, _, _ in _records_of_run(view, run, after + 1, damage))
+
+
+def _instant(view: View, revision: int) -> int:
+    key = number_key(revision)
+    body = view.get(Table.JOURNAL, key)
+    return decode_journal(key, body).now_ns if body is not None else 0
 
 
 def histories_of(revision: int, record: JournalRecord) -> dict[int, HistoryBatch]:
