@@ -17,7 +17,7 @@ from engine.core.ahead import BLOCK_NS, learn_took
 from engine.core.changes import Span
 from engine.core.context import Context
 from engine.core.effects import AcknowledgeExit
-from engine.core.events import LogSlice, RowsReturned, RowsSucceeded, columns_of
+from engine.core.events import LogSlice, RowsReleased, RowsReturned, RowsSucceeded, columns_of
 from engine.core.orders import give_back
 from engine.core.progress import finish_row, is_ending, release_pairs, sum_up_if_over
 from engine.core.scope import rendered, scope_of
@@ -243,6 +243,7 @@ def on_rows_returned(cx: Context, event: RowsReturned) -> None:
     free = [low + row for row in range(offset, limit) if row not in stops]
     for rows in _ranges(free):
         cx.move_rows(run, rows, task, TaskStatus.RUNNING, TaskStatus.READY)
+        cx.note(RowsReleased(run.run, task, rows.start - run.first_row[task], len(rows)))
         cx.enqueue(run, task, rows)
 
 

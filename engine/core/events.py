@@ -83,6 +83,18 @@ class SpaceChanged(Event, frozen=True):
     read_only: bool
 
 
+class HostSampled(Event, frozen=True):
+    """What the host was like, where that may matter to admission; None and 0 are what it does not tell.
+
+    `stalled` is the percentage of the last ten seconds in which something stood still for want of memory.
+    """
+
+    memory_available_bytes: int | None = None
+    memory_total_bytes: int = 0
+    memory_stalled: float | None = None
+    cpu_foreign_milli: int | None = None
+
+
 class RunRequested(Event, frozen=True):
     """`version` must be known to the machine. `trigger` is manual, schedule or backfill; `due_ns` is the schedule's
     instant.
@@ -373,7 +385,7 @@ class Expanded(Event, frozen=True):
 
 
 class RowsReleased(Event, frozen=True):
-    """`count` rows from `index` on are ready: their rule allows them, or a delay is over."""
+    """`count` rows from `index` on are ready: their rule allows them, a delay is over, or an order came to nothing."""
 
     run: int
     task: int
@@ -392,6 +404,18 @@ class AttemptOrdered(Event, frozen=True):
     claim_from: int = 0
 
 
+class AttemptPreempted(Event, frozen=True):
+    """The attempt was told to stop to make room for a row of a higher priority; its own goes again, and loses no retry.
+
+    `for_run`, `for_task` and `for_index` name the row that it makes room for.
+    """
+
+    attempt: int
+    for_run: int
+    for_task: int
+    for_index: int
+
+
 class BlockOrdered(Event, frozen=True):
     """Rows `index` to `index + count` of a task were ordered as a block: a worker runs them one after another with one
     claim. The attempts are `attempt`, `attempt + 1` and so on, and each is the `number`th of its row.
@@ -404,6 +428,13 @@ class BlockOrdered(Event, frozen=True):
     count: int
     number: int
     claim_from: int = 0
+
+
+class PressureChanged(Event, frozen=True):
+    """Admission is open, slow (one start a second) or closed from now on, and why."""
+
+    level: str
+    why: str = ""
 
 
 class RetryScheduled(Event, frozen=True):
@@ -452,7 +483,7 @@ class BackfillStatusChanged(Event, frozen=True):
 
 
 External = (
-    EngineStarted | ClockAdvanced | SpaceChanged | RunRequested | WorkflowAdded | WorkflowRemoved
+    EngineStarted | ClockAdvanced | SpaceChanged | HostSampled | RunRequested | WorkflowAdded | WorkflowRemoved
     | WorkflowPauseRequested | RunPauseRequested | RunResumeRequested | CancelRequested | RetryRequested
     | RerunRequested | MarkRequested | SettingsChangeRequested | BackfillRequested | BackfillPauseRequested
     | BackfillCancelRequested | AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost
@@ -460,6 +491,7 @@ External = (
 )  # fmt: skip
 Decision = (
     RunQueued | RunStarted | RunStatusChanged | RunFinished | RunSkipped | Expanded | RowsReleased | AttemptOrdered
-    | BlockOrdered | RetryScheduled | TaskFinished | TaskReopened | BackfillMade | BackfillStatusChanged
+    | BlockOrdered | AttemptPreempted | PressureChanged | RetryScheduled | TaskFinished | TaskReopened | BackfillMade
+    | BackfillStatusChanged
 )  # fmt: skip
 AnyEvent = External | Decision

@@ -5,7 +5,7 @@ import msgspec
 from engine.core import transitions
 from engine.core.ahead import learn
 from engine.core.blocks import end_row
-from engine.core.context import Context
+from engine.core.context import PREEMPTED, Context
 from engine.core.effects import AcknowledgeExit
 from engine.core.events import (
     AttemptExited,
@@ -14,6 +14,7 @@ from engine.core.events import (
     AttemptStarted,
     BlockStarted,
     RetryScheduled,
+    RowsReleased,
 )  # fmt: skip
 from engine.core.orders import give_back
 from engine.core.progress import finish_row, is_ending
@@ -60,6 +61,8 @@ def on_exited(cx: Context, event: AttemptExited) -> None:
     if outcome.kind is OutcomeKind.SUCCEEDED:
         run.header.grown.pop(row, None)
         finish_row(cx, run, attempt.task, attempt.index, "succeeded")
+    elif attempt.stop == PREEMPTED:
+        _again_or_cancelled(cx, run, attempt)
     elif attempt.stop or outcome.kind is OutcomeKind.CANCELLED:
         finish_row(cx, run, attempt.task, attempt.index, "cancelled")
     else:
@@ -94,7 +97,7 @@ def on_lost(cx: Context, event: AttemptLost) -> None:
     _show_outcome(run, attempt, attempt.outcome)
     row = run.row(attempt.task, attempt.index)
     run.losses[row] = min(run.losses[row] + 1, _COUNT_MAX)
-    if attempt.stop:
+    if attempt.to_end:
         finish_row(cx, run, attempt.task, attempt.index, "cancelled")
     elif run.losses[row] >= LOSSES_MAX:
         why = f"lost {LOSSES_MAX} times in a row; the last time: {event.why}"
@@ -174,8 +177,7 @@ def _after_failure(cx: Context, run: RunState, attempt: Attempt, outcome: Outcom
     due_ns = cx.now_ns + delay_ns(retry, failures, cx.state.meta.seed, attempt.attempt)
     cx.note(RetryScheduled(run.run, task, index, due_ns))
     if due_ns <= cx.now_ns:
-        cx.move_row(run, row, task, "returned")
-        cx.enqueue(run, task, range(row, row + 1))
+        _ready_again(cx, run, task, index)
         return
     cx.move_row(run, row, task, "backed_off")
     run.finished[row] = due_ns
@@ -184,9 +186,14 @@ def _after_failure(cx: Context, run: RunState, attempt: Attempt, outcome: Outcom
 
 def _again_or_cancelled(cx: Context, run: RunState, attempt: Attempt) -> None:
     task, index = attempt.task, attempt.index
-    if attempt.stop or is_ending(run, task):
+    if attempt.to_end or is_ending(run, task):
         finish_row(cx, run, task, index, "cancelled")
         return
+    _ready_again(cx, run, task, index)
+
+
+def _ready_again(cx: Context, run: RunState, task: int, index: int) -> None:
     row = run.row(task, index)
     cx.move_row(run, row, task, "returned")
+    cx.note(RowsReleased(run.run, task, index))
     cx.enqueue(run, task, range(row, row + 1))

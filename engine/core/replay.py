@@ -14,14 +14,11 @@ import msgspec
 from engine.core.changes import Changes
 from engine.core.events import (
     AnyEvent,
-    AttemptLost,
-    AttemptNeverStarted,
     AttemptOrdered,
     BlockOrdered,
     Expanded,
     RetryScheduled,
     RowsReleased,
-    RowsReturned,
     RowsSucceeded,
     RunFinished,
     RunQueued,
@@ -71,8 +68,6 @@ class Replay:
         self.run = RunState(fresh, plan)
         self.revision = 0
         self.at_ns = 0
-        self._live: dict[int, tuple[int, int]] = {}
-        """Of each row that has one: its attempt, and the block that this belongs to (0: none)."""
 
     def take(self, batch: Batch) -> None:
         """The next batch that concerns the run."""
@@ -90,7 +85,7 @@ class Replay:
             elif isinstance(event, SettingsChangeRequested):
                 self._set(event)
             else:
-                self._take_of_task(event, place, batch.at_ns)
+                self._take_of_task(event, place)
 
     def copy(self) -> "Replay":
         """Another that can go on by itself."""
@@ -102,7 +97,6 @@ class Replay:
             setattr(again, name, copy(getattr(run, name)))
         again.mapped_counts = {task: list(counts) for task, counts in run.mapped_counts.items()}
         again.owner_of_row = list(run.owner_of_row)
-        fresh._live = dict(self._live)
         return fresh
 
     # --- what events mean for rows ----------------------------------------------------------------------------------
@@ -115,7 +109,7 @@ class Replay:
         if changed == Settings():
             del header.settings[task]
 
-    def _take_of_task(self, event: AnyEvent, place: Place, at_ns: int) -> None:
+    def _take_of_task(self, event: AnyEvent, place: Place) -> None:
         run, (_, task, index, _) = self.run, place
         if not 0 <= task < len(run.plan):
             return
@@ -128,34 +122,19 @@ class Replay:
         elif isinstance(event, TaskFinished) and run.first_row[task] < 0:
             run.task_final[task] = event.status
         elif run.first_row[task] >= 0:
-            self._take_of_rows(event, task, run.row(task, index), at_ns)
+            self._take_of_rows(event, task, run.row(task, index))
 
-    def _take_of_rows(self, event: AnyEvent, task: int, row: int, at_ns: int) -> None:
+    def _take_of_rows(self, event: AnyEvent, task: int, row: int) -> None:
         if isinstance(event, RowsReleased):
             self._move(task, range(row, row + event.count), TaskStatus.READY)
         elif isinstance(event, AttemptOrdered):
             self._move(task, range(row, row + 1), TaskStatus.RUNNING)
-            self._live[row] = event.attempt, 0
         elif isinstance(event, BlockOrdered):
-            rows = range(row, row + event.count)
-            self._move(task, rows, TaskStatus.RUNNING)
-            self._live.update((at, (event.attempt + n, event.attempt)) for n, at in enumerate(rows))
+            self._move(task, range(row, row + event.count), TaskStatus.RUNNING)
+        elif isinstance(event, RetryScheduled):
+            self._move(task, range(row, row + 1), TaskStatus.BACKING_OFF)
         elif isinstance(event, RowsSucceeded):
             self._end(task, range(row + event.offset, row + event.offset + event.count), TaskStatus.SUCCEEDED)
-        elif isinstance(event, RowsReturned):
-            at = event.offset
-            while self._live.get(row + at, (0, 0))[1] == event.attempt:
-                del self._live[row + at]
-                at += 1
-            self._move(task, range(row + event.offset, row + at), TaskStatus.READY)
-        elif isinstance(event, AttemptLost | AttemptNeverStarted):
-            if self._live.get(row, (0, 0))[0] == event.attempt:  # what is told of one that has ended says nothing new
-                del self._live[row]
-                self._move(task, range(row, row + 1), TaskStatus.READY)
-        elif isinstance(event, RetryScheduled):
-            self._live.pop(row, None)
-            later = event.due_ns > at_ns
-            self._move(task, range(row, row + 1), TaskStatus.BACKING_OFF if later else TaskStatus.READY)
         elif isinstance(event, TaskFinished):
             self._end(task, range(row, row + 1), event.status)
 
@@ -170,8 +149,6 @@ class Replay:
             self._move(task, range(row, row + 1), TaskStatus.WAITING)
 
     def _end(self, task: int, rows: range, status: TaskStatus) -> None:
-        for row in rows:
-            self._live.pop(row, None)
         self._move(task, rows, status)
         if self.run.rows_finished(task):
             self.run.task_final[task] = sum_up(self.run, task)

@@ -92,7 +92,9 @@ def _rank_again(cx: Context, run: RunState, tasks: Container[int]) -> None:
 
     for entry in [entry for entry in cx.queue.entries() if entry.run == run.run and entry.task in tasks]:
         cx.queue.take(entry)
-        cx.queue.put_back(moved(entry))
+        fresh = moved(entry)
+        cx.queue.put_back(fresh)
+        cx.unknown.get(run.alike(entry.task), []).append(fresh)
     run.parked[:] = [moved(entry) for entry in run.parked]
     for (number, _), parked in cx.parallel_parked.items():
         if number == run.run:

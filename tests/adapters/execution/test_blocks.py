@@ -88,6 +88,17 @@ async def test_rows_run_one_after_another_in_one_worker_and_are_told_as_spans(wo
     assert [type(one) for one in world.events if isinstance(one, AttemptStarted | BlockStarted)] == [BlockStarted]
 
 
+async def test_a_block_says_where_its_output_begins_though_it_began_before_anybody_looked(world: Any) -> None:
+    source = "def f(x):\n    print('row', x)\n"
+    blocks = [Rowwise(world, source, list(range(50)))]
+    for _ in range(5):
+        blocks.append(Rowwise(world, source, list(range(50)), claim_from=blocks[-1].number))
+    for block in blocks:
+        ends = await block.over()
+        begun = [one for one in world.events if isinstance(one, BlockStarted) and one.attempt == block.number]
+        assert begun[0].log.offset == ends[0].log.offset
+
+
 async def test_the_page_of_a_block_goes_when_its_end_is_acknowledged(world: Any) -> None:
     block = Rowwise(world, "def f(x):\n    pass\n", [1, 2, 3])
     await block.over()

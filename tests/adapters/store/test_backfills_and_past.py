@@ -9,7 +9,6 @@ import msgspec
 from engine.core.replay import Replays
 from engine.model.instants import DAY, HOUR
 from engine.model.status import BackfillStatus, RunStatus
-from engine.model.workflow import Schedule
 from engine.store.backup import MANIFEST_NAME, backup, restore
 from engine.store.environment import LMDB_FORMAT, open_environment
 from engine.store.files import DATA_NAME
