@@ -29,7 +29,7 @@ from engine.core.events import (
     TaskReopened,
 )
 from engine.core.progress import sum_up
-from engine.core.state import NOT_FINAL, WHOLE_RUN, RunHeader, RunState, Settings
+from engine.core.state import NOT_FINAL, RunHeader, RunState, changed_settings
 from engine.core.unfold import Place, place_of
 from engine.model.ids import NO_INDEX
 from engine.model.status import RunStatus, TaskStatus
@@ -103,11 +103,7 @@ class Replay:
 
     def _set(self, event: SettingsChangeRequested) -> None:
         header = self.run.header
-        task = self.run.plan.index[event.task] if event.task else WHOLE_RUN
-        changed = msgspec.structs.replace(header.settings.get(task, Settings()), **event.settings)
-        header.settings = {**header.settings, task: changed}
-        if changed == Settings():
-            del header.settings[task]
+        header.settings = changed_settings(header.settings, event.task, event.settings)
 
     def _take_of_task(self, event: AnyEvent, place: Place) -> None:
         run, (_, task, index, _) = self.run, place

@@ -6,18 +6,17 @@ the queue moves to its new band with the age that it had, and who waited for a p
 
 from collections.abc import Callable, Container
 
-from msgspec.structs import replace
-
 from engine.core.acts import seen_run
 from engine.core.context import Context
 from engine.core.events import SettingsChangeRequested
 from engine.core.orders import unpark_siblings
-from engine.core.state import NOT_FINAL, WHOLE_RUN, RunState, Settings
+from engine.core.state import NOT_FINAL, WHOLE_RUN, RunState, Settings, changed_settings
 from engine.model.errors import Conflict, NotFound, ValueFault
 from engine.model.ids import run_text
 from engine.model.workflow import PRIORITY_MAX, ROWS_MAX
 from engine.scheduling.fair_queue import Entry
 
+SETTINGS_MAX = 1_000
 _BOUNDS = {"priority": (-PRIORITY_MAX, PRIORITY_MAX), "max_parallel": (0, ROWS_MAX), "tolerate": (0, ROWS_MAX)}
 _EFFECTIVE: dict[str, Callable[[RunState, int], int]] = {
     "priority": RunState.priority, "max_parallel": RunState.max_parallel, "tolerate": RunState.tolerated,
@@ -30,21 +29,21 @@ def on_settings_change(cx: Context, event: SettingsChangeRequested) -> None:
     run = seen_run(cx, event.run, event.seen)
     if run.header.status.finished:
         raise Conflict(f"{run_text(run.run)} is {run.header.status.text}: nothing of it is to come")
-    task = _task(run, event.task)
+    task = None if event.task == WHOLE_RUN else _task(run, event.task)
     _check(run, task, event.settings)
-    before = run.header.settings.get(task, Settings())
+    before = run.header.settings.get(event.task, Settings())
     was = {name: getattr(before, name) for name in event.settings}
-    meant = {name: _EFFECTIVE[name](run, task) for name in event.settings} if task != WHOLE_RUN else {}
-    after = replace(before, **event.settings)
-    if after == before:
+    meant = {name: _EFFECTIVE[name](run, task) for name in event.settings} if task is not None else {}
+    after = changed_settings(run.header.settings, event.task, event.settings)
+    if after == run.header.settings:
         raise Conflict(f"{_name(event)} has these settings already")
-    run.header.settings = {key: value for key, value in run.header.settings.items() if key != task}
-    if after != Settings():
-        run.header.settings[task] = after
+    if len(after) > SETTINGS_MAX:
+        raise Conflict(f"{SETTINGS_MAX} tasks of {run_text(run.run)} have settings already", "give some of them up")
+    run.header.settings = after
     cx.changes.runs.add(run.run)
     if "priority" in event.settings:
-        _rank_again(cx, run, range(len(run.plan)) if task == WHOLE_RUN else (task,))
-    if "max_parallel" in event.settings:
+        _rank_again(cx, run, range(len(run.plan)) if task is None else (task,))
+    if "max_parallel" in event.settings and task is not None:
         unpark_siblings(cx, run, task)
     told = " ".join(f"{name}={'default' if value is None else value}" for name, value in event.settings.items())
     body: dict[str, object] = {"changed": 1, "was": was, "meant": meant}
@@ -56,8 +55,6 @@ def _name(event: SettingsChangeRequested) -> str:
 
 
 def _task(run: RunState, name: str) -> int:
-    if not name:
-        return WHOLE_RUN
     task = run.plan.index.get(name)
     if task is None:
         shown = run_text(run.run)
@@ -67,7 +64,7 @@ def _task(run: RunState, name: str) -> int:
     return task
 
 
-def _check(run: RunState, task: int, settings: dict[str, int | None]) -> None:
+def _check(run: RunState, task: int | None, settings: dict[str, int | None]) -> None:
     if not settings:
         raise ValueFault("nothing is to be set", "write for example priority=5")
     for name, value in settings.items():
@@ -78,7 +75,7 @@ def _check(run: RunState, task: int, settings: dict[str, int | None]) -> None:
             raise ValueFault(f"{name} is {bounds[0]} to {bounds[1]}, not {value}")
         if name == "priority":
             continue
-        if task == WHOLE_RUN:
+        if task is None:
             raise ValueFault(f"{name} belongs to a task", "name the task")
         if task not in run.mapped_counts:
             raise ValueFault(f"{run.plan.names[task]} has one row: {name} is for those with for_each")

@@ -24,8 +24,8 @@ CHUNK_ROWS = 128
 
 ROWS_LOOKED_AT = 100_000
 NOT_FINAL = 255
-WHOLE_RUN = -1
-"""The key of settings that concern all tasks of a run."""
+WHOLE_RUN = ""
+"""The name under which settings stand that concern all tasks of a run."""
 
 BACKFILL = "backfill"
 """The trigger of runs that a backfill makes."""
@@ -111,6 +111,15 @@ class Settings(msgspec.Struct, frozen=True, array_like=True):
     tolerate: int | None = None
 
 
+def changed_settings(
+    before: Mapping[str, Settings], task: str, values: Mapping[str, int | None]
+) -> dict[str, Settings]:
+    """The settings of a run with those of a task (or WHOLE_RUN) changed. What says nothing is not kept."""
+    own = msgspec.structs.replace(before.get(task, Settings()), **values)
+    others = {name: settings for name, settings in before.items() if name != task}
+    return others if own == Settings() else {**others, task: own}
+
+
 class RunHeader(msgspec.Struct, kw_only=True):
     """The part of a run that is one record."""
 
@@ -144,8 +153,8 @@ class RunHeader(msgspec.Struct, kw_only=True):
     counts: list[int] = msgspec.field(default_factory=lambda: [0] * _STATUSES)
     backfill: int = 0
     """Which backfill made it, 0 for none."""
-    settings: dict[int, Settings] = {}
-    """By task, or WHOLE_RUN: what was changed for this run."""
+    settings: dict[str, Settings] = {}
+    """By the task's name, or WHOLE_RUN: what was changed for this run."""
 
 
 class RunState:
@@ -221,12 +230,12 @@ class RunState:
 
     def max_parallel(self, task: int) -> int:
         """The most orders of the task at one time; 0 is no limit."""
-        own = self.header.settings.get(task) if self.header.settings else None
+        own = self.header.settings.get(self.plan.names[task]) if self.header.settings else None
         return self.plan.max_parallel[task] if own is None or own.max_parallel is None else own.max_parallel
 
     def priority(self, task: int) -> int:
         """Higher goes first."""
-        for key in (task, WHOLE_RUN) if self.header.settings else ():
+        for key in (self.plan.names[task], WHOLE_RUN) if self.header.settings else ():
             own = self.header.settings.get(key)
             if own is not None and own.priority is not None:
                 return own.priority
@@ -234,7 +243,7 @@ class RunState:
 
     def tolerated(self, task: int) -> int:
         """How many rows of an expanded task may fail before it has failed."""
-        own = self.header.settings.get(task) if self.header.settings else None
+        own = self.header.settings.get(self.plan.names[task]) if self.header.settings else None
         if own is not None and own.tolerate is not None:
             return own.tolerate
         spec = self.plan.tasks[task]
