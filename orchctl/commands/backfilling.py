@@ -143,7 +143,7 @@ COMMANDS = {
             "orchctl backfill orders --from 2026-11-01 --to 2026-11-20 --reprocess failed --param source=archive",
         ),
         "A run for each instant between the two dates (in the schedule's zone, both included) at which the workflow's\n"
-        "schedules were due, made as earlier ones end. They yield to fresh runs. Exit code 3 if nothing is left to run.",
+        "schedules were due, made as earlier ones end. They yield to fresh runs. Exit code 3 if none is left to run.",
     ),
     "backfills": Command(backfills, nothing_more, ("orchctl backfills", "orchctl backfills --json")),
 }

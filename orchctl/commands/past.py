@@ -25,8 +25,10 @@ def show_past(session: Session, run: int, text: str, out: Output) -> int:
     if out.json:
         out.row(as_sent)
         return SUCCEEDED
-    reply = session.rows(ListPast(run=run, revision=moment.revision))
     out.lines(_lines(moment, _neighbours(session, run, moment.revision), out))
+    if moment.at is None:
+        return SUCCEEDED
+    reply = session.rows(ListPast(run=run, revision=moment.revision))
     groups = typed(reply.rows, GroupRow)
     out.line()
     out.table(
@@ -70,10 +72,11 @@ def _lines(moment: MomentRow, neighbours: tuple[ChangeRow | None, ChangeRow | No
     if moment.at is None:
         lines = [f"{name} was not there yet"]
     else:
-        lines = [f"{name} was {out.paint(inert(moment.status), moment.status)}"]
-        lines.append(f"  {'since':<10} {instant_text(moment.at)} (revision {moment.revision})")
-    if moment.tasks and moment.at is not None:
-        lines.append(f"  {'tasks':<10} {counts_text(moment.tasks)}")
+        lines = [
+            f"{name} {out.paint(inert(moment.status), moment.status)}",
+            f"  {'since':<10} {instant_text(moment.at)} (--at {moment.revision})",
+            f"  {'tasks':<10} {counts_text(moment.tasks)}",
+        ]
     for title, change in zip(("before", "after"), neighbours, strict=True):
         if change is not None:
             lines.append(f"  {title:<10} {instant_text(change.at)} (--at {change.revision})")

@@ -224,6 +224,12 @@ class House:
         number = self.state.runs[run].plan.index[task]
         return next(held for held in self.live(run) if (held.task, held.index) == (number, index))
 
+    def finish_one(self, run: int) -> None:
+        """Let the oldest live attempt of a run succeed."""
+        attempt = self.live(run)[0]
+        self.start(attempt)
+        self.end(attempt, seconds=0.01)
+
     def finish(self, run: int) -> None:
         """Let everything of a run succeed."""
         while self.live(run):
