@@ -22,6 +22,7 @@ BLOCK_NS = 10 * MILLISECOND
 """The expected work of a block: a lane has room for more than one, so that a worker has the next one while the engine
 learns of the last one's end."""
 
+
 def expected_ns(cx: Context, run: RunState, task: int) -> int | None:
     """What an attempt of the task is expected to take; None while none has ended."""
     return cx.durations.get(run.alike(task))

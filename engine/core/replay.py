@@ -39,6 +39,11 @@ COPIES_MAX = 16
 COPY_EVERY = 2_000
 """So many events lie between two copies at first; twice as many whenever there would be too many copies."""
 
+_OF_ROWS = frozenset({
+    Expanded, RowsReleased, AttemptOrdered, BlockOrdered, RetryScheduled, RowsSucceeded, TaskFinished, TaskReopened,
+})  # fmt: skip
+"""What says something of rows; most of a journal tells how attempts fared, which no status follows from."""
+
 Placed = tuple[AnyEvent, Place]
 
 
@@ -74,7 +79,9 @@ class Replay:
         header = self.run.header
         self.revision, self.at_ns = batch.revision, batch.at_ns
         for event, place in batch.events:
-            if isinstance(event, RunQueued):
+            if type(event) in _OF_ROWS:
+                self._take_of_task(event, place)
+            elif isinstance(event, RunQueued):
                 header.queued_ns = batch.at_ns
             elif isinstance(event, RunStarted):
                 header.status, header.started_ns = RunStatus.RUNNING, batch.at_ns
@@ -83,9 +90,7 @@ class Replay:
             elif isinstance(event, RunFinished):
                 header.status, header.finished_ns = event.status, batch.at_ns
             elif isinstance(event, SettingsChangeRequested):
-                self._set(event)
-            else:
-                self._take_of_task(event, place)
+                header.settings = changed_settings(header.settings, event.task, event.settings)
 
     def copy(self) -> "Replay":
         """Another that can go on by itself."""
@@ -100,10 +105,6 @@ class Replay:
         return fresh
 
     # --- what events mean for rows ----------------------------------------------------------------------------------
-
-    def _set(self, event: SettingsChangeRequested) -> None:
-        header = self.run.header
-        header.settings = changed_settings(header.settings, event.task, event.settings)
 
     def _take_of_task(self, event: AnyEvent, place: Place) -> None:
         run, (_, task, index, _) = self.run, place
@@ -153,13 +154,13 @@ class Replay:
         """Rows get a status, together where they are alike. Where damage has cost events, some may not be known."""
         run = self.run
         known = run.rows_of(task)
-        rows = range(max(rows.start, known.start), min(rows.stop, known.stop))
-        if not rows:
-            return
-        before = TaskStatus(run.status[rows.start])
-        if len(rows) > 1 and run.status.count(before, rows.start, rows.stop) == len(rows):
-            run.set_rows(rows, task, before, status)
-            return
+        if rows.start < known.start or rows.stop > known.stop:
+            rows = range(max(rows.start, known.start), min(rows.stop, known.stop))
+        if len(rows) > 1:
+            before = TaskStatus(run.status[rows.start])
+            if run.status.count(before, rows.start, rows.stop) == len(rows):
+                run.set_rows(rows, task, before, status)
+                return
         for row in rows:
             run.set_status(row, task, status)
 

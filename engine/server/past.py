@@ -8,7 +8,7 @@ from engine.core.replay import Replay, Replays
 from engine.core.state import RunState
 from engine.server.ports import History
 
-EVENTS_A_QUESTION = 5_000
+EVENTS_A_QUESTION = 2_500
 _RUNS = 4
 _ROWS = 8_000_000
 

@@ -209,9 +209,7 @@ def set_settings(words: Words, place: Place) -> int:
     task, settings = _settings(words.words)
     with place.session() as session:
         number = run_number(session, words.run)
-        request = ChangeSettings(
-            request_id=new_request_id(), run=number, task=task, settings=settings, note=words.note
-        )
+        request = ChangeSettings(request_id=new_request_id(), run=number, task=task, settings=settings, note=words.note)
         body = session.act(request)
     name = f"{run_text(number)} {task}".strip()
     if place.out.json:

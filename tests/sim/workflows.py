@@ -76,8 +76,11 @@ def _policy(rng: Random, *, has_needs: bool) -> dict[str, Any]:
     grow = (("memory", 2.0),)
     return {
         "claim": Claim(
-            rng.choice((0, 500, 1000, 2000)), rng.choice((0, GIB)), pools,
-            mutexes=("m",) if rng.random() < 0.1 else (), exclusive=rng.random() < 0.03,
+            rng.choice((0, 500, 1000, 2000)),
+            rng.choice((0, GIB)),
+            pools,
+            mutexes=("m",) if rng.random() < 0.1 else (),
+            exclusive=rng.random() < 0.03,
         ),
         "priority": rng.choice((0, 0, 1, -1)),
         "preemption": rng.choice(("never", "never", "requeue")),
