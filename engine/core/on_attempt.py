@@ -19,6 +19,7 @@ from engine.core.events import (
 from engine.core.orders import give_back
 from engine.core.progress import finish_row, is_ending
 from engine.core.state import Attempt, RunState
+from engine.model.errors import IllegalTransition
 from engine.model.ids import NO_INDEX
 from engine.model.status import Outcome, OutcomeKind
 from engine.scheduling.retry import applies, delay_ns
@@ -122,6 +123,8 @@ def _end(
     attempt = cx.state.attempts.get(event.attempt)
     if attempt is None:
         return None
+    if attempt.is_block:
+        raise IllegalTransition(f"block {event.attempt} has rows: it cannot end as one attempt")
     attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, cause)
     attempt.finished_ns = event.at_ns
     return _end_single(cx, attempt), attempt
