@@ -22,7 +22,7 @@ from engine.protocol.messages import (
 from engine.protocol.rows import BackfillRow, ChangeRow, MomentRow, PartitionRow
 from tests.support.cli import on_terminal, orchctl
 from tests.support.fake_engine import FakeEngine, rows_of
-from tests.support.rows import group_row
+from tests.support.rows import backfill_row, group_row
 
 EVIL = "\x1b]52;c;eA==\x07evil"
 SHOWN = "\\x1b]52;c;eA==\\x07evil"
@@ -35,16 +35,6 @@ def engine(tmp_path: Path) -> Generator[FakeEngine]:
         body = {"backfill": "b1", "workflow": "orders", "version": "v", "partitions": 18, "left_out": 2}
         fake.answers[StartBackfill] = Done(body=body)
         yield fake
-
-
-def backfill_row(**fields: object) -> BackfillRow:
-    known: dict[str, object] = {
-        "backfill": "b1", "workflow": "orders", "version": "v", "status": "running", "partitions": 18, "left_out": 2,
-        "pending": 9, "active": ["r7", "r8", "r9", "r10"], "ended": {"succeeded": 4, "failed": 1},
-        "since": "2026-11-01T00:00:00.000000Z", "until": "2026-11-20T23:59:59.999999Z", "order": "oldest",
-        "reprocess": "none", "max_active": 4, "actor": "ann", "note": EVIL,
-    }  # fmt: skip
-    return BackfillRow(**known | fields)  # type: ignore[arg-type]
 
 
 def test_a_backfill_is_asked_for_with_all_its_options(engine: FakeEngine) -> None:
@@ -110,7 +100,7 @@ def test_a_refusal_of_the_engine_is_a_sentence_and_exit_code_3(engine: FakeEngin
 
 
 def test_backfills_are_listed_with_how_far_they_are(engine: FakeEngine) -> None:
-    engine.answers[ListBackfills] = rows_of(backfill_row())
+    engine.answers[ListBackfills] = rows_of(backfill_row(note=EVIL))
     result = orchctl(engine.home, "backfills")
     line = result.out.splitlines()[1]
     assert "4 succeeded, 1 failed" in line
@@ -144,7 +134,7 @@ def test_a_backfill_has_no_tasks(engine: FakeEngine) -> None:
 
 
 def test_on_a_terminal_the_end_of_a_backfill_is_asked_about(engine: FakeEngine) -> None:
-    engine.answers[ListBackfills] = rows_of(backfill_row())
+    engine.answers[ListBackfills] = rows_of(backfill_row(note=EVIL))
     engine.answers[ActOnBackfill] = Done(body={"changed": 13, "dropped": 9, "runs": 4})
     with on_terminal(engine.home, "cancel", "b1") as terminal:
         terminal.read_until(lambda seen: b"[y/N]" in seen)

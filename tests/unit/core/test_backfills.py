@@ -11,6 +11,7 @@ from engine.core.events import (
     BackfillScope,
     BackfillStatusChanged,
     RunSkipped,
+    SpaceChanged,
 )
 from engine.core.invariants import violations
 from engine.model.instants import DAY, HOUR
@@ -257,6 +258,20 @@ def test_nothing_is_made_while_the_engine_drains():
     player.machine.drain(on=False)
     player.step()
     assert len(player.state.runs) == 2
+
+
+def test_nothing_is_made_while_there_is_no_room_on_disk_and_then_it_goes_on():
+    player = Player(daily())
+    backfill(player)
+    player.step(SpaceChanged(read_only=True))
+    finish(player, 1)
+    player.restart()
+    player.step()
+    assert list(player.state.runs) == []
+    with pytest.raises(Refused, match="read-only"):
+        backfill(player, days=9)
+    player.step(SpaceChanged(read_only=False))
+    assert list(player.state.runs) == [2]
 
 
 def test_old_backfills_are_forgotten_and_those_that_go_on_are_not():
