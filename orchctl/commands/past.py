@@ -17,7 +17,7 @@ _REVISION_DIGITS = 15
 
 def show_past(session: Session, run: int, text: str, out: Output) -> int:
     """Print what the run was at the moment that the text names."""
-    question = GetMoment(run=run, **_moment(text))
+    question = _question(run, text)
     while True:
         moment, as_sent = session.one(question, MomentRow)
         if moment.reached:
@@ -47,14 +47,14 @@ def show_past(session: Session, run: int, text: str, out: Output) -> int:
     return SUCCEEDED
 
 
-def _moment(text: str) -> dict[str, str | int]:
+def _question(run: int, text: str) -> GetMoment:
     """A revision, an instant, or a duration: so long ago. Raises UsageError."""
     if text.isascii() and text.isdecimal() and len(text) <= _REVISION_DIGITS and int(text):
-        return {"revision": int(text)}
+        return GetMoment(run=run, revision=int(text))
     try:
         if text[:1].isdecimal() and text[-1:].isalpha() and text[-1:] != "Z":
-            return {"at": to_text(time.time_ns() - parse_duration(text))}
-        return {"at": to_text(from_text(text))}
+            return GetMoment(run=run, at=to_text(time.time_ns() - parse_duration(text)))
+        return GetMoment(run=run, at=to_text(from_text(text)))
     except ValueFault as fault:
         hint = "write an instant (2026-11-23T02:15:00Z), how long ago (10m), or a revision as `orchctl events` shows it"
         raise UsageError(fault.sentence, hint) from None
