@@ -20,9 +20,9 @@ from engine.core.events import (
     RunResumeRequested,
     TaskReopened,
 )  # fmt: skip
-from engine.core.progress import finish_row, finish_task, reopen_tasks
-from engine.core.runs import start_waiting
-from engine.core.state import CHUNK_ROWS, NOT_FINAL, Attempt, RunState
+from engine.core.progress import finish_row, finish_task, reopen_tasks, sum_up_if_over
+from engine.core.runs import rejoin_backfill, start_waiting
+from engine.core.state import BACKFILL, CHUNK_ROWS, NOT_FINAL, Attempt, RunState
 from engine.model.errors import Conflict, NotFound, ValueFault
 from engine.model.ids import NO_INDEX, row_text, run_text
 from engine.model.status import RunStatus, TaskStatus
@@ -45,7 +45,7 @@ Row = tuple[int, int]
 
 def on_run_pause(cx: Context, event: RunPauseRequested) -> None:
     """Nothing new of the run is ordered; what runs goes on, or (`running`) stands still too. Rows: only these do."""
-    run = _seen_run(cx, event.run, event.seen)
+    run = seen_run(cx, event.run, event.seen)
     if event.rows:
         _freeze_rows(cx, run, event.ask, event.rows, event.note, frozen=True)
         return
@@ -68,7 +68,7 @@ def _pause(cx: Context, run: RunState) -> None:
 
 def on_run_resume(cx: Context, event: RunResumeRequested) -> None:
     """The run goes on where it was paused, and what stands still of it. Rows: only these do."""
-    run = _seen_run(cx, event.run, event.seen)
+    run = seen_run(cx, event.run, event.seen)
     if event.rows:
         _freeze_rows(cx, run, event.ask, event.rows, event.note, frozen=False)
         return
@@ -118,7 +118,7 @@ def _freeze_rows(cx: Context, run: RunState, ask: Ask, refs: tuple[RowRef, ...],
 
 def on_cancel(cx: Context, event: CancelRequested) -> None:
     """End the run, or some of its rows: what has not begun is cancelled, what runs is stopped (or killed)."""
-    run = _seen_run(cx, event.run, event.seen)
+    run = seen_run(cx, event.run, event.seen)
     verb = "kill" if event.kill else "cancel"
     if run.header.status.finished:
         raise Conflict(f"{run_text(run.run)} is {run.header.status.text} already")
@@ -241,7 +241,9 @@ def on_mark(cx: Context, event: MarkRequested) -> None:
         finish_task(cx, run, task, event.status, why)
     for task, index in rows:
         run.header.outcomes.pop(run.row(task, index), None)  # no attempt made it so
-        finish_row(cx, run, task, index, cause, why)
+        finish_row(cx, run, task, index, cause, why, alone=False)
+    for task in sorted({task for task, _ in rows}):
+        sum_up_if_over(cx, run, task)
     note = f"{event.status.text}: {event.note}" if event.note else event.status.text  # the audit tells which it was
     _accept_rows(cx, event.ask, "mark", run, rows, refused, note, unborn=len(unborn))
 
@@ -249,7 +251,8 @@ def on_mark(cx: Context, event: MarkRequested) -> None:
 # --- what the acts share --------------------------------------------------------------------------------------------
 
 
-def _seen_run(cx: Context, number: int, seen: RunStatus | None) -> RunState:
+def seen_run(cx: Context, number: int, seen: RunStatus | None) -> RunState:
+    """The run, as long as its status is the one that the operator saw. Raises NotFound, Conflict."""
     run = cx.run(number)
     if seen is not None and run.header.status is not seen:
         raise Conflict(f"{run_text(number)} is {run.header.status.text} now, it was {seen.text} when you looked")
@@ -341,6 +344,7 @@ def _accept_rows(
 def _revive(cx: Context, run: RunState) -> None:
     """A finished run goes on."""
     if run.header.status.finished:
+        rejoin_backfill(cx, run)
         cx.move_run(run, "reopened")
         cx.changes.finished_runs.discard(run.run)
         run.header.finished_ns = 0
@@ -349,7 +353,7 @@ def _revive(cx: Context, run: RunState) -> None:
         if run.plan.workflow.pools:
             cx.refresh_pools(run.header.workflow)
         entry = cx.state.workflows.get(run.header.workflow)
-        if entry is not None and run.run not in entry.active:
+        if entry is not None and run.run not in entry.active and run.header.trigger != BACKFILL:
             entry.active.append(run.run)
             cx.changes.workflows.add(entry.name)
 
@@ -436,6 +440,7 @@ def _reopen_task(cx: Context, run: RunState, task: int, indexes: set[int] | None
         return
     if indexes is None and any("needs" in text for text in run.plan.tasks[task].row_texts):
         dropped = run.rows_of(task)
+        cx.note(TaskReopened(run.run, task, NO_INDEX))
         run.drop_rows(task)  # its items depend on what goes again: they are looked up anew
         cx.changes.runs.add(run.run)
         cx.changes.chunks.update((run.run, row // CHUNK_ROWS) for row in dropped)

@@ -59,7 +59,7 @@ def next_ahead(cx: Context) -> tuple[Entry, int] | None:
             return entry, 0  # to be put aside, not to be ordered
         spec = run.plan.tasks[entry.task] if run.plan.measures[entry.task] else None
         # A trial begins with a look at the host, while nothing else of it runs.
-        alone = run.plan.max_parallel[entry.task] or (spec is not None and spec.has_trials)
+        alone = run.max_parallel(entry.task) or (spec is not None and spec.has_trials)
         expected = None if alone else expected_ns(cx, run, entry.task)
         leader = cx.lanes.room(entry.claim, expected) if expected is not None else 0
         if leader and _may_pass_on(cx, entry, before):

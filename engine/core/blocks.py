@@ -17,7 +17,7 @@ from engine.core.ahead import BLOCK_NS, learn_took
 from engine.core.changes import Span
 from engine.core.context import Context
 from engine.core.effects import AcknowledgeExit
-from engine.core.events import LogSlice, RowsReturned, RowsSucceeded, columns_of
+from engine.core.events import LogSlice, RowsReleased, RowsReturned, RowsSucceeded, columns_of
 from engine.core.orders import give_back
 from engine.core.progress import finish_row, is_ending, release_pairs, sum_up_if_over
 from engine.core.scope import rendered, scope_of
@@ -46,7 +46,7 @@ def size_of_block(cx: Context, run: RunState, entry: Entry, expected_ns: int | N
     if rest == 1 or expected_ns is None or run.header.grown or not _may_be_block(cx, run.plan, entry.task):
         return 1
     parallel = max(1, cx.state.capacity.cpu_milli // (entry.claim.cpu_milli or 1000))
-    parallel = min(parallel, run.plan.max_parallel[entry.task] or parallel)
+    parallel = min(parallel, run.max_parallel(entry.task) or parallel)
     size = min(ROWS_MAX, BLOCK_NS // max(expected_ns, 1), max(1, rest // (2 * parallel)))
     return _alike(run, entry.low, max(1, size))
 
@@ -245,6 +245,7 @@ def on_rows_returned(cx: Context, event: RowsReturned) -> None:
     free = [low + row for row in range(offset, limit) if row not in stops]
     for rows in _ranges(free):
         cx.move_rows(run, rows, task, TaskStatus.RUNNING, TaskStatus.READY)
+        cx.note(RowsReleased(run.run, task, rows.start - run.first_row[task], len(rows)))
         cx.enqueue(run, task, rows)
 
 

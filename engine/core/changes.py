@@ -88,6 +88,8 @@ class Changes:
         """Attempts of a block that ended well, one after the other."""
         self.workflows: set[str] = set()
         """Entries that changed or were removed."""
+        self.backfills: set[int] = set()
+        """Those that changed or were forgotten."""
         self.versions: set[str] = set()
         """Versions that must be on disk because something refers to them now."""
         self.requests: dict[str, dict[str, Any]] = {}
@@ -98,5 +100,5 @@ class Changes:
         """Whether nothing has to be written."""
         return not (
             self.journal or self.audit or self.runs or self.chunks or self.attempts or self.workflows or self.versions
-            or self.requests
+            or self.backfills or self.requests
         )  # fmt: skip

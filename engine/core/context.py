@@ -17,7 +17,7 @@ from engine.core import transitions
 from engine.core.changes import AuditEntry, Changes
 from engine.core.effects import Answer, Refusal, ResumeAttempt, StopAttempt, SuspendAttempt
 from engine.core.events import AnyEvent, Ask, RunStatusChanged
-from engine.core.state import CHUNK_ROWS, Attempt, EngineState, RunState, chunks_of
+from engine.core.state import BACKFILL, CHUNK_ROWS, Attempt, EngineState, RunState, chunks_of
 from engine.model.errors import EngineError, IllegalTransition, NotFound
 from engine.model.resources import Claim
 from engine.model.status import AttemptStatus, RunStatus, TaskStatus
@@ -64,6 +64,8 @@ class Context:
         self.claims: dict[tuple[str, int], Claim] = {}
         self.blockable: dict[tuple[str, int], bool] = {}
         """By (version, task): whether rows of the task may be ordered as a block."""
+        self.backfills_due = {number for number, backfill in state.backfills.items() if not backfill.status.finished}
+        """Backfills that may have room for another run, or be done."""
         self.changes = Changes(state.meta.revision, 0)
         self.early_below = 0
         """Attempts below this number may be ordered before the batch in hand is on disk."""
@@ -164,8 +166,8 @@ class Context:
             claim = self.grown_of(run, task, rows.start)[0]
         known_ns = self.durations.get(run.alike(task), 0)
         entry = self.queue.push(
-            run.run, task, rows, claim, priority=policy.priority, weight=run.weight(task), owner=run.owner,
-            backfill=run.header.trigger == "backfill", expected_ns=known_ns or policy.quota.wall_ns,
+            run.run, task, rows, claim, priority=run.priority(task), weight=run.weight(task), owner=run.owner,
+            backfill=run.header.trigger == BACKFILL, expected_ns=known_ns or policy.quota.wall_ns,
         )  # fmt: skip
         if not known_ns:
             self.unknown.setdefault(run.alike(task), []).append(entry)

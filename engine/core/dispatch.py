@@ -60,7 +60,7 @@ def _order_next(cx: Context, entry: Entry, claim_from: int) -> None:
     if run.status[row] != TaskStatus.READY or row in run.live:
         cx.queue.advance(entry)
         return
-    limit = run.plan.max_parallel[task]
+    limit = run.max_parallel(task)
     if limit and run.live_of_task.get(task, 0) >= limit:
         cx.queue.take(entry)
         cx.parallel_parked.setdefault((run.run, task), []).append(entry)

@@ -6,13 +6,13 @@ a restart loads them and decides nothing again. Rows are (task index in the plan
 """
 
 from array import array
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from engine.model.ids import NO_INDEX
 from engine.model.resources import Capacity
-from engine.model.status import Outcome, RunStatus, TaskStatus
+from engine.model.status import BackfillStatus, Outcome, RunStatus, TaskStatus
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -118,7 +118,9 @@ class HostSampled(Event, frozen=True):
 
 
 class RunRequested(Event, frozen=True):
-    """`version` must be known to the machine. `trigger` is manual or schedule; `due_ns` is the schedule's instant."""
+    """`version` must be known to the machine. `trigger` is manual, schedule or backfill; `due_ns` is the schedule's
+    instant.
+    """
 
     ask: Ask
     workflow: str
@@ -213,6 +215,64 @@ class MarkRequested(Event, frozen=True):
     run: int
     rows: tuple[RowRef, ...]
     status: TaskStatus
+    note: str = ""
+
+
+class SettingsChangeRequested(Event, frozen=True):
+    """Priority, max_parallel or tolerate of a task (empty: priority of the whole run) are others from now on; None
+    stands for what the definition says."""
+
+    ask: Ask
+    run: int
+    settings: dict[str, int | None]
+    task: str = ""
+    seen: RunStatus | None = None
+    note: str = ""
+
+
+class BackfillScope(msgspec.Struct, frozen=True, array_like=True):
+    """Which partitions a backfill is about: those of the workflow's schedules (`schedule` counts from 1, 0 means all)
+    that are due from `first_ns` to `last_ns`, both included, and what becomes of those that have had a run."""
+
+    first_ns: int
+    last_ns: int
+    schedule: int = 0
+    order: Literal["oldest", "newest"] = "oldest"
+    reprocess: Literal["none", "failed", "all"] = "none"
+    most: int = 1_000
+
+
+class BackfillRequested(Event, frozen=True):
+    """Make a run for each partition, at most `max_active` of them unfinished at a time. `known` holds, by due instant,
+    the newest run on record and its status."""
+
+    ask: Ask
+    workflow: str
+    version: str
+    scope: BackfillScope
+    max_active: int = 1
+    params: dict[str, Any] = {}
+    known: dict[int, tuple[int, RunStatus]] = {}
+    note: str = ""
+
+
+class BackfillPauseRequested(Event, frozen=True):
+    """Make no more runs; those that were made go on. `paused` False: go on making them."""
+
+    ask: Ask
+    backfill: int
+    paused: bool
+    seen: BackfillStatus | None = None
+    note: str = ""
+
+
+class BackfillCancelRequested(Event, frozen=True):
+    """Make no more runs, and cancel (`kill`: at once) those that go on."""
+
+    ask: Ask
+    backfill: int
+    kill: bool = False
+    seen: BackfillStatus | None = None
     note: str = ""
 
 
@@ -370,6 +430,15 @@ class Expanded(Event, frozen=True):
     count: int
 
 
+class RowsReleased(Event, frozen=True):
+    """`count` rows from `index` on are ready: their rule allows them, a delay is over, or an order came to nothing."""
+
+    run: int
+    task: int
+    index: int
+    count: int = 1
+
+
 class AttemptOrdered(Event, frozen=True):
     """`claim_from` names the attempt whose claim this one takes over when that has ended, 0 if it has its own."""
 
@@ -443,21 +512,41 @@ class TaskFinished(Event, frozen=True):
 
 
 class TaskReopened(Event, frozen=True):
-    """By a retry or rerun, the row waits again."""
+    """By a retry or rerun, the row waits again. Of a mapped task as a whole (NO_INDEX): its items will be looked up
+    anew."""
 
     run: int
     task: int
     index: int
 
 
+class BackfillMade(Event, frozen=True):
+    """A backfill has its number: so many partitions are to be run, so many are left out."""
+
+    backfill: int
+    workflow: str
+    version: str
+    partitions: int
+    left_out: int
+
+
+class BackfillStatusChanged(Event, frozen=True):
+    """Paused, running again, cancelled, or done: all that it is about has ended."""
+
+    backfill: int
+    status: BackfillStatus
+
+
 External = (
     EngineStarted | ClockAdvanced | SpaceChanged | HostSampled | RunRequested | WorkflowAdded | WorkflowRemoved
     | WorkflowPauseRequested | RunPauseRequested | RunResumeRequested | CancelRequested | RetryRequested
-    | RerunRequested | MarkRequested | AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost
+    | RerunRequested | MarkRequested | SettingsChangeRequested | BackfillRequested | BackfillPauseRequested
+    | BackfillCancelRequested | AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost
     | AttemptSuspended | AttemptResumed | BlockStarted | RowsSucceeded | RowsReturned
 )  # fmt: skip
 Decision = (
-    RunQueued | RunStarted | RunStatusChanged | RunFinished | RunSkipped | Expanded | AttemptOrdered | BlockOrdered
-    | AttemptPreempted | PressureChanged | RetryScheduled | TrialRepeated | TaskFinished | TaskReopened
+    RunQueued | RunStarted | RunStatusChanged | RunFinished | RunSkipped | Expanded | RowsReleased | AttemptOrdered
+    | BlockOrdered | AttemptPreempted | PressureChanged | RetryScheduled | TrialRepeated | TaskFinished | TaskReopened
+    | BackfillMade | BackfillStatusChanged
 )  # fmt: skip
 AnyEvent = External | Decision

@@ -107,7 +107,7 @@ class Explainer:
 
     def _of_ready(self, run: RunState, task: int, row: int, rank: int | None) -> list[Reason]:
         found: list[Reason] = []
-        limit = run.plan.max_parallel[task]
+        limit = run.max_parallel(task)
         live = run.live_of_task.get(task, 0)
         if limit and live >= limit:
             holders = [self._state.attempts[number] for number in sorted(set(run.live.values()))]

@@ -73,8 +73,7 @@ def _sums(ledger: Ledger) -> tuple[object, ...]:
 def _overdrawn(machine: Machine, held: dict[str, int]) -> list[str]:
     """What attempts that were ordered just now claim must be there; a host that has shrunk may hold older ones."""
     ledger, changes = machine.cx.ledger, machine.cx.changes
-    numbers = [event.attempt for event in changes.journal if isinstance(event, AttemptOrdered | BlockOrdered)]
-    newest = [changes.attempts[number].claim for number in numbers if not changes.attempts[number].claim_from]
+    newest = [changes.attempts[number].claim for number in _ordered(machine) if not changes.attempts[number].claim_from]
     found: list[str] = []
     if ledger.cpu_milli > ledger.capacity.cpu_milli and any(claim.cpu_milli for claim in newest):
         found.append("more CPU is claimed than the host has")
@@ -84,6 +83,12 @@ def _overdrawn(machine: Machine, held: dict[str, int]) -> list[str]:
     if changes.finished_runs:  # the slots of an older version may have gone with its last run, after the orders
         asked &= set(dict(ledger.capacity.pools))
     return found + [f"pool {name} is overdrawn" for name in sorted(asked) if held[name] > ledger.slots.get(name, 0)]
+
+
+def _ordered(machine: Machine) -> list[int]:
+    """The orders of the newest batch."""
+    journal = machine.cx.changes.journal
+    return [event.attempt for event in journal if isinstance(event, AttemptOrdered | BlockOrdered)]
 
 
 def _run(run: RunState) -> list[str]:
@@ -116,6 +121,7 @@ def _run(run: RunState) -> list[str]:
 
 def _live(machine: Machine, run: RunState) -> list[str]:
     found: list[str] = []
+    newest = _ordered(machine)
     for task in range(len(run.plan)):
         orders: set[int] = set()
         for row in run.rows_of(task):
@@ -124,9 +130,9 @@ def _live(machine: Machine, run: RunState) -> list[str]:
                 found.append(
                     f"{run.text(*run.place(row))} is {TaskStatus(run.status[row]).text}, live: {row in run.live}"
                 )
-        limit = run.plan.max_parallel[task]
+        limit = run.max_parallel(task)
         live = len(orders)
-        if limit and live > limit:
+        if limit and live > limit and not orders.isdisjoint(newest):  # what ran before it was lowered goes on
             found.append(f"{live} orders of {run.plan.names[task]} run, max_parallel is {limit}")
         if live != run.live_of_task.get(task, 0):
             found.append(f"{run.plan.names[task]} counts {run.live_of_task.get(task, 0)} live orders, {live} are")

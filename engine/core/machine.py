@@ -13,6 +13,7 @@ from engine.admission.lanes import HORIZON_NS
 from engine.admission.pressure import Sample, sentence_of
 from engine.core.acts import on_cancel, on_mark, on_rerun, on_retry, on_run_pause, on_run_resume
 from engine.core.ahead import recall_overdue, watch
+from engine.core.backfills import make_runs, on_backfill_cancel, on_backfill_pause, on_backfill_requested
 from engine.core.blocks import on_rows_returned, on_rows_succeeded
 from engine.core.changes import Changes
 from engine.core.context import EARLY_MAX, Context
@@ -25,6 +26,9 @@ from engine.core.events import (
     AttemptResumed,
     AttemptStarted,
     AttemptSuspended,
+    BackfillCancelRequested,
+    BackfillPauseRequested,
+    BackfillRequested,
     BlockStarted,
     CancelRequested,
     ClockAdvanced,
@@ -35,11 +39,13 @@ from engine.core.events import (
     PressureChanged,
     RerunRequested,
     RetryRequested,
+    RowsReleased,
     RowsReturned,
     RowsSucceeded,
     RunPauseRequested,
     RunRequested,
     RunResumeRequested,
+    SettingsChangeRequested,
     SpaceChanged,
     WorkflowAdded,
     WorkflowPauseRequested,
@@ -63,8 +69,10 @@ from engine.core.on_schedule import (
 from engine.core.orders import hold_again, share_cpus
 from engine.core.progress import settle
 from engine.core.runs import on_run_requested
+from engine.core.settings import on_settings_change
 from engine.core.state import EngineState, RunState
 from engine.model.errors import EngineError
+from engine.model.ids import backfill_text, run_text
 from engine.model.instants import MINUTE
 from engine.model.status import TaskStatus
 from engine.planning.plan import Plan
@@ -115,8 +123,9 @@ def _on_clock(cx: Context, event: ClockAdvanced) -> None:
         run = cx.state.runs.get(number)
         if run is None or run.status[row] != TaskStatus.BACKING_OFF or run.finished[row] != due_ns:
             continue
-        task = run.place(row)[0]
+        task, index = run.place(row)
         cx.move_row(run, row, task, "delay_over")
+        cx.note(RowsReleased(run.run, task, index))
         run.finished[row] = 0
         cx.enqueue(run, task, range(row, row + 1))
     if cx.lanes_due_ns and cx.lanes_due_ns <= cx.now_ns:
@@ -135,6 +144,10 @@ _REQUESTS: dict[type[External], tuple[str, Callable[[Context, Any], None]]] = {
     RetryRequested: ("retry", on_retry),
     RerunRequested: ("rerun", on_rerun),
     MarkRequested: ("mark", on_mark),
+    SettingsChangeRequested: ("set", on_settings_change),
+    BackfillRequested: ("backfill", on_backfill_requested),
+    BackfillPauseRequested: ("pause", on_backfill_pause),
+    BackfillCancelRequested: ("cancel", on_backfill_cancel),
 }
 _REPORTS: dict[type[External], Callable[[Context, Any], None]] = {
     AttemptStarted: on_started,
@@ -197,6 +210,10 @@ class Machine:
         settle(cx)
         dispatch(cx)
         settle(cx)
+        while make_runs(cx):
+            settle(cx)
+            dispatch(cx)
+            settle(cx)
         self._keep_usage(cx)
         for number in changes.runs:
             run = self.state.runs[number]
@@ -289,12 +306,15 @@ def _ready_ranges(run: RunState, task: int) -> Iterable[range]:
 
 def _verb_of(event: External, verb: str) -> str:
     """The verb as the operator said it, where one event serves two."""
-    if isinstance(event, CancelRequested) and event.kill:
+    if isinstance(event, CancelRequested | BackfillCancelRequested) and event.kill:
         return "kill"
-    return "resume" if isinstance(event, WorkflowPauseRequested) and not event.paused else verb
+    resumes = isinstance(event, WorkflowPauseRequested | BackfillPauseRequested) and not event.paused
+    return "resume" if resumes else verb
 
 
 def _target_of(event: External) -> str:
     """What a refused request was about, for the audit."""
+    if isinstance(event, BackfillPauseRequested | BackfillCancelRequested):
+        return backfill_text(event.backfill)
     run = getattr(event, "run", 0)
-    return f"r{run}" if run else str(getattr(event, "workflow", ""))
+    return run_text(run) if run else str(getattr(event, "workflow", ""))

@@ -16,6 +16,7 @@ from engine.core.events import (
     AttemptSuspended,
     BlockStarted,
     RetryScheduled,
+    RowsReleased,
     TrialRepeated,
 )  # fmt: skip
 from engine.core.orders import give_back
@@ -217,8 +218,7 @@ def _repeat_noisy(cx: Context, run: RunState, attempt: Attempt) -> bool:
         return False
     run.header.repeated[row] = times + 1
     cx.note(TrialRepeated(run.run, attempt.task, attempt.index, measured.marks))
-    cx.move_row(run, row, attempt.task, "returned")
-    cx.enqueue(run, attempt.task, range(row, row + 1))
+    _ready_again(cx, run, attempt.task, attempt.index)
     return True
 
 
@@ -240,8 +240,7 @@ def _after_failure(cx: Context, run: RunState, attempt: Attempt, outcome: Outcom
     due_ns = cx.now_ns + delay_ns(retry, failures, cx.state.meta.seed, attempt.attempt)
     cx.note(RetryScheduled(run.run, task, index, due_ns))
     if due_ns <= cx.now_ns:
-        cx.move_row(run, row, task, "returned")
-        cx.enqueue(run, task, range(row, row + 1))
+        _ready_again(cx, run, task, index)
         return
     cx.move_row(run, row, task, "backed_off")
     run.finished[row] = due_ns
@@ -253,6 +252,11 @@ def _again_or_cancelled(cx: Context, run: RunState, attempt: Attempt) -> None:
     if attempt.to_end or is_ending(run, task):
         finish_row(cx, run, task, index, "cancelled")
         return
+    _ready_again(cx, run, task, index)
+
+
+def _ready_again(cx: Context, run: RunState, task: int, index: int) -> None:
     row = run.row(task, index)
     cx.move_row(run, row, task, "returned")
+    cx.note(RowsReleased(run.run, task, index))
     cx.enqueue(run, task, range(row, row + 1))

@@ -55,7 +55,7 @@ def give_back(cx: Context, run: RunState, attempt: Attempt) -> None:
         follower.claim_from = ended.before
     run.live_of_task[attempt.task] -= 1
     cx.changes.runs.add(run.run)
-    _unpark_siblings(cx, run, attempt.task)
+    unpark_siblings(cx, run, attempt.task)
 
 
 def _pass_on(cx: Context, before: int, heir: Attempt) -> None:
@@ -66,8 +66,8 @@ def _pass_on(cx: Context, before: int, heir: Attempt) -> None:
     cx.shares.started(heir.attempt, run.owner, cx.ledger.share_ppm(heir.claim), cx.now_ns)
 
 
-def _unpark_siblings(cx: Context, run: RunState, task: int) -> None:
-    """An order of the task has ended: those that waited for a place among `max_parallel` may go."""
+def unpark_siblings(cx: Context, run: RunState, task: int) -> None:
+    """An order of the task has ended, or its limit is another: who waited for a place among `max_parallel` may go."""
     parked = cx.parallel_parked.pop((run.run, task), None)
     for entry in parked or ():
         cx.queue.put_back(entry)

@@ -41,10 +41,11 @@ def _lower(cx: Context, entry: Entry) -> list[Attempt]:
     """Attempts that may be stopped for the entry, the first to go first."""
     found: list[tuple[int, int, Attempt]] = []
     for attempt in cx.state.holding():
-        policy = cx.state.runs[attempt.run].plan.policy(attempt.task)
-        lower = policy.preemption == "requeue" and policy.priority < -entry.band[0]
+        run = cx.state.runs[attempt.run]
+        priority = run.priority(attempt.task)
+        lower = run.plan.policy(attempt.task).preemption == "requeue" and priority < -entry.band[0]
         if lower and not attempt.stop and not attempt.is_block:
-            found.append((policy.priority, -attempt.attempt, attempt))
+            found.append((priority, -attempt.attempt, attempt))
     return [attempt for _, _, attempt in sorted(found, key=lambda one: one[:2])]
 
 

@@ -6,8 +6,8 @@ of a million tasks that is skipped needs no stack.
 
 from engine.core.context import Context
 from engine.core.derive import count_upstream
-from engine.core.events import Expanded, RunFinished, TaskFinished
-from engine.core.runs import leave_workflow
+from engine.core.events import Expanded, RowsReleased, RunFinished, TaskFinished, TaskReopened
+from engine.core.runs import leave_backfill, leave_workflow
 from engine.core.scope import holds, items_of, when_is_per_row
 from engine.core.state import NOT_FINAL, RunState, chunks_of
 from engine.model.errors import EngineError, ValueFault
@@ -24,8 +24,11 @@ _CAUSE = {
 }
 
 
-def finish_row(cx: Context, run: RunState, task: int, index: int, cause: str, why: str = "") -> None:
-    """The row reaches a final status by `cause` (a line of the transition table)."""
+def finish_row(
+    cx: Context, run: RunState, task: int, index: int, cause: str, why: str = "", *, alone: bool = True
+) -> None:
+    """The row reaches a final status by `cause` (a line of the transition table). If it is not `alone`, others of its
+    task are about to, and whoever says so has the task summed up after them."""
     row = run.row(task, index)
     status = cx.move_row(run, row, task, cause)
     run.finished[row] = cx.now_ns
@@ -33,13 +36,14 @@ def finish_row(cx: Context, run: RunState, task: int, index: int, cause: str, wh
     cx.note(TaskFinished(run.run, task, index, status, why))
     if index != NO_INDEX:
         release_pairs(cx, run, task, index)
-    sum_up_if_over(cx, run, task)
+    if alone:
+        sum_up_if_over(cx, run, task)
 
 
 def sum_up_if_over(cx: Context, run: RunState, task: int) -> None:
     """With its last row a task has ended."""
     if run.task_final[task] == NOT_FINAL and run.rows_finished(task):
-        finish_task(cx, run, task, _sum_up(run, task))
+        finish_task(cx, run, task, sum_up(run, task))
 
 
 def finish_task(cx: Context, run: RunState, task: int, status: TaskStatus, why: str = "") -> None:
@@ -58,15 +62,14 @@ def finish_task(cx: Context, run: RunState, task: int, status: TaskStatus, why: 
         cx.unsettled.append((run, down))
 
 
-def _sum_up(run: RunState, task: int) -> TaskStatus:
+def sum_up(run: RunState, task: int) -> TaskStatus:
     """The status of a task from its rows: as many may fail as the task tolerates."""
     counts = run.mapped_counts.get(task)
     if counts is None:
         return _STATUSES[run.status[task]]
     if counts[TaskStatus.CANCELLED]:
         return TaskStatus.CANCELLED
-    spec = run.plan.tasks[task]
-    allowed = max(spec.tolerate, int(run.row_count[task] * spec.tolerate_percent / 100))
+    allowed = run.tolerated(task)
     if counts[TaskStatus.FAILED] > allowed:
         return TaskStatus.FAILED
     if counts[TaskStatus.UPSTREAM_FAILED] > allowed - counts[TaskStatus.FAILED]:
@@ -109,7 +112,7 @@ def consider(cx: Context, run: RunState, task: int) -> None:
         for index in [row - rows.start for row in rows if run.status[row] == TaskStatus.WAITING]:
             consider_row(cx, run, task, index)
     if run.task_final[task] == NOT_FINAL and run.first_row[task] >= 0 and run.rows_finished(task):
-        finish_task(cx, run, task, _sum_up(run, task))
+        finish_task(cx, run, task, sum_up(run, task))
 
 
 def _upstream(run: RunState, task: int) -> Upstream:
@@ -149,6 +152,7 @@ def _release(cx: Context, run: RunState, task: int, index: int) -> None:
             return
     row = run.row(task, index)
     cx.move_row(run, row, task, "released")
+    cx.note(RowsReleased(run.run, task, index))
     cx.enqueue(run, task, range(row, row + 1))
 
 
@@ -219,6 +223,7 @@ def _release_rows(cx: Context, run: RunState, task: int, rows: range, *, one_by_
             consider_row(cx, run, task, index)
         return
     run.set_rows(rows, task, TaskStatus.WAITING, TaskStatus.READY)
+    cx.note(RowsReleased(run.run, task, 0, len(rows)))
     cx.enqueue(run, task, rows)
 
 
@@ -287,6 +292,7 @@ def finish_run(cx: Context, run: RunState) -> None:
         cx.took_before[run.plan.version] = run.took_ns()
     cx.changes.finished_runs.add(run.run)
     cx.note(RunFinished(run.run, status))
+    leave_backfill(cx, run)
     leave_workflow(cx, run)
 
 
@@ -298,5 +304,7 @@ def reopen_tasks(cx: Context, run: RunState, tasks: set[int]) -> None:
         if run.task_final[task] != NOT_FINAL:
             run.task_final[task] = NOT_FINAL
             run.unfinished_tasks += 1
+            if task in run.mapped_counts and run.first_row[task] < 0:
+                cx.note(TaskReopened(run.run, task, NO_INDEX))
     count_upstream(run, affected)
     cx.unsettled.extend((run, task) for task in sorted(affected, reverse=True))

@@ -3,15 +3,16 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from engine.core import transitions
 from engine.core.context import Context, own_pools
-from engine.core.events import RunQueued, RunRequested, RunSkipped, RunStarted
-from engine.core.state import CHUNK_ROWS, RunHeader, RunState, WorkflowEntry
+from engine.core.events import BackfillStatusChanged, RunQueued, RunRequested, RunSkipped, RunStarted
+from engine.core.state import BACKFILL, CHUNK_ROWS, Backfill, RunHeader, RunState, WorkflowEntry
 from engine.expressions.params import bind_params
 from engine.model.errors import NotFound, Unavailable, ValueFault
 from engine.model.ids import run_text
 from engine.model.instants import SECOND
 from engine.model.resources import Reason, size_text
-from engine.model.status import RunStatus
+from engine.model.status import BackfillStatus, RunStatus
 from engine.model.workflow import Workflow
 from engine.planning.paths import remaining_paths_ns
 from engine.planning.plan import Plan
@@ -72,7 +73,7 @@ def start_run(cx: Context, run: RunState) -> None:
     first = [task for task in range(len(plan)) if not plan.ups(task) or plan.policy(task).trigger_rule == "always"]
     cx.unsettled.extend((run, task) for task in reversed(first))
     entry = cx.state.workflows.get(run.header.workflow)
-    if entry is not None:
+    if entry is not None and run.header.trigger != BACKFILL:  # what is fresh does not wait for what makes up
         entry.active.append(run.run)
         cx.changes.workflows.add(entry.name)
 
@@ -93,6 +94,37 @@ def leave_workflow(cx: Context, ended: RunState) -> None:
     if ended.plan.workflow.pools:
         cx.refresh_pools(ended.header.workflow)
     start_waiting(cx, ended.header.workflow)
+
+
+def leave_backfill(cx: Context, ended: RunState) -> None:
+    """A run has ended: the backfill that made it may have room for another."""
+    backfill = cx.state.backfills.get(ended.header.backfill)
+    if backfill is not None and ended.run in backfill.active:
+        backfill.active.remove(ended.run)
+        status = ended.header.status.text
+        backfill.ended[status] = backfill.ended.get(status, 0) + 1
+        cx.changes.backfills.add(backfill.backfill)
+        cx.backfills_due.add(backfill.backfill)
+
+
+def rejoin_backfill(cx: Context, run: RunState) -> None:
+    """A run that has ended is about to go on: the backfill that made it is not done before it has ended again."""
+    backfill = cx.state.backfills.get(run.header.backfill)
+    if backfill is None:
+        return
+    backfill.ended[run.header.status.text] -= 1
+    backfill.active.append(run.run)
+    cx.changes.backfills.add(backfill.backfill)
+    if backfill.status is BackfillStatus.DONE:
+        move_backfill(cx, backfill, "reopened")
+        backfill.finished_ns = 0
+
+
+def move_backfill(cx: Context, backfill: Backfill, cause: str) -> None:
+    """Take the backfill to the status that its table names. Raises IllegalTransition."""
+    backfill.status = transitions.after(transitions.BACKFILL, backfill.status, cause)
+    cx.changes.backfills.add(backfill.backfill)
+    cx.note(BackfillStatusChanged(backfill.backfill, backfill.status))
 
 
 def start_waiting(cx: Context, workflow: str) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from engine.core.events import Actor, LogSlice, Measured, Usage
 from engine.model.ids import NO_INDEX, row_text
 from engine.model.resources import UNBOUND, Binding, Capacity, Claim
-from engine.model.status import AttemptStatus, Outcome, RunStatus, TaskStatus
+from engine.model.status import AttemptStatus, BackfillStatus, Outcome, RunStatus, TaskStatus
 from engine.planning.paths import UNKNOWN_NS
 from engine.planning.plan import Plan
 
@@ -24,6 +24,12 @@ CHUNK_ROWS = 128
 
 ROWS_LOOKED_AT = 100_000
 NOT_FINAL = 255
+WHOLE_RUN = ""
+"""The name under which settings stand that concern all tasks of a run."""
+
+BACKFILL = "backfill"
+"""The trigger of runs that a backfill makes."""
+
 _STATUSES = len(TaskStatus)
 _FINISHED = [status for status in TaskStatus if status.finished]
 
@@ -112,6 +118,23 @@ class Attempt(msgspec.Struct):
         return self.status < AttemptStatus.EXITED
 
 
+class Settings(msgspec.Struct, frozen=True, array_like=True):
+    """What was changed for a task of one run while it went on; None: as the definition says."""
+
+    priority: int | None = None
+    max_parallel: int | None = None
+    tolerate: int | None = None
+
+
+def changed_settings(
+    before: Mapping[str, Settings], task: str, values: Mapping[str, int | None]
+) -> dict[str, Settings]:
+    """The settings of a run with those of a task (or WHOLE_RUN) changed. What says nothing is not kept."""
+    own = msgspec.structs.replace(before.get(task, Settings()), **values)
+    others = {name: settings for name, settings in before.items() if name != task}
+    return others if own == Settings() else {**others, task: own}
+
+
 class RunHeader(msgspec.Struct, kw_only=True):
     """The part of a run that is one record."""
 
@@ -145,6 +168,10 @@ class RunHeader(msgspec.Struct, kw_only=True):
     whys: dict[int, str] = {}
     """Rows (or, negative, ~task) whose final status no attempt explains, with the sentence. Bounded."""
     counts: list[int] = msgspec.field(default_factory=lambda: [0] * _STATUSES)
+    backfill: int = 0
+    """Which backfill made it, 0 for none."""
+    settings: dict[str, Settings] = {}
+    """By the task's name, or WHOLE_RUN: what was changed for this run."""
 
 
 class RunState:
@@ -217,6 +244,27 @@ class RunState:
     def alike(self, task: int) -> tuple[str, str | int]:
         """What tells attempts that take about as long as each other: rows of a task, and tasks of one program."""
         return self.header.version, task if task in self.mapped_counts else self.plan.programs[task]
+
+    def max_parallel(self, task: int) -> int:
+        """The most orders of the task at one time; 0 is no limit."""
+        own = self.header.settings.get(self.plan.names[task]) if self.header.settings else None
+        return self.plan.max_parallel[task] if own is None or own.max_parallel is None else own.max_parallel
+
+    def priority(self, task: int) -> int:
+        """Higher goes first."""
+        for key in (self.plan.names[task], WHOLE_RUN) if self.header.settings else ():
+            own = self.header.settings.get(key)
+            if own is not None and own.priority is not None:
+                return own.priority
+        return self.plan.policy(task).priority
+
+    def tolerated(self, task: int) -> int:
+        """How many rows of an expanded task may fail before it has failed."""
+        own = self.header.settings.get(self.plan.names[task]) if self.header.settings else None
+        if own is not None and own.tolerate is not None:
+            return own.tolerate
+        spec = self.plan.tasks[task]
+        return max(spec.tolerate, int(self.row_count[task] * spec.tolerate_percent / 100))
 
     def row(self, task: int, index: int) -> int:
         """The row of a task's item; NO_INDEX names the only row of a task without `for_each`."""
@@ -343,7 +391,35 @@ class WorkflowEntry(msgspec.Struct, kw_only=True):
     waiting: list[int] = []
     """Queued runs that wait for an earlier one, oldest first."""
     active: list[int] = []
-    """Runs that are not finished, without the waiting ones."""
+    """Runs that are not finished, without the waiting ones and those that a backfill made."""
+
+
+class Backfill(msgspec.Struct, kw_only=True):
+    """Runs for partitions of the past, made one after the other as earlier ones end."""
+
+    backfill: int
+    workflow: str
+    version: str
+    params: dict[str, Any] = {}
+    status: BackfillStatus = BackfillStatus.RUNNING
+    first_ns: int
+    last_ns: int
+    order: str
+    reprocess: str
+    max_active: int
+    actor: Actor = Actor()
+    note: str = ""
+    made_ns: int = 0
+    finished_ns: int = 0
+    partitions: int = 0
+    """How many it is about, without those that were left out."""
+    left_out: int = 0
+    pending: list[int] = []
+    """Due instants that have no run yet; the last comes next."""
+    active: list[int] = []
+    """Its runs that are not finished."""
+    ended: dict[str, int] = {}
+    """How many of its runs have ended, by status."""
 
 
 class Meta(msgspec.Struct, kw_only=True):
@@ -356,6 +432,7 @@ class Meta(msgspec.Struct, kw_only=True):
     revision: int = 0
     next_run: int = 1
     next_attempt: int = 1
+    next_backfill: int = 1
     now_ns: int = 0
     read_only: bool = False
     usage: list[tuple[str, float, int]] = []
@@ -374,6 +451,8 @@ class EngineState:
         self.runs: dict[int, RunState] = {}
         self.attempts: dict[int, Attempt] = {}
         self.workflows: dict[str, WorkflowEntry] = {}
+        self.backfills: dict[int, Backfill] = {}
+        """All that go on and the newest of the others, by number."""
         self.requests: dict[str, dict[str, Any]] = {}
         """Answers to the newest requests by their ids, oldest first: a repeat gets the same answer."""
 

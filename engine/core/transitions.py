@@ -1,5 +1,6 @@
-"""The tables of states: for each cause, from which status to which. Everything that may happen to a run, a row or an
-attempt is a line here; what is not here is illegal, raises, and changes nothing. ARCHITECTURE.md shows these tables.
+"""The tables of states: for each cause, from which status to which. Everything that may happen to a run, a row, an
+attempt or a backfill is a line here; what is not here is illegal, raises, and changes nothing. ARCHITECTURE.md shows
+these tables.
 """
 
 from collections.abc import Mapping
@@ -7,12 +8,12 @@ from enum import IntEnum
 from typing import TypeVar
 
 from engine.model.errors import IllegalTransition
-from engine.model.status import AttemptStatus, RunStatus, TaskStatus
+from engine.model.status import AttemptStatus, BackfillStatus, RunStatus, TaskStatus
 
 Status = TypeVar("Status", bound=IntEnum)
 Table = Mapping[str, Mapping[Status, Status]]
 
-_T, _R, _A = TaskStatus, RunStatus, AttemptStatus
+_T, _R, _A, _B = TaskStatus, RunStatus, AttemptStatus, BackfillStatus
 _UNTOUCHED = (_T.WAITING, _T.READY, _T.BACKING_OFF)
 _FINAL = (_T.SUCCEEDED, _T.FAILED, _T.SKIPPED, _T.UPSTREAM_FAILED, _T.CANCELLED)
 
@@ -62,6 +63,15 @@ RUN: Table[RunStatus] = {
     "failed": {_R.RUNNING: _R.FAILED, _R.PAUSED: _R.FAILED, _R.CANCELLING: _R.FAILED},
     "cancelled": {_R.RUNNING: _R.CANCELLED, _R.PAUSED: _R.CANCELLED, _R.CANCELLING: _R.CANCELLED},
     "reopened": _all((_R.SUCCEEDED, _R.FAILED, _R.CANCELLED), _R.RUNNING),
+}
+
+
+BACKFILL: Table[BackfillStatus] = {
+    "paused": {_B.RUNNING: _B.PAUSED},
+    "resumed": {_B.PAUSED: _B.RUNNING},
+    "cancelled": _all((_B.RUNNING, _B.PAUSED), _B.CANCELLED),
+    "done": _all((_B.RUNNING, _B.PAUSED), _B.DONE),
+    "reopened": {_B.DONE: _B.RUNNING},
 }
 
 

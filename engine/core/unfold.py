@@ -4,7 +4,7 @@ The journal holds one event for a block and one for each span of it. Whoever rea
 tests) sees what each row's attempt went through, as if it had been ordered and reported by itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from engine.core.events import (
     AnyEvent,
@@ -18,6 +18,7 @@ from engine.core.events import (
     Usage,
     columns_of,
 )
+from engine.model.ids import NO_INDEX
 from engine.model.instants import MICROSECOND
 from engine.model.status import SUCCESS, TaskStatus
 
@@ -25,6 +26,17 @@ _A_ROW = 3
 
 Place = tuple[int, int, int, int]
 """(run, task, index, number) of an attempt, of a block those of its first row."""
+
+
+def place_of(event: AnyEvent, places: Mapping[int, Place]) -> Place:
+    """What an event is about: it says so itself, or names an attempt, whose place is known."""
+    run: int = getattr(event, "run", 0)
+    attempt: int = getattr(event, "attempt", 0)
+    if attempt and not run:
+        return places.get(attempt, (0, -1, NO_INDEX, 0))
+    task = getattr(event, "task", -1)
+    number = task if isinstance(task, int) else -1  # requests name tasks as people do
+    return run, number, getattr(event, "index", NO_INDEX), getattr(event, "number", 0)
 
 
 def unfolded_count(event: AnyEvent) -> int:

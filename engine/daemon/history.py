@@ -8,10 +8,10 @@ from engine.core.state import Attempt, RunHeader, RunState
 from engine.daemon.log import say
 from engine.model.status import RunStatus
 from engine.model.workflow import Workflow
-from engine.server.ports import AuditLine, JournalEntry, JournalPage
+from engine.server.ports import AuditLine, JournalEntry, JournalPage, PastPage
 from engine.store import queries
 from engine.store.environment import Environment
-from engine.store.journal import events_page
+from engine.store.journal import events_page, moments, past_page
 from engine.store.load import load_run
 
 
@@ -47,6 +47,17 @@ class StoredHistory:
             for entry in page.entries
         ]
         return JournalPage(entries, page.cursor)
+
+    def past_page(self, run: int, after: int, until: int, until_ns: int, most: int) -> PastPage:
+        page = past_page(self._environment, run, after, until, until_ns, most)
+        _say(page.damage)
+        return PastPage(page.batches, page.more)
+
+    def moments(self, run: int, before: int, after: int, limit: int) -> Sequence[tuple[int, int]]:
+        return moments(self._environment, run, before, after, limit)
+
+    def newest_of_partitions(self, workflow: str, dues: Sequence[int]) -> dict[int, tuple[int, RunStatus]]:
+        return queries.newest_of_partitions(self._environment, workflow, dues)
 
     def audit_page(self, before: int, limit: int) -> Sequence[AuditLine]:
         page = queries.audit_page(self._environment, before, limit)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.changes import AuditEntry
-from engine.core.events import External, RunRequested
+from engine.core.events import BackfillRequested, External, RunRequested
 from engine.core.explain import Explainer
 from engine.daemon.catalogue import Catalogue
 from engine.daemon.folders import Folders
@@ -55,9 +55,13 @@ class DaemonWorld:
         """Whether no batch is on its way to disk."""
         return not self._loop.settled.locked()
 
+    def wall_ns(self) -> int:
+        """What the wall clock shows."""
+        return self._loop.clock.wall_ns()
+
     async def submit(self, event: External) -> None:
         """Hand an event to the loop."""
-        if self.stopping and isinstance(event, RunRequested):
+        if self.stopping and isinstance(event, RunRequested | BackfillRequested):
             raise Unavailable("the engine is stopping", "try again when it runs again")
         self._loop.post([event])
 

@@ -12,7 +12,6 @@ from engine.definition.fields import (
     ENV_NAME_PATTERN,
     GROW,
     OPEN_FILES_MAX,
-    PRIORITY_MAX,
     PROCESSES_MAX,
     RETRY_LIMIT_MAX,
     RETRY_ON,
@@ -37,6 +36,7 @@ from engine.model.ids import is_name
 from engine.model.resources import Claim
 from engine.model.workflow import (
     DEFINITION_BYTES_MAX,
+    PRIORITY_MAX,
     RETRY_DELAY_MAX_NS,
     ROWS_MAX,
     SCHEDULE_INTERVAL_MIN_NS,

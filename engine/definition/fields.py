@@ -39,6 +39,7 @@ from engine.model.errors import ValueFault
 from engine.model.instants import DAY, MILLISECOND, from_text, parse_duration
 from engine.model.resources import parse_cpu, parse_gpu, parse_size
 from engine.model.workflow import (
+    PRIORITY_MAX,
     QUOTA_FIELDS,
     RETRY_DELAY_MAX_NS,
     ROWS_MAX,
@@ -57,7 +58,6 @@ from engine.model.workflow import (
 from engine.scheduling.trials import values_fault
 
 TASKS_MAX = 1_000_000
-PRIORITY_MAX = 1_000
 RETRY_LIMIT_MAX = 1_000
 SLOTS_MAX = 1_000_000
 PROCESSES_MAX = 4_194_304

@@ -1,4 +1,4 @@
-"""The states of runs, tasks and attempts, and how an attempt can end.
+"""The states of runs, tasks, attempts and backfills, and how an attempt can end.
 
 The numbers are stored in columns of bytes, so they are never reused or renumbered; the names are what people and
 `--json` see.
@@ -59,6 +59,19 @@ class AttemptStatus(_Status):
     STOPPING = 3
     EXITED = 4
     LOST = 5
+
+
+class BackfillStatus(_Status):
+    """Done and cancelled ones make nothing more; one that is done goes on when a run of it is reopened."""
+
+    RUNNING = 0
+    PAUSED = 1
+    DONE = 2
+    CANCELLED = 3
+
+    @property
+    def finished(self) -> bool:
+        return self >= BackfillStatus.DONE
 
 
 class OutcomeKind(_Status):

@@ -16,6 +16,7 @@ from engine.model.packed import Packed, Packer
 from engine.model.resources import Claim
 
 ROWS_MAX = 1_000_000
+PRIORITY_MAX = 1_000
 DEFINITION_BYTES_MAX = 64 * 2**20
 RESULT_BYTES_MAX = 2**20
 SCHEDULE_INTERVAL_MIN_NS = SECOND

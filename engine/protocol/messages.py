@@ -201,6 +201,61 @@ class ListWorkflows(Request, frozen=True, kw_only=True):
     pass
 
 
+class OfPartitions(Request, frozen=True, kw_only=True):
+    """Which partitions of an added workflow are meant: due from `since` to `until`, each a date (in the schedule's
+    zone, both days included) or an instant. `schedule` counts from 1, 0 means all. More than `most` are refused."""
+
+    workflow: str
+    since: str
+    until: str
+    schedule: int = 0
+    order: Literal["oldest", "newest"] = "oldest"
+    reprocess: Literal["none", "failed", "all"] = "none"
+    most: int = 1_000
+
+
+class ListPartitions(OfPartitions, frozen=True, kw_only=True):
+    """What a backfill would run, and why the others are left out."""
+
+
+class ListBackfills(Request, frozen=True, kw_only=True):
+    """Newest first: all that go on, and the newest of those that have ended."""
+
+
+class GetMoment(Request, frozen=True, kw_only=True):
+    """The run as it was at an instant (`at`), or after a revision; without either, as the journal has it now.
+
+    The journal is read on by a bounded piece for each request: until the row says `reached`, ask again.
+    """
+
+    run: int
+    revision: int = 0
+    at: str = ""
+
+
+class ListMoments(Request, frozen=True, kw_only=True):
+    """Revisions at which something of the run changed: the last ones below `before`, newest first, or (where that is 0)
+    the first ones above `after`."""
+
+    run: int
+    before: int = 0
+    after: int = 0
+    limit: int = 50
+
+
+class ListPast(Request, frozen=True, kw_only=True):
+    """The tasks of a run as they were after a revision to which GetMoment has gone; with `task`, its rows. Filters as
+    in ListGroups."""
+
+    run: int
+    revision: int
+    task: str = ""
+    text: str = ""
+    statuses: tuple[str, ...] = ()
+    offset: int = 0
+    limit: int = 200
+
+
 class GetWorkflow(Request, frozen=True, kw_only=True):
     """The definition of a workflow's current version, or of the version given."""
 
@@ -252,6 +307,36 @@ class PauseWorkflow(Request, frozen=True, kw_only=True):
     paused: bool
 
 
+class StartBackfill(OfPartitions, frozen=True, kw_only=True):
+    """Make a run for each partition that ListPartitions would run, at most `max_active` of them unfinished."""
+
+    request_id: str
+    max_active: int = 1
+    params: dict[str, Any] = {}
+    note: str = ""
+
+
+class ActOnBackfill(Request, frozen=True, kw_only=True):
+    """Cancel and kill take its runs with it; pause leaves them. `seen` is its status as the operator saw it."""
+
+    request_id: str
+    verb: Literal["pause", "resume", "cancel", "kill"]
+    backfill: int
+    seen: str = ""
+    note: str = ""
+
+
+class ChangeSettings(Request, frozen=True, kw_only=True):
+    """Change priority, max_parallel or tolerate of a task, or the priority of a whole run; None: as it is defined."""
+
+    request_id: str
+    run: int
+    settings: dict[str, int | None]
+    task: str = ""
+    seen: str = ""
+    note: str = ""
+
+
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """A row as the operator saw it. `index` None: all rows of the task. Unset status or attempts: whatever they are."""
 
@@ -297,11 +382,15 @@ class StopEngine(Request, frozen=True, kw_only=True):
 
 View = (
     GetEngine | ListRuns | GetRun | ListGroups | ListTasks | ListLanes | ListGrid | GetStats | ListAttempts | ExplainRun
-    | ListSchedules | ListWorkflows | GetResources
+    | ListSchedules | ListWorkflows | ListBackfills | GetResources
 )  # fmt: skip
-Question = View | ReadLog | ListSamples | ListEvents | ListAudit | GetWorkflow | ListMetrics | ListTrials
+Question = (
+    View | ReadLog | ListSamples | ListEvents | ListAudit | GetWorkflow | ListPartitions | GetMoment | ListMoments
+    | ListPast | ListMetrics | ListTrials
+)  # fmt: skip
 ActRequest = (
-    Submit | AddWorkflow | RemoveWorkflow | PauseWorkflow | Act | Backup | CollectGarbage | StopEngine | Upload
+    Submit | AddWorkflow | RemoveWorkflow | PauseWorkflow | Act | StartBackfill | ActOnBackfill | ChangeSettings
+    | Backup | CollectGarbage | StopEngine | Upload
 )  # fmt: skip
 AnyRequest = Hello | Subscribe | Unsubscribe | Question | ActRequest
 
@@ -334,7 +423,9 @@ class Refused(Reply, frozen=True, kw_only=True):
 
 class Done(Reply, frozen=True, kw_only=True):
     """An act is on disk. `body` by verb: submit {"run"}, add {"workflow", "version", "changed"}, act {"changed",
-    "refused": [{"row", "why"}]}, backup {"folder", "revision", "bytes"}, gc {"runs", "records"}."""
+    "refused": [{"row", "why"}]}, backfill {"backfill", "workflow", "version", "partitions", "left_out"}, set {"was",
+    "meant"} (by setting: what was set before, and what that meant for a task), backup {"folder", "revision", "bytes"},
+    gc {"runs", "records"}."""
 
     body: dict[str, Any] = {}
 
@@ -407,6 +498,8 @@ def key_of(row: dict[str, Any]) -> str:
     """What identifies a row within one view: the task and index, the attempt number, the run or the workflow."""
     if "number" in row:
         return str(row["number"])
+    if "pending" in row:
+        return row["backfill"]
     if "task" in row:
         index = row.get("index")
         return row["task"] if index is None else f"{row['task']}[{index}]"

@@ -30,6 +30,10 @@ class RunRow(Row, frozen=True, kw_only=True):
     note: str = ""
     actor: str = ""
     folder: str = ""
+    partition: str = ""
+    backfill: str | None = None
+    settings: dict[str, dict[str, int]] = {}
+    """By task (empty: the whole run): what was changed for this run."""
 
 
 class TaskRow(Row, frozen=True, kw_only=True):
@@ -55,6 +59,8 @@ class TaskRow(Row, frozen=True, kw_only=True):
     """Whether it runs but stands still."""
     enforced: dict[str, str] = {}
     """How each quota of its newest attempt is enforced: kernel, sampled or none."""
+    settings: dict[str, int] = {}
+    """What was changed for the task in this run."""
 
 
 class AttemptRow(Row, frozen=True, kw_only=True):
@@ -154,6 +160,9 @@ class GroupRow(Row, frozen=True, kw_only=True):
     action: str = ""
     max_parallel: int = 0
     attempts: int = 0
+    priority: int = 0
+    settings: dict[str, int] = {}
+    """What was changed for the task in this run; `max_parallel` and `priority` are as they are now."""
 
 
 class LaneRow(Row, frozen=True, kw_only=True):
@@ -248,6 +257,65 @@ class ScheduleRow(Row, frozen=True, kw_only=True):
     last_run: str | None = None
     catch_up: str = "none"
     if_running: str = "skip"
+
+
+class BackfillRow(Row, frozen=True, kw_only=True):
+    """A backfill. `partitions` are those that it is about, `pending` of them have no run yet, `active` are its runs
+    that are not finished, `ended` counts the others by status."""
+
+    backfill: str
+    workflow: str
+    version: str
+    status: str
+    partitions: int
+    left_out: int
+    pending: int
+    active: list[str] = []
+    ended: dict[str, int] = {}
+    since: str
+    until: str
+    order: str
+    reprocess: str
+    max_active: int
+    made_at: str | None = None
+    finished_at: str | None = None
+    next_partition: str | None = None
+    params: dict[str, Any] = {}
+    actor: str = ""
+    note: str = ""
+
+
+class PartitionRow(Row, frozen=True, kw_only=True):
+    """A partition that a backfill would run, or leave out (`why`). `run` is the newest run that it has had."""
+
+    partition: str
+    due_at: str
+    runs: bool
+    why: str = ""
+    run: str | None = None
+
+
+class MomentRow(Row, frozen=True, kw_only=True):
+    """A run at a past moment: after the last of its changes up to there (`revision`, `at`; None: before the first).
+
+    `reached` False: the journal has been read up to `revision` only, ask again.
+    """
+
+    run: str
+    workflow: str
+    revision: int
+    at: str | None
+    status: str
+    tasks: dict[str, int] = {}
+    reached: bool = True
+    settings: dict[str, dict[str, int]] = {}
+
+
+class ChangeRow(Row, frozen=True, kw_only=True):
+    """A revision at which something of a run changed."""
+
+    revision: int
+    at: str
 
 
 class WorkflowRow(Row, frozen=True, kw_only=True):

@@ -58,6 +58,18 @@ class Entry:
         self.age = age
         self.waiting = self.heaped = self.aged = False
 
+    def __lt__(self, other: "Entry") -> bool:
+        """Of two of the same rank one took the other's place: what is gone comes up first, to be dropped."""
+        return other.waiting and not self.waiting
+
+    def with_priority(self, priority: int) -> "Entry":
+        """The same rows with the same age, in another band. It waits nowhere yet."""
+        band = (-priority, self.band[1])
+        return Entry(
+            self.run, self.task, range(self.low, self.high), self.claim, owner=self.owner, band=band,
+            weight=self.weight, age=self.age, expected_ns=self.expected_ns,
+        )  # fmt: skip
+
 
 class Gatekeeper(Protocol):
     """Who says what may start (the admission's gate)."""

@@ -14,24 +14,34 @@ from msgspec.structs import replace
 
 from engine.core.changes import AuditEntry
 from engine.core.effects import Answer
-from engine.core.events import Actor, Ask, External, RunRequested, WorkflowAdded, WorkflowPauseRequested
+from engine.core.events import (
+    Actor,
+    Ask,
+    BackfillRequested,
+    External,
+    RunRequested,
+    WorkflowAdded,
+    WorkflowPauseRequested,
+)
 from engine.model.errors import Conflict, EngineError, Forbidden, NotFound, ValueFault
 from engine.model.workflow import DEFINITION_BYTES_MAX
 from engine.protocol.messages import (
-    Act,
     AddWorkflow,
     Backup,
     CollectGarbage,
-    PauseWorkflow,
-    RemoveWorkflow,
     Request,
+    StartBackfill,
     StopEngine,
     Submit,
 )  # fmt: skip
 from engine.server.access import Role
+from engine.server.backfilling import known_runs, scope_of
 from engine.server.look import Look
 from engine.server.ports import Installed, World
 from engine.server.requests import (
+    Acting,
+    check_note,
+    check_params,
     check_request_id,
     check_submit,
     event_of,
@@ -113,7 +123,9 @@ class Acts:
             return await self._submit(caller, request)
         if isinstance(request, AddWorkflow):
             return await self._add(caller, request)
-        if isinstance(request, Act | RemoveWorkflow | PauseWorkflow):
+        if isinstance(request, StartBackfill):
+            return await self._backfill(caller, request)
+        if isinstance(request, Acting):
             event_of(request, Ask())  # what makes no sense is refused before its id counts as used
             request_id = self._request_id(caller, request)
             return await self._ask(lambda ticket: event_of(request, Ask(ticket, request_id, caller.actor)))
@@ -148,6 +160,19 @@ class Acts:
             lambda ticket: RunRequested(
                 ask=Ask(ticket, request_id, caller.actor), workflow=installed.workflow, version=installed.version,
                 params=request.params, trigger="manual", note=request.note,
+            )
+        )  # fmt: skip
+
+    async def _backfill(self, caller: Caller, request: StartBackfill) -> Body:
+        check_note(request.note)
+        check_params(request.params)
+        entry, workflow, scope = scope_of(self._look, request)
+        known = dict(known_runs(self._look, workflow, scope))
+        request_id = self._request_id(caller, request)
+        return await self._ask(
+            lambda ticket: BackfillRequested(
+                Ask(ticket, request_id, caller.actor), entry.name, entry.version, scope, request.max_active,
+                request.params, known, request.note,
             )
         )  # fmt: skip
 
@@ -201,7 +226,7 @@ class Acts:
             raise Refused(given.refusal.code, given.refusal.sentence, given.refusal.hint)
         return given.body or {}
 
-    def _request_id(self, caller: Caller, request: Act | RemoveWorkflow | PauseWorkflow | Submit | AddWorkflow) -> str:
+    def _request_id(self, caller: Caller, request: Acting | StartBackfill | Submit | AddWorkflow) -> str:
         """The id under which the machine remembers the request. Raises Conflict where it was used for another."""
         check_request_id(request.request_id)
         bare = replace(request, id=0)

@@ -13,6 +13,7 @@ from engine.model.errors import NotFound
 from engine.model.ids import run_text
 from engine.planning.plan import Plan
 from engine.server.packing import Packed
+from engine.server.past import Pasts
 from engine.server.ports import Explains, History, World
 from engine.server.shape import Layout, Place, Plans
 
@@ -80,6 +81,7 @@ class Look:
         self.logs = logs
         self.shelf = Shelf()
         self.plans = Plans()
+        self.pasts = Pasts(history)
         self.packed_rows: dict[tuple[int, int], tuple[object, Packed]] = {}
         """By (run, row): what the row was encoded from, and its encoding."""
         self.sorted_places: dict[object, list[Place]] = {}
@@ -184,6 +186,7 @@ class Look:
         self.shelf.clear()
         self._newest.clear()
         self._ended.clear()
+        self.pasts.clear()
 
 
 def no_run(number: int) -> NotFound:

@@ -9,6 +9,7 @@ import msgspec
 
 from engine.core.changes import AuditEntry
 from engine.core.events import AnyEvent, External
+from engine.core.replay import Batch
 from engine.core.state import Attempt, RunHeader, RunState
 from engine.model.ids import NO_INDEX
 from engine.model.resources import Reason
@@ -36,6 +37,13 @@ class JournalPage(msgspec.Struct, frozen=True):
 
     entries: Sequence[JournalEntry]
     cursor: str
+
+
+class PastPage(msgspec.Struct, frozen=True):
+    """Batches of a run in order; `more` says that there are further ones up to where was asked."""
+
+    batches: Sequence[Batch]
+    more: bool
 
 
 class AuditLine(msgspec.Struct, frozen=True):
@@ -86,6 +94,18 @@ class History(Protocol):
         """The journal of a run (0: of everything) after the cursor. Raises ValueFault for a foreign cursor."""
         ...
 
+    def past_page(self, run: int, after: int, until: int, until_ns: int, most: int) -> PastPage:
+        """The run's batches after a revision, up to another one and an instant, with about `most` events."""
+        ...
+
+    def moments(self, run: int, before: int, after: int, limit: int) -> Sequence[tuple[int, int]]:
+        """(revision, instant) of batches that concern the run: newest first below `before`, else on from `after`."""
+        ...
+
+    def newest_of_partitions(self, workflow: str, dues: Sequence[int]) -> dict[int, tuple[int, RunStatus]]:
+        """The newest run of each due instant that has had one, and its status."""
+        ...
+
     def audit_page(self, before: int, limit: int) -> Sequence[AuditLine]:
         """Newest first, below revision `before` (0: from the newest). Never ends within a revision: a few lines more
         than `limit` may come."""
@@ -109,6 +129,10 @@ class World(Protocol):
 
     def settled(self) -> bool:
         """Whether the state in memory is what is on disk: no batch is being committed."""
+        ...
+
+    def wall_ns(self) -> int:
+        """What the wall clock shows."""
         ...
 
     async def submit(self, event: External) -> None:

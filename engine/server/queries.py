@@ -7,26 +7,32 @@ every row; then the result is kept for the revision. Bounds are checked before a
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from engine.core.state import RunHeader, RunState
-from engine.model.errors import NotFound, ValueFault
+from engine.model.errors import NotFound, Unavailable, ValueFault
 from engine.model.ids import NO_INDEX, is_name, run_text
+from engine.model.instants import from_text, to_text
 from engine.model.status import RunStatus, TaskStatus
 from engine.protocol.messages import (
     ExplainRun,
     GetEngine,
+    GetMoment,
     GetResources,
     GetRun,
     GetStats,
     GetWorkflow,
     ListAttempts,
     ListAudit,
+    ListBackfills,
     ListEvents,
     ListGrid,
     ListGroups,
     ListLanes,
     ListMetrics,
+    ListMoments,
+    ListPartitions,
+    ListPast,
     ListRuns,
     ListSchedules,
     ListTasks,
@@ -34,12 +40,14 @@ from engine.protocol.messages import (
     ListWorkflows,
     Request,
 )  # fmt: skip
-from engine.protocol.rows import Row
+from engine.protocol.rows import ChangeRow, Row
+from engine.server.backfilling import backfill_rows, partition_rows
 from engine.server.look import Look, no_run
 from engine.server.packing import Page, fitting, pack, pack_all
 from engine.server.rows_of_figures import GRID_RUNS_MAX, grid_rows, row_lanes, stats_row, task_lanes
 from engine.server.rows_of_host import engine_row, resources_row, schedule_rows, workflow_rows
 from engine.server.rows_of_journal import Names, audit_row, event_row
+from engine.server.rows_of_past import moment_row, past_groups, past_tasks
 from engine.server.rows_of_runs import group_rows, run_row
 from engine.server.rows_of_tasks import attempt_row, attempts_of_row, packed_tasks, reason_row
 from engine.server.rows_of_trials import metric_rows, places_of_trials, trial_rows
@@ -57,6 +65,7 @@ _ATTENTION = (
 _UNFINISHED = frozenset({int(TaskStatus.WAITING), int(TaskStatus.READY), int(TaskStatus.BACKING_OFF)})
 
 S = TypeVar("S", bound=IntEnum)
+Windowed: TypeAlias = ListGroups | ListLanes | ListGrid | ListPast
 
 
 def answer(look: Look, question: Request, clients: int) -> Page:
@@ -144,7 +153,7 @@ def _stats(look: Look, question: GetStats) -> Page:
     return Page([pack(stats_row(look, run, _task(run, question.task) if question.task else -1))], 1)
 
 
-def _window(look: Look, run: RunState, question: ListGroups | ListLanes | ListGrid) -> tuple[Sequence[int], int]:
+def _window(look: Look, run: RunState, question: Windowed) -> tuple[Sequence[int], int]:
     """The tasks that a question's window shows, and how many match."""
     limit, offset = _limit(question.limit), _number(question.offset, "offset")
     wanted = () if isinstance(question, ListGrid) else _statuses(question.statuses, TaskStatus)
@@ -157,7 +166,7 @@ def _window(look: Look, run: RunState, question: ListGroups | ListLanes | ListGr
     return tasks[offset : offset + limit], len(tasks)
 
 
-def _paged(rows: Sequence[Row], question: ListGroups | ListLanes | ListGrid, total: int) -> Page:
+def _paged(rows: Sequence[Row], question: Windowed, total: int) -> Page:
     packed, offset = pack_all(rows), question.offset
     return Page(packed, total, _offsets(offset, len(packed)), more=offset + len(packed) < total)
 
@@ -359,6 +368,52 @@ def definition_of(look: Look, question: GetWorkflow) -> tuple[str, str, str, str
     return workflow.name, version, workflow.source.file, workflow.source.text
 
 
+def _backfills(look: Look, question: ListBackfills) -> Page:
+    rows = pack_all(backfill_rows(look))
+    return Page(rows, len(rows))
+
+
+def _partitions(look: Look, question: ListPartitions) -> Page:
+    rows = pack_all(partition_rows(look, question))
+    return Page(rows, len(rows))
+
+
+# --- looking back ---------------------------------------------------------------------------------------------------
+
+
+def _moment(look: Look, question: GetMoment) -> Page:
+    if question.at and question.revision:
+        raise ValueFault("a moment is an instant or a revision, not both")
+    run = _loaded(look, question.run)
+    until = _number(question.revision, "revision") or _NUMBER_MAX
+    until_ns = from_text(question.at[:TEXT_MAX]) if question.at else _NUMBER_MAX
+    past, reached = look.pasts.go(run, until, until_ns)
+    return Page([pack(moment_row(past, reached=reached))], 1)
+
+
+def _moments(look: Look, question: ListMoments) -> Page:
+    limit, run = _limit(question.limit), _loaded(look, question.run).run
+    before, after = _number(question.before, "before"), _number(question.after, "after")
+    found = look.history.moments(run, before, after, limit)
+    return Page(pack_all(ChangeRow(revision=revision, at=to_text(at_ns)) for revision, at_ns in found))
+
+
+def _past(look: Look, question: ListPast) -> Page:
+    run = _loaded(look, question.run)
+    past, reached = look.pasts.go(run, _number(question.revision, "revision"), _NUMBER_MAX)
+    if not reached:
+        raise Unavailable(f"the journal has been read up to revision {past.revision} only", "ask GetMoment first")
+    then = past.run
+    if not question.task:
+        shown, total = _window(look, then, question)
+        return _paged(past_groups(look, then, shown), question, total)
+    limit, offset = _limit(question.limit), _number(question.offset, "offset")
+    wanted = frozenset(int(status) for status in _statuses(question.statuses, TaskStatus))
+    tasks = [_task(then, question.task)]
+    places = _in_order(then, tasks, wanted, offset, limit)
+    return _paged(past_tasks(then, places), question, count_in(then, tasks, wanted))
+
+
 _HANDLERS: dict[type[Request], Callable[[Look, Any], Page]] = {
     ListRuns: _runs,
     GetRun: _run,
@@ -376,6 +431,11 @@ _HANDLERS: dict[type[Request], Callable[[Look, Any], Page]] = {
     ListWorkflows: _workflows,
     ListSchedules: _schedules,
     GetResources: _resources,
+    ListBackfills: _backfills,
+    ListPartitions: _partitions,
+    GetMoment: _moment,
+    ListMoments: _moments,
+    ListPast: _past,
 }
 
 

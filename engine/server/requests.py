@@ -3,10 +3,12 @@ saw it is for the machine to say; here it is only whether the request makes sens
 """
 
 import math
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from engine.core.events import (
     Ask,
+    BackfillCancelRequested,
+    BackfillPauseRequested,
     CancelRequested,
     External,
     MarkRequested,
@@ -15,20 +17,24 @@ from engine.core.events import (
     RowRef,
     RunPauseRequested,
     RunResumeRequested,
+    SettingsChangeRequested,
     WorkflowPauseRequested,
     WorkflowRemoved,
 )  # fmt: skip
 from engine.model.errors import ValueFault
-from engine.model.ids import NO_INDEX, is_name, run_text
-from engine.model.status import RunStatus, TaskStatus
+from engine.model.ids import NO_INDEX, backfill_text, is_name, run_text
+from engine.model.status import BackfillStatus, RunStatus, TaskStatus
 from engine.protocol.messages import (
     Act,
+    ActOnBackfill,
     AddWorkflow,
     Backup,
+    ChangeSettings,
     CollectGarbage,
     PauseWorkflow,
     RemoveWorkflow,
     Request,
+    StartBackfill,
     StopEngine,
     Submit,
     Target,
@@ -38,22 +44,25 @@ from engine.server.access import Role
 
 TARGETS_MAX = 10_000
 NOTE_MAX = 1_000
+SETTINGS_MAX = 10
 REQUEST_ID_MAX = 128
 PARAMS_MAX = 1_000
 PARAM_VALUES_MAX = 100_000
 _INDEX_MAX = 10_000_000
 _MARKS = {"succeeded": TaskStatus.SUCCEEDED, "failed": TaskStatus.FAILED}
 _ADMIN = (AddWorkflow, RemoveWorkflow, Backup, CollectGarbage, StopEngine)
-_ACTS = (*_ADMIN, Act, PauseWorkflow, Submit, Upload)
+_ACTS = (*_ADMIN, Act, ActOnBackfill, ChangeSettings, PauseWorkflow, StartBackfill, Submit, Upload)
 _VERBS: dict[type[Request], str] = {
     AddWorkflow: "add",
     RemoveWorkflow: "remove",
     Backup: "backup",
     CollectGarbage: "gc",
     StopEngine: "stop",
+    StartBackfill: "backfill",
 }
 
-S = TypeVar("S", RunStatus, TaskStatus)
+S = TypeVar("S", RunStatus, TaskStatus, BackfillStatus)
+Acting: TypeAlias = Act | ActOnBackfill | ChangeSettings | PauseWorkflow | RemoveWorkflow
 
 
 def role_for(request: Request) -> Role:
@@ -76,6 +85,11 @@ def verb_and_target(request: Request) -> tuple[str, str]:
         rows = ", ".join(target.task[:80] for target in request.targets[:5])
         run = run_text(request.run) if abs(request.run) < 2**62 else "?"
         return request.verb, f"{run} {rows}".strip()
+    if isinstance(request, ActOnBackfill):
+        return request.verb, backfill_text(request.backfill) if abs(request.backfill) < 2**62 else "?"
+    if isinstance(request, ChangeSettings):
+        run = run_text(request.run) if abs(request.run) < 2**62 else "?"
+        return "set", f"{run} {request.task[:80]}".strip()
     if isinstance(request, PauseWorkflow):
         return ("pause" if request.paused else "resume"), request.workflow[:128]
     if isinstance(request, Submit):
@@ -129,10 +143,14 @@ def check_note(note: str) -> None:
         raise ValueFault(f"a note has at most {NOTE_MAX} characters")
 
 
-def event_of(request: Act | RemoveWorkflow | PauseWorkflow, ask: Ask) -> External:
+def event_of(request: Acting, ask: Ask) -> External:
     """The event that asks the machine for it. Raises ValueFault."""
     if isinstance(request, Act):
         return _act_event(request, ask)
+    if isinstance(request, ActOnBackfill):
+        return _backfill_event(request, ask)
+    if isinstance(request, ChangeSettings):
+        return _settings_event(request, ask)
     if not is_name(request.workflow):
         raise ValueFault(f"{request.workflow[:80]!r} is no name of a workflow")
     if isinstance(request, RemoveWorkflow):
@@ -166,6 +184,29 @@ def _act_event(request: Act, ask: Ask) -> External:
             if request.mark not in _MARKS:
                 raise ValueFault(f"a task cannot be marked {request.mark[:80]!r}", "mark it succeeded or failed")
             return MarkRequested(ask, run, rows, _MARKS[request.mark], note)
+
+
+def _backfill_event(request: ActOnBackfill, ask: Ask) -> External:
+    number, note = request.backfill, request.note
+    if not 0 < number < 2**62:
+        raise ValueFault(f"there is no backfill {number}")
+    check_note(note)
+    seen = _status(request.seen, BackfillStatus)
+    if request.verb in ("pause", "resume"):
+        return BackfillPauseRequested(ask, number, request.verb == "pause", seen, note)
+    return BackfillCancelRequested(ask, number, request.verb == "kill", seen, note)
+
+
+def _settings_event(request: ChangeSettings, ask: Ask) -> External:
+    if not 0 < request.run < 2**62:
+        raise ValueFault(f"there is no run {request.run}")
+    check_note(request.note)
+    if len(request.settings) > SETTINGS_MAX:
+        raise ValueFault(f"at most {SETTINGS_MAX} settings are changed at once")
+    if request.task and not is_name(request.task):
+        raise ValueFault(f"{request.task[:80]!r} is no name of a task")
+    seen = _status(request.seen, RunStatus)
+    return SettingsChangeRequested(ask, request.run, request.settings, request.task, seen, request.note)
 
 
 def _some(rows: tuple[RowRef, ...], verb: str) -> None:

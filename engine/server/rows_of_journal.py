@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from engine.core.events import AnyEvent, Ask
-from engine.model.ids import NO_INDEX, run_text
+from engine.model.ids import NO_INDEX, backfill_text, run_text
 from engine.model.instants import to_text
 from engine.model.status import Outcome
 from engine.planning.plan import Plan
@@ -64,7 +64,8 @@ def _details(event: AnyEvent) -> dict[str, Any]:
     details: dict[str, Any] = {}
     for name in event.__struct_fields__:
         if name not in _OWN_FIELDS:
-            details[name] = short_value(_shown(getattr(event, name)))
+            value = getattr(event, name)
+            details[name] = backfill_text(value) if name == "backfill" else short_value(_shown(value))
     ask = getattr(event, "ask", None)
     if isinstance(ask, Ask):
         details["actor"] = ask.actor.name

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from engine.core.state import Attempt, RunHeader, RunState
-from engine.model.ids import NO_INDEX, run_text
+from engine.model.ids import NO_INDEX, backfill_text, run_text
 from engine.model.instants import optional_text
 from engine.model.status import TaskStatus
 from engine.model.workflow import Action, Command, Shell
 from engine.protocol.rows import GroupRow, RunRow
 from engine.server.look import Look
 from engine.server.packing import short_map, short_text
-from engine.server.rows_of_tasks import why_of_row
+from engine.server.rows_of_tasks import shown_settings, why_of_row
 from engine.server.shape import Place, status_of
 
 _STATUSES = tuple(TaskStatus)
@@ -23,21 +23,32 @@ _TRIED = tuple(status for status in TaskStatus if status is not TaskStatus.WAITI
 
 
 def run_row(header: RunHeader, folder: str = "") -> RunRow:
-    """One run. A mapped task whose items are not known counts as one row."""
+    """One run."""
+    return RunRow(
+        run=run_text(header.run), workflow=header.workflow, version=header.version, status=header.status.text,
+        queued_at=optional_text(header.queued_ns), started_at=optional_text(header.started_ns),
+        finished_at=optional_text(header.finished_ns), tasks=counted(counts_of(header)), trigger=header.trigger,
+        due_at=optional_text(header.due_ns), note=short_text(header.note), actor=header.actor.name, folder=folder,
+        params=short_map(header.params), partition=header.partition,
+        backfill=backfill_text(header.backfill) if header.backfill else None, settings=settings_of(header),
+    )  # fmt: skip
+
+
+def counts_of(header: RunHeader) -> list[int]:
+    """Rows by status. A mapped task whose items are not known counts as one row."""
     counts = list(header.counts)
     for _task, first, _count, final in header.tasks:
         if first < 0:
             counts[final if final < len(counts) else TaskStatus.WAITING] += 1
-    return RunRow(
-        run=run_text(header.run), workflow=header.workflow, version=header.version, status=header.status.text,
-        queued_at=optional_text(header.queued_ns), started_at=optional_text(header.started_ns),
-        finished_at=optional_text(header.finished_ns), tasks=_counted(counts), trigger=header.trigger,
-        due_at=optional_text(header.due_ns), note=short_text(header.note), actor=header.actor.name, folder=folder,
-        params=short_map(header.params),
-    )  # fmt: skip
+    return counts
 
 
-def _counted(counts: Sequence[int]) -> dict[str, int]:
+def settings_of(header: RunHeader) -> dict[str, dict[str, int]]:
+    """What was changed for the run, by task."""
+    return {task: shown_settings(own) for task, own in header.settings.items()}
+
+
+def counted(counts: Sequence[int]) -> dict[str, int]:
     return {status.text: counts[status] for status in _STATUSES if counts[status]}
 
 
@@ -72,13 +83,14 @@ def _group_row(
     if not spec.mapped:
         why = why or why_of_row(run, task, status, attempt.outcome if attempt is not None else None)
     return GroupRow(
-        task=spec.name, status=status.text, mapped=spec.mapped, rows=run.row_count[task], tasks=_counted(counts),
+        task=spec.name, status=status.text, mapped=spec.mapped, rows=run.row_count[task], tasks=counted(counts),
         depth=depth, needs=tuple(run.plan.names[up] for up in run.plan.ups(task)[:_NEEDS_SHOWN]),
         started_at=optional_text(_started_ns(look, run, task, counts)), running=running,
         finished_at=optional_text(_finished_ns(run, task)) if status.finished else None,
         failed=_newest_failed(run, task, counts), why=short_text(why), description=short_text(spec.description),
-        action=action_text(spec.action), max_parallel=spec.max_parallel,
-        attempts=0 if spec.mapped else run.tries[task],
+        action=action_text(spec.action), max_parallel=run.max_parallel(task),
+        attempts=0 if spec.mapped else run.tries[task], priority=run.priority(task),
+        settings=shown_settings(run.header.settings.get(spec.name)),
     )  # fmt: skip
 
 

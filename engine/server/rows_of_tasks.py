@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from engine.core.events import Measured
-from engine.core.state import Attempt, RunState
+from engine.core.state import Attempt, RunState, Settings
 from engine.model.ids import NO_INDEX
 from engine.model.instants import SECOND, optional_text
 from engine.model.status import AttemptStatus, Outcome, OutcomeKind, TaskStatus
@@ -48,7 +48,8 @@ def _mark(look: Look, run: RunState, place: Place) -> object:
     live = (attempt.attempt, attempt.status, attempt.pid, attempt.log) if attempt is not None else None
     why = run.header.whys.get(row) if run.header.whys else None
     known = place.task in run.items
-    return run.status[row], run.tries[row], run.started[row], run.finished[row], live, why, known
+    own = run.header.settings.get(run.plan.names[place.task]) if run.header.settings else None
+    return run.status[row], run.tries[row], run.started[row], run.finished[row], live, why, known, own
 
 
 def task_row(look: Look, run: RunState, place: Place, attempt: Attempt | None) -> TaskRow:
@@ -74,7 +75,15 @@ def task_row(look: Look, run: RunState, place: Place, attempt: Attempt | None) -
         log=_log(look, attempt) if attempt else None, item=short_value(item),
         suspended=attempt is not None and attempt.status is AttemptStatus.SUSPENDED,
         enforced=dict(attempt.levels) if attempt is not None else {},
+        settings=shown_settings(run.header.settings.get(name)),
     )  # fmt: skip
+
+
+def shown_settings(settings: Settings | None) -> dict[str, int]:
+    """Those that were changed."""
+    if settings is None:
+        return {}
+    return {name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None}
 
 
 def why_of_row(run: RunState, row: int, status: TaskStatus, outcome: Outcome | None) -> str:

@@ -23,6 +23,7 @@ from engine.protocol.messages import (
     GetStats,
     Gone,
     ListAttempts,
+    ListBackfills,
     ListGrid,
     ListGroups,
     ListLanes,
@@ -331,6 +332,8 @@ def _touches(view: Request, changes: Changes, touched: set[int]) -> bool:
     """Whether a batch may have changed a view that is about no single run."""
     if isinstance(view, ListWorkflows | ListSchedules):
         return bool(changes.workflows or changes.new_runs or changes.finished_runs or changes.runs)
+    if isinstance(view, ListBackfills):
+        return bool(changes.backfills)
     if isinstance(view, GetResources):
         return bool(changes.attempts or touched or changes.workflows)
     if isinstance(view, ListRuns):

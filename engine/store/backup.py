@@ -43,7 +43,7 @@ from engine.store.files import (
 )
 from engine.store.load import load_meta
 from engine.store.tables import STATE_KEY, Table
-from engine.store.transaction import Edit, View
+from engine.store.transaction import Databases, Edit, Txn, View
 
 MANIFEST_NAME = "manifest.json"
 _PIECE_BYTES = 2**20
@@ -156,10 +156,15 @@ def _checked_meta(folder: Path) -> Meta:
         lmdb.open(str(folder), readonly=True, lock=False, max_dbs=len(Table), lib_version=LMDB_FORMAT) as env,
         env.begin() as txn,
     ):
-        dbs = {table: env.open_db(table.db_name, txn, create=False) for table in Table}
-        view = View(txn, dbs)
+        view = View(txn, _tables_in(env, txn))
         check_records(view)
         return load_meta(view)
+
+
+def _tables_in(env: lmdb.Environment, txn: Txn) -> Databases:
+    """The tables that are there: an older engine knew fewer of them."""
+    names = {bytes(name) for name in txn.cursor().iternext(keys=True, values=False)}
+    return {table: env.open_db(table.db_name, txn, create=False) for table in Table if table.db_name in names}
 
 
 def _renew(folder: Path, manifest: Manifest) -> Meta:

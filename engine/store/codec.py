@@ -19,7 +19,7 @@ import msgspec
 
 from engine.core.changes import AuditEntry, Span
 from engine.core.events import AnyEvent, LogSlice, Measured, Usage
-from engine.core.state import CHUNK_ROWS, Attempt, Meta, RunHeader, RunState, WorkflowEntry
+from engine.core.state import CHUNK_ROWS, Attempt, Backfill, Meta, RunHeader, RunState, WorkflowEntry
 from engine.model.resources import UNBOUND, Binding, Claim
 from engine.model.status import AttemptStatus, Outcome
 from engine.model.workflow import Workflow, decode
@@ -132,6 +132,7 @@ class RunStatusRecord(msgspec.Struct, frozen=True, array_like=True):
     finished_ns: int
     workflow: str
     version: str
+    due_ns: int = 0
 
 
 class About(msgspec.Struct, kw_only=True):
@@ -156,6 +157,7 @@ _attempt = msgspec.msgpack.Decoder(AttemptRecord)
 _header = msgspec.msgpack.Decoder(RunHeader)
 _entry = msgspec.msgpack.Decoder(WorkflowEntry)
 _meta = msgspec.msgpack.Decoder(Meta)
+_backfill = msgspec.msgpack.Decoder(Backfill)
 _block = msgspec.msgpack.Decoder(BlockRecord)
 _span = msgspec.msgpack.Decoder(Span)
 _journal = msgspec.msgpack.Decoder(JournalRecord)
@@ -249,6 +251,10 @@ def decode_header(key: bytes, body: bytes) -> RunHeader:
 
 def decode_entry(key: bytes, body: bytes) -> WorkflowEntry:
     return _read(_entry, Table.WORKFLOWS, key, body)
+
+
+def decode_backfill(key: bytes, body: bytes) -> Backfill:
+    return _read(_backfill, Table.BACKFILLS, key, body)
 
 
 def decode_meta(key: bytes, body: bytes) -> Meta:

@@ -41,7 +41,16 @@ from engine.store.files import (
     replace_data,
     sync_file,
 )
-from engine.store.tables import ABOUT_KEY, FORMAT_KEY, STATE_KEY, Table, number_key, number_of
+from engine.store.tables import (
+    ABOUT_KEY,
+    FORMAT_KEY,
+    INDEXES_GENERATION,
+    INDEXES_KEY,
+    STATE_KEY,
+    Table,
+    number_key,
+    number_of,
+)
 from engine.store.transaction import Databases, Edit, View
 
 FORMAT = 1
@@ -243,6 +252,7 @@ def _create(edit: Edit) -> None:
     edit.put(Table.META, FORMAT_KEY, number_key(FORMAT))
     edit.put(Table.META, ABOUT_KEY, encode(about))
     edit.put(Table.META, STATE_KEY, encode(meta))
+    edit.put(Table.META, INDEXES_KEY, number_key(INDEXES_GENERATION))
 
 
 def about(environment: Environment) -> About:
@@ -320,7 +330,7 @@ def _upgrade(folder: Path, found: int, options: Options, upgrades: Mapping[int, 
 
 def check_records(view: View) -> int:
     """Read every record. Returns how many there are. Raises StoreDamage."""
-    return sum(1 for table in Table if table is not Table.QUARANTINE for _ in view.records(table))
+    return sum(1 for table in view.tables if table is not Table.QUARANTINE for _ in view.records(table))
 
 
 def _open_failure(folder: Path, error: lmdb.Error) -> StoreRefused | StoreDamage:

@@ -5,12 +5,13 @@ its history (what was pruned from the journal) and then from the journal itself,
 A cursor is `REVISION.POSITION`: the first event that a next page may hold.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from engine.core.events import AnyEvent
-from engine.core.unfold import Place, unfold, unfolded_count
+from engine.core.replay import Batch, batch_of
+from engine.core.unfold import place_of, unfold, unfolded_count
 from engine.model.errors import ValueFault
 from engine.model.ids import NO_INDEX
 from engine.store.codec import (
@@ -63,7 +64,7 @@ def entries_of(
     for position, event in numbered:
         if position + unfolded_count(event) <= start:
             continue
-        for step, (one, (run, task, index, number)) in enumerate(unfold(event, _place(event, places)), position):
+        for step, (one, (run, task, index, number)) in enumerate(unfold(event, place_of(event, places)), position):
             if step >= start:
                 attempt = getattr(one, "attempt", 0)
                 yield JournalEntry(revision, step, now_ns, one, run, task, index, attempt, number)
@@ -75,15 +76,6 @@ def numbered(events: Iterable[AnyEvent]) -> Iterator[tuple[int, AnyEvent]]:
     for event in events:
         yield position, event
         position += unfolded_count(event)
-
-
-def _place(event: AnyEvent, places: Mapping[int, Place]) -> Place:
-    """What an event is about: it says so itself, or names an attempt."""
-    run: int = getattr(event, "run", 0)
-    attempt: int = getattr(event, "attempt", 0)
-    if attempt and not run:
-        return places.get(attempt, (0, -1, NO_INDEX, 0))
-    return run, getattr(event, "task", -1), getattr(event, "index", NO_INDEX), getattr(event, "number", 0)
 
 
 def events_page(environment: Environment, run: int = 0, cursor: str = "", limit: int = 500) -> EventsPage:
@@ -142,25 +134,33 @@ def batch_entries(key: bytes, body: bytes, start: Cursor = (0, 0)) -> Iterator[J
 
 
 def _batches_of_run(view: View, run: int, start: Cursor, damage: list[str]) -> Iterator[Iterable[JournalEntry]]:
-    since = start[0]
+    for revision, now_ns, events, refs in _records_of_run(view, run, start[0], damage):
+        yield entries_of(revision, now_ns, events, refs, start[1] if revision == start[0] else 0)
+
+
+def _records_of_run(
+    view: View, run: int, since: int, damage: list[str]
+) -> Iterator[tuple[int, int, Iterable[tuple[int, AnyEvent]], bytes]]:
+    """(revision, instant, events with their positions, references) of every batch that concerns the run."""
     for key, value in view.scan(Table.HISTORY, number_key(run), _history_start(view, run, since)):
         try:
-            record = decode_history(key, unseal(Table.HISTORY, key, value))
+            history = decode_history(key, unseal(Table.HISTORY, key, value))
         except StoreDamage as error:
             damage.append(error.sentence)
             continue
-        for batch in record.batches:
+        for batch in history.batches:
             if batch.revision >= since:
-                first = start[1] if batch.revision == since else 0
-                yield entries_of(batch.revision, batch.now_ns, batch.events, batch.refs, first)
+                yield batch.revision, batch.now_ns, batch.events, batch.refs
     for run_key, _ in view.scan(Table.JOURNAL_BY_RUN, number_key(run), pair_key(run, since)):
         key = number_key(last_number_of(run_key))
         try:
             body = view.get(Table.JOURNAL, key)
-            if body is not None:
-                yield batch_entries(key, body, start)
+            record = decode_journal(key, body) if body is not None else None
         except StoreDamage as error:
             damage.append(error.sentence)
+            continue
+        if record is not None:
+            yield number_of(key), record.now_ns, numbered(record.events), record.refs
 
 
 def _history_start(view: View, run: int, since: int) -> bytes:
@@ -170,12 +170,74 @@ def _history_start(view: View, run: int, since: int) -> bytes:
     return number_key(run)
 
 
+# --- looking back ---------------------------------------------------------------------------------------------------
+
+
+class PastPage(msgspec.Struct, frozen=True):
+    """A run's batches in order. `more` says that there are further ones up to where was asked."""
+
+    batches: list[Batch]
+    more: bool
+    damage: list[str]
+
+
+def past_page(environment: Environment, run: int, after: int, until: int, until_ns: int, most: int) -> PastPage:
+    """A run's batches after a revision, up to another one and an instant, with about `most` events (`Batch.weight`)."""
+    batches: list[Batch] = []
+    damage: list[str] = []
+    weight = 0
+    with environment.read() as view:
+        for revision, now_ns, events, refs in _records_of_run(view, run, after + 1, damage):
+            if revision > until or now_ns > until_ns:
+                break
+            if weight >= most:
+                return PastPage(batches, more=True, damage=damage)
+            places = attempt_refs(refs)
+            batch = batch_of(run, revision, now_ns, ((event, place_of(event, places)) for _, event in events))
+            if batch.events:
+                batches.append(batch)
+            weight += max(batch.weight, 1)
+    return PastPage(batches, more=False, damage=damage)
+
+
+def moments(environment: Environment, run: int, before: int, after: int, limit: int) -> list[tuple[int, int]]:
+    """(revision, instant) of batches that concern a run: the last below `before`, newest first; where that is 0, the
+    first above `after`. Raises StoreDamage."""
+    found: list[tuple[int, int]] = []
+    with environment.read() as view:
+        for revision, now_ns in _moments_back(view, run, before) if before else _moments_on(view, run, after):
+            found.append((revision, now_ns))
+            if len(found) == limit:
+                break
+    return found
+
+
+def _moments_back(view: View, run: int, before: int) -> Iterator[tuple[int, int]]:
+    for key, _ in view.scan_back(Table.JOURNAL_BY_RUN, number_key(run), pair_key(run, before)):
+        revision = last_number_of(key)
+        yield revision, _instant(view, revision)
+    for key, value in view.scan_back(Table.HISTORY, number_key(run), pair_key(run, before)):
+        history = decode_history(key, unseal(Table.HISTORY, key, value))
+        yield from ((batch.revision, batch.now_ns) for batch in reversed(history.batches) if batch.revision < before)
+
+
+def _moments_on(view: View, run: int, after: int) -> Iterator[tuple[int, int]]:
+    damage: list[str] = []
+    return ((revision, now_ns) for revision, now_ns, _, _ in _records_of_run(view, run, after + 1, damage))
+
+
+def _instant(view: View, revision: int) -> int:
+    key = number_key(revision)
+    body = view.get(Table.JOURNAL, key)
+    return decode_journal(key, body).now_ns if body is not None else 0
+
+
 def histories_of(revision: int, record: JournalRecord) -> dict[int, HistoryBatch]:
     """By run, its own part of a batch as its history keeps it."""
     places = attempt_refs(record.refs)
     events: dict[int, list[tuple[int, AnyEvent]]] = {}
     for position, event in numbered(record.events):
-        run = _place(event, places)[0]
+        run = place_of(event, places)[0]
         if run:
             events.setdefault(run, []).append((position, event))
     refs: dict[int, list[bytes]] = {}

@@ -23,6 +23,7 @@ from engine.store.codec import (
     Columns,
     RunStatusRecord,
     decode_attempt,
+    decode_backfill,
     decode_block,
     decode_entry,
     decode_header,
@@ -39,6 +40,8 @@ from engine.store.environment import Environment
 from engine.store.errors import StoreDamage
 from engine.store.records import status_record
 from engine.store.tables import (
+    INDEXES_GENERATION,
+    INDEXES_KEY,
     STATE_KEY,
     Table,
     attempt_of,
@@ -55,7 +58,9 @@ from engine.store.transaction import Edit, View
 
 TASK_RUNNING = int(TaskStatus.RUNNING)
 UNFINISHED = tuple(status for status in RunStatus if not status.finished)
-INDEXES = (Table.RUN_STATUS, Table.BY_STATUS, Table.BY_WORKFLOW, Table.FINISHED, Table.BY_VERSION)
+INDEXES = (
+    Table.RUN_STATUS, Table.BY_STATUS, Table.BY_WORKFLOW, Table.FINISHED, Table.BY_VERSION, Table.BY_PARTITION,
+)  # fmt: skip
 
 PlanOf = Callable[[Workflow], Plan]
 
@@ -176,6 +181,7 @@ class _Loader:
                 if number not in self.bad_runs:
                     self._load_run(number, live.get(number, []))
         self._load_workflows()
+        self._load_backfills()
         self._load_requests()
 
     def _note(self, error: StoreDamage) -> None:
@@ -254,6 +260,20 @@ class _Loader:
                 numbers[:] = [number for number in numbers if number in self.state.runs]
             self.state.workflows[entry.name] = entry
 
+    def _load_backfills(self) -> None:
+        """One whose record, or whose version, is damaged is given up; its runs go on by themselves."""
+        for key, value in self._view.scan(Table.BACKFILLS):
+            try:
+                backfill = decode_backfill(key, unseal(Table.BACKFILLS, key, value))
+                if not backfill.status.finished:
+                    self._plan(backfill.version)
+            except StoreDamage as error:
+                self._note(error)
+                self.bad_records.add((Table.BACKFILLS, key))
+                continue
+            backfill.active[:] = [number for number in backfill.active if number in self.state.runs]
+            self.state.backfills[backfill.backfill] = backfill
+
     def _load_requests(self) -> None:
         newest: list[tuple[str, dict[str, Any]]] = []
         for key, value in self._view.scan_back(Table.REQUESTS):
@@ -274,7 +294,7 @@ def _quarantine(edit: Edit, loader: _Loader) -> None:
         value = edit.raw(table, key)
         if value is not None and table is not Table.QUARANTINE:
             edit.put_raw(Table.QUARANTINE, bytes((table,)) + key, value)
-            if table in (Table.LIVE, Table.WORKFLOWS, Table.REQUESTS, Table.RUNS):
+            if table in (Table.LIVE, Table.WORKFLOWS, Table.BACKFILLS, Table.REQUESTS, Table.RUNS):
                 edit.delete(table, key)
     for run, why in loader.bad_runs.items():
         _close(edit, run, why, loader.state.meta.now_ns)
@@ -304,6 +324,8 @@ def _indexes_are_sound(view: View) -> bool:
     """Whether the index of unfinished runs agrees with itself, the headers and the workflows' own lists."""
     unfinished: set[int] = set()
     try:
+        if view.get(Table.META, INDEXES_KEY) != number_key(INDEXES_GENERATION):
+            return False
         for status in UNFINISHED:
             for key, _ in view.records(Table.BY_STATUS, bytes((status,))):
                 number = last_number_of(key)
@@ -336,6 +358,7 @@ def rebuild_indexes(edit: Edit) -> None:
     """Make all indexes of runs anew from the headers. Costs a look at every run."""
     for table in INDEXES:
         edit.delete_prefix(table, b"")
+    edit.put(Table.META, INDEXES_KEY, number_key(INDEXES_GENERATION))
     for key, value in edit.scan(Table.RUNS):
         try:
             header = decode_header(key, unseal(Table.RUNS, key, value))

@@ -14,7 +14,7 @@ from engine.core.state import Attempt, RunHeader
 from engine.model.ids import NO_INDEX
 from engine.model.status import RunStatus
 from engine.model.workflow import Workflow
-from engine.store.codec import decode_attempt, decode_audit, decode_span, unseal
+from engine.store.codec import decode_attempt, decode_audit, decode_span, decode_status, unseal
 from engine.store.environment import Environment
 from engine.store.errors import StoreDamage
 from engine.store.load import read_header, read_version
@@ -27,6 +27,7 @@ from engine.store.tables import (
     number_of,
     part_key,
     part_of,
+    partition_prefix,
     row_key,
     span_key,
     span_of,
@@ -91,6 +92,22 @@ def _descending(view: View, table: Table, prefix: bytes, before: int) -> Iterato
     bound = prefix + number_key(before) if before else b""
     for key, _ in view.scan_back(table, prefix, bound):
         yield last_number_of(key)
+
+
+def newest_of_partitions(
+    environment: Environment, workflow: str, dues: Sequence[int]
+) -> dict[int, tuple[int, RunStatus]]:
+    """Of the due instants of a workflow that have had a run: the newest one, and its status. Raises StoreDamage."""
+    found: dict[int, tuple[int, RunStatus]] = {}
+    with environment.read() as view:
+        for due_ns in dues:
+            for key, _ in view.scan_back(Table.BY_PARTITION, partition_prefix(workflow, due_ns)):
+                run = last_number_of(key)
+                body = view.get(Table.RUN_STATUS, number_key(run))
+                if body is not None:
+                    found[due_ns] = run, RunStatus(decode_status(number_key(run), body).status)
+                break
+    return found
 
 
 def attempts_of(environment: Environment, run: int, task: int, index: int) -> list[Attempt]:

@@ -84,6 +84,8 @@ def encode_batch(state: EngineState, changes: Changes) -> Batch:
         _put_items_and_results(batch, state, changes)
     if changes.workflows or changes.versions:
         _put_workflows(batch, state, changes)
+    if changes.backfills:
+        _put_backfills(batch, state, changes)
     if changes.requests:
         batch.puts[Table.REQUESTS] = [
             _sealed(
@@ -195,7 +197,7 @@ def _put_runs(batch: Batch, state: EngineState, changes: Changes) -> None:
 def status_record(header: RunHeader) -> RunStatusRecord:
     """What the indexes hold of a run with this header."""
     finished_ns = header.finished_ns if header.status.finished else 0
-    return RunStatusRecord(int(header.status), finished_ns, header.workflow, header.version)
+    return RunStatusRecord(int(header.status), finished_ns, header.workflow, header.version, header.due_ns)
 
 
 def _put_items_and_results(batch: Batch, state: EngineState, changes: Changes) -> None:
@@ -228,6 +230,19 @@ def _put_workflows(batch: Batch, state: EngineState, changes: Changes) -> None:
             entries.append(_sealed(Table.WORKFLOWS, key, encode(entry)))
     if entries:
         batch.puts[Table.WORKFLOWS] = entries
+
+
+def _put_backfills(batch: Batch, state: EngineState, changes: Changes) -> None:
+    records: Pairs = []
+    for number in sorted(changes.backfills):
+        key = number_key(number)
+        backfill = state.backfills.get(number)
+        if backfill is None:
+            batch.deletes.setdefault(Table.BACKFILLS, []).append(key)
+        else:
+            records.append(_sealed(Table.BACKFILLS, key, encode(backfill)))
+    if records:
+        batch.puts[Table.BACKFILLS] = records
 
 
 def version_body(workflow: Workflow) -> bytes:

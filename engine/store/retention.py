@@ -17,6 +17,7 @@ from engine.store.codec import (
     HistoryBatch,
     HistoryRecord,
     decode_audit,
+    decode_backfill,
     decode_entry,
     decode_journal,
     decode_request,
@@ -201,12 +202,19 @@ class Retention:
             if edit.has_prefix(Table.BY_VERSION, version_prefix(key.decode())):
                 continue
             if current is None:
-                entries = edit.records(Table.WORKFLOWS)
-                current = {decode_entry(name, body).version.encode() for name, body in entries}
+                current = _versions_in_use(edit)
             if key not in current:
                 victims.append(key)
         self._version_cursor = cursor
         return _delete(edit, Table.VERSIONS, victims)
+
+
+def _versions_in_use(edit: Edit) -> set[bytes]:
+    """Those of workflows, and of backfills that are about to make runs of them. Raises StoreDamage."""
+    entries = (decode_entry(key, body) for key, body in edit.records(Table.WORKFLOWS))
+    backfills = (decode_backfill(key, body) for key, body in edit.records(Table.BACKFILLS))
+    found = {entry.version.encode() for entry in entries}
+    return found | {backfill.version.encode() for backfill in backfills if not backfill.status.finished}
 
 
 def logs_removed(edit: Edit, runs: Iterable[int]) -> None:

@@ -4,7 +4,8 @@ Keys are big endian, so that the order of bytes is the order of numbers and a ru
 index is stored plus one, because NO_INDEX is -1. Everything about a run that may be dropped with it has the run's
 number first in its key (RUN_TABLES).
 
-Indexes hold keys only. `by_status` and `by_workflow` answer pages of runs, `finished` is the order in which finished
+Indexes hold keys only. `by_status` and `by_workflow` answer pages of runs, `by_partition` whether a due instant has had
+a run, `finished` is the order in which finished
 runs are forgotten, `by_version` says whether a version is still in use; `run_status` remembers what these hold of a
 run, so that a change of status removes exactly the entries that it made.
 """
@@ -64,6 +65,11 @@ class Table(IntEnum):
     SPANS = 23
     """(run, task, number, first index) -> attempts of a block that ended well, one after the other."""
 
+    BACKFILLS = 24
+    """backfill -> Backfill."""
+    BY_PARTITION = 25
+    """(workflow, due instant, run) -> nothing: the runs that schedules and backfills made."""
+
     @property
     def db_name(self) -> bytes:
         return self.title.encode()
@@ -84,6 +90,9 @@ FORMAT_KEY = b"format"
 ABOUT_KEY = b"about"
 STATE_KEY = b"state"
 AUDIT_TIP_KEY = b"audit_tip"
+INDEXES_KEY = b"indexes"
+"""The generation of the indexes: those of an older one lack entries, and are made anew from the headers."""
+INDEXES_GENERATION = 1
 
 _ONE = Struct(">Q")
 _PAIR = Struct(">QQ")
@@ -160,6 +169,11 @@ def workflow_prefix(workflow: str, status: int) -> bytes:
     return workflow.encode() + b"\0" + bytes((status,))
 
 
+def partition_prefix(workflow: str, due_ns: int) -> bytes:
+    """The prefix of the runs of one due instant of a workflow."""
+    return workflow.encode() + b"\0" + _ONE.pack(due_ns)
+
+
 def version_prefix(version: str) -> bytes:
     """The prefix of the runs that were made from a version."""
     return version.encode() + b"\0"
@@ -185,6 +199,8 @@ def key_text(table: Table, key: bytes) -> str:
         return f"r{run} task {task} " + (f"part {index + 1}" if table is Table.ITEMS else f"index {index}")
     if table in (Table.HISTORY, Table.JOURNAL_BY_RUN) and len(key) == _PAIR.size:
         return f"r{number_of(key)} revision {last_number_of(key)}"
+    if table is Table.BACKFILLS and len(key) == 8:
+        return f"b{number_of(key)}"
     if table in (Table.JOURNAL, Table.LIVE) and len(key) == 8:
         return str(number_of(key))
     if table in (Table.META, Table.VERSIONS, Table.WORKFLOWS):

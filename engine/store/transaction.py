@@ -4,7 +4,7 @@
 of the audit right; there is one at a time, on the writer thread.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -20,6 +20,7 @@ from engine.store.tables import (
     number_key,
     pair_key,
     part_key,
+    partition_prefix,
     status_key,
     version_prefix,
     workflow_prefix,
@@ -41,6 +42,11 @@ class View:
     def __init__(self, txn: Txn, dbs: Databases) -> None:
         self._txn = txn
         self._dbs = dbs
+
+    @property
+    def tables(self) -> Iterable[Table]:
+        """Those that are there."""
+        return self._dbs.keys()
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         """The body of a record, None where there is none. Raises StoreDamage."""
@@ -188,6 +194,8 @@ def _index_entries(run: int, status: RunStatusRecord) -> list[tuple[Table, bytes
         (Table.BY_WORKFLOW, workflow_prefix(status.workflow, status.status) + number),
         (Table.BY_VERSION, version_prefix(status.version) + number),
     ]
+    if status.due_ns > 0:
+        entries.append((Table.BY_PARTITION, partition_prefix(status.workflow, status.due_ns) + number))
     if RunStatus(status.status).finished:
         entries.append((Table.FINISHED, pair_key(max(status.finished_ns, 0), run)))
     return entries

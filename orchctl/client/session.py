@@ -13,7 +13,7 @@ import msgspec
 
 from engine.protocol.messages import (
     CHUNK_BYTES,
-    Act,
+    ActRequest,
     AddWorkflow,
     Backup,
     CollectGarbage,
@@ -22,8 +22,6 @@ from engine.protocol.messages import (
     ListRuns,
     ListTasks,
     ListTrials,
-    PauseWorkflow,
-    RemoveWorkflow,
     Reply,
     Request,
     Rows,
@@ -110,7 +108,7 @@ class Session:
             raise EngineGone(f"the engine sent {len(rows)} rows where one was asked for")
         return typed(rows, kind)[0], rows[0]
 
-    def act(self, request: Act | RemoveWorkflow | PauseWorkflow) -> dict[str, Any]:
+    def act(self, request: ActRequest) -> dict[str, Any]:
         """Do something, once. What became of it. Raises EngineError."""
         return self.ask(request, Done).body
 

@@ -1,4 +1,4 @@
-"""pause, resume, cancel, kill, retry, rerun, mark: acting on runs and their tasks.
+"""pause, resume, cancel, kill, retry, rerun, mark, set: acting on runs, their tasks, and backfills.
 
 An act that destroys shows what it will hit and asks, where a person is there. What was shown is sent along,
 so the engine refuses what has moved on in between, and says which.
@@ -6,10 +6,19 @@ so the engine refuses what has moved on in between, and says which.
 
 from typing import Any
 
-from engine.model.errors import ValueFault
-from engine.model.ids import NO_INDEX, parse_row, run_text
-from engine.protocol.messages import Act, GetRun, ListTasks, PauseWorkflow, Target
-from engine.protocol.rows import RunRow, TaskRow
+from engine.model.errors import NotFound, ValueFault
+from engine.model.ids import NO_INDEX, backfill_text, parse_backfill, parse_row, run_text
+from engine.protocol.messages import (
+    Act,
+    ActOnBackfill,
+    ChangeSettings,
+    GetRun,
+    ListBackfills,
+    ListTasks,
+    PauseWorkflow,
+    Target,
+)  # fmt: skip
+from engine.protocol.rows import BackfillRow, RunRow, TaskRow
 from orchctl.client.session import Session, new_request_id, typed
 from orchctl.commands.kit import (
     REFUSED,
@@ -17,7 +26,9 @@ from orchctl.commands.kit import (
     Command,
     Parser,
     Place,
+    UsageError,
     Words,
+    did_you_mean,
     one_of,
     run_argument,
     run_number,
@@ -27,10 +38,11 @@ from orchctl.commands.output import Output
 from orchctl.text import count_text, counts_text, inert
 
 _DESTROYS = ("cancel", "kill", "rerun")
+_SETTINGS = ("priority", "max_parallel", "tolerate")
 
 
-def _targets_argument(parser: Parser, *, needed: bool = False) -> None:
-    run_argument(parser)
+def _targets_argument(parser: Parser, *, needed: bool = False, run: str = "RUN") -> None:
+    run_argument(parser, run)
     several = "+" if needed else "*"
     help_text = "a task with all its rows, or one row: clean[3]" + ("" if needed else "; without any, the whole run")
     parser.add_argument("tasks", metavar="TASK", nargs=several, help=help_text)
@@ -41,8 +53,8 @@ def _plain_arguments(parser: Parser) -> None:
     _targets_argument(parser)
 
 
-def _asking_arguments(parser: Parser) -> None:
-    _targets_argument(parser)
+def _ending_arguments(parser: Parser) -> None:
+    _targets_argument(parser, run="RUN|BACKFILL")
     yes_option(parser)
 
 
@@ -60,10 +72,10 @@ def _mark_arguments(parser: Parser) -> None:
 
 
 def _resume_arguments(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN|WORKFLOW", help="r12, 12, latest, or the name of a workflow")
+    parser.add_argument("run", metavar="RUN|BACKFILL|WORKFLOW", help="r12, 12, latest, b3, or the name of a workflow")
     help_text = "a task with all its rows, or one row: clean[3]; only what runs; without any, the whole run"
     parser.add_argument("tasks", metavar="TASK", nargs="*", help=help_text)
-    parser.add_argument("--workflow", action="store_true", help="take a name such as r12 for a workflow's")
+    parser.add_argument("--workflow", action="store_true", help="take a name such as r12 or b3 for a workflow's")
     parser.add_argument("--note", metavar="TEXT", default="", help="a remark for the audit")
 
 
@@ -80,6 +92,11 @@ def parse_target(text: str) -> Target:
 
 def _act(verb: str, words: Words, place: Place) -> int:
     with place.session() as session:
+        backfill = backfill_number(words.run)
+        if backfill:
+            if words.tasks:
+                raise UsageError(f"a backfill has no task {words.tasks[0]!r}", "name the run that the task belongs to")
+            return _act_on_backfill(session, verb, backfill, words, place.out)
         number = run_number(session, words.run)
         targets = tuple(parse_target(text) for text in words.tasks)
         seen = ""
@@ -93,6 +110,40 @@ def _act(verb: str, words: Words, place: Place) -> int:
             mark=getattr(words, "mark", ""),
         )  # fmt: skip
         return _report(session.act(request), verb, number, place.out)
+
+
+def backfill_number(text: str) -> int:
+    """The backfill that a word names, 0 if it names none."""
+    try:
+        return parse_backfill(text)
+    except ValueFault:
+        return 0
+
+
+def _act_on_backfill(session: Session, verb: str, number: int, words: Words, out: Output) -> int:
+    """Its runs that go on are cancelled with it, so a person is asked."""
+    name, seen = backfill_text(number), ""
+    if verb in _DESTROYS and not words.yes and out.asks:
+        rows = typed(session.rows(ListBackfills()).rows, BackfillRow)
+        row = next((row for row in rows if row.backfill == name), None)
+        if row is None:
+            raise NotFound(f"there is no backfill {name}", "`orchctl backfills` lists them")
+        seen = row.status
+        what = f"{row.status}: {row.pending} to come, {count_text(len(row.active), 'run')} unfinished"
+        if not out.confirm(f"{verb} {name} {inert(row.workflow)} ({what})?", yes=False):
+            return REFUSED
+    request = ActOnBackfill(
+        request_id=new_request_id(), verb=verb, backfill=number, seen=seen, note=words.note,  # pyright: ignore[reportArgumentType]
+    )  # fmt: skip
+    body = session.act(request)
+    if out.json:
+        out.row({"backfill": name, "verb": verb, **body})
+    elif "dropped" in body:
+        runs = count_text(int(body["runs"]), "run")
+        out.line(f"{verb} {name}: {body['dropped']} to come dropped, {runs} cancelled")
+    else:
+        out.line(f"{verb} {name}: done")
+    return SUCCEEDED
 
 
 def _look(session: Session, verb: str, run: int, targets: tuple[Target, ...]) -> tuple[str, tuple[Target, ...], str]:
@@ -132,8 +183,11 @@ def _report(body: dict[str, Any], verb: str, run: int, out: Output) -> int:
 
 
 def _pause(verb: str, words: Words, place: Place) -> int:
-    """A word that names a run is one; any other names a workflow."""
+    """A word that names a run or a backfill is one; any other names a workflow."""
     with place.session() as session:
+        backfill = 0 if words.workflow else backfill_number(words.run)
+        if backfill:
+            return _act_on_backfill(session, verb, backfill, words, place.out)
         try:
             number = 0 if words.workflow else run_number(session, words.run)
         except ValueFault:
@@ -154,6 +208,54 @@ def _pause(verb: str, words: Words, place: Place) -> int:
     else:
         place.out.line(f"{verb} {inert(words.run)}: done")
     return SUCCEEDED
+
+
+def _set_arguments(parser: Parser) -> None:
+    run_argument(parser)
+    parser.add_argument("words", metavar="[TASK] NAME=VALUE", nargs="+", help="a task, then what is to be changed")
+    parser.add_argument("--note", metavar="TEXT", default="", help="a remark for the audit")
+
+
+def set_settings(words: Words, place: Place) -> int:
+    task, settings = _settings(words.words)
+    with place.session() as session:
+        number = run_number(session, words.run)
+        request = ChangeSettings(request_id=new_request_id(), run=number, task=task, settings=settings, note=words.note)
+        body = session.act(request)
+    name = f"{run_text(number)} {task}".strip()
+    if place.out.json:
+        place.out.row({"run": run_text(number), "task": task or None, "settings": settings, **body})
+        return SUCCEEDED
+    was: dict[str, Any] = dict(body.get("was") or {})
+    meant: dict[str, Any] = dict(body.get("meant") or {})
+    for setting, value in settings.items():
+        old = "default" if was.get(setting) is None else str(was[setting])
+        told = f"{old}: {meant[setting]}" if old == "default" and setting in meant else old
+        place.out.line(f"set {name} {setting}={'default' if value is None else value} (was {told})")
+        place.out.remark(f"to undo: orchctl set {name} {setting}={old}")
+    return SUCCEEDED
+
+
+def _settings(words: list[str]) -> tuple[str, dict[str, int | None]]:
+    """`[TASK] NAME=VALUE ...`: a whole number, or `default` for what the definition says. Raises UsageError."""
+    named = [word for word in words if "=" not in word]
+    if len(named) > 1 or (named and words[0] != named[0]):
+        raise UsageError(f"{named[-1]!r} is not written like name=value", "orchctl set r12 clean max_parallel=4")
+    if len(named) == len(words):
+        raise UsageError("nothing is to be set", "write what, for example priority=5")
+    settings: dict[str, int | None] = {}
+    for word in words:
+        name, sign, text = word.partition("=")
+        if not sign:
+            continue
+        if name not in _SETTINGS:
+            near = did_you_mean(name, _SETTINGS) or f"; it is one of {', '.join(_SETTINGS)}"
+            raise UsageError(f"{name!r} cannot be set{near}")
+        digits = text.removeprefix("-")
+        if text != "default" and not (digits.isascii() and digits.isdecimal() and len(digits) < 10):
+            raise UsageError(f"{text!r} is not a whole number", f"write {name}=5, or {name}=default")
+        settings[name] = None if text == "default" else int(text)
+    return (parse_row(named[0])[0] if named else ""), settings
 
 
 def pause(words: Words, place: Place) -> int:
@@ -190,26 +292,31 @@ COMMANDS = {
     "pause": Command(
         pause,
         _pause_arguments,
-        ("orchctl pause r12", "orchctl pause r12 'clean[3]'", "orchctl pause orders  # its schedules"),
+        (
+            "orchctl pause r12",
+            "orchctl pause r12 'clean[3]'",
+            "orchctl pause orders  # its schedules",
+            "orchctl pause b3  # a backfill",
+        ),
         "A paused run starts nothing more; what runs goes on, unless --running or TASK says otherwise: then its "
         "processes stand still, keep what they claim, and their limits of time do not count. A paused workflow's "
-        "schedules make no runs.",
+        "schedules make no runs, and neither does a paused backfill.",
     ),
     "resume": Command(
         resume,
         _resume_arguments,
-        ("orchctl resume r12", "orchctl resume r12 clean", "orchctl resume orders"),
+        ("orchctl resume r12", "orchctl resume r12 clean", "orchctl resume orders", "orchctl resume b3"),
         "A run goes on where it was paused, with all that stands still of it.",
     ),
     "cancel": Command(
         cancel,
-        _asking_arguments,
-        ("orchctl cancel r12 --note 'wrong day'", "orchctl cancel latest 'clean[3]' publish --yes"),
-        f"Attempts get their stop signal, then after the grace SIGKILL. {_REFUSALS}",
+        _ending_arguments,
+        ("orchctl cancel r12 --note 'wrong day'", "orchctl cancel latest 'clean[3]' --yes", "orchctl cancel b3"),
+        f"Attempts get their stop signal, then after the grace SIGKILL. A backfill makes no more runs.\n{_REFUSALS}",
     ),
     "kill": Command(
         kill,
-        _asking_arguments,
+        _ending_arguments,
         ("orchctl kill r12", "orchctl kill r12 'clean[3]' --yes"),
         f"SIGKILL at once. {_REFUSALS}",
     ),
@@ -230,5 +337,16 @@ COMMANDS = {
         _mark_arguments,
         ("orchctl mark r12 extract --as succeeded --note 'done by hand'", "orchctl mark r12 'clean[3]' --as failed"),
         f"What waits for the tasks is looked at again. {_REFUSALS}",
+    ),
+    "set": Command(
+        set_settings,
+        _set_arguments,
+        (
+            "orchctl set r12 priority=5",
+            "orchctl set r12 clean max_parallel=16 tolerate=3",
+            "orchctl set r12 clean max_parallel=default",
+        ),
+        "While the run goes on, and for this run only: priority of the run or of a task (higher goes first), and of a\n"
+        "task with for_each max_parallel (0 is no limit) and tolerate. `default` gives the definition its say again.",
     ),
 }

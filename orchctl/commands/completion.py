@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from engine.model.errors import EngineError
 from engine.model.ids import is_name
-from engine.protocol.messages import ListGroups, ListRuns, ListWorkflows
-from engine.protocol.rows import GroupRow, RunRow, WorkflowRow
+from engine.protocol.messages import ListBackfills, ListGroups, ListRuns, ListWorkflows
+from engine.protocol.rows import BackfillRow, GroupRow, RunRow, WorkflowRow
 from orchctl.client.session import Session, typed
 from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, Words, one_of, run_number
 from orchctl.commands.table import VERBS, within
@@ -100,6 +100,9 @@ def _of_engine(metavar: str, given: list[str], place: Place) -> list[str]:
             if "RUN" in metavar.split("|"):
                 runs = typed(session.rows(ListRuns(limit=_LISTED)).rows, RunRow)
                 found += ["latest", *(run.run for run in runs)]
+            if "BACKFILL" in metavar.split("|"):
+                backfills = typed(session.rows(ListBackfills()).rows, BackfillRow)
+                found += [row.backfill for row in backfills if row.status in ("running", "paused")]
             if "WORKFLOW" in metavar.split("|") or metavar == "NAME":
                 rows = typed(session.rows(ListWorkflows()).rows, WorkflowRow)
                 found += [row.workflow for row in rows]

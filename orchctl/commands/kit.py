@@ -172,8 +172,9 @@ def key_value(text: str) -> tuple[str, str]:
     return key, value
 
 
-def run_argument(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", help="r12, 12, or latest")
+def run_argument(parser: Parser, metavar: str = "RUN") -> None:
+    more = ", or a backfill: b3" if "BACKFILL" in metavar else ""
+    parser.add_argument("run", metavar=metavar, help=f"r12, 12, or latest{more}")
 
 
 def yes_option(parser: Parser) -> None:

@@ -12,6 +12,7 @@ from orchctl.commands.kit import (
     Command,
     Parser,
     Place,
+    UsageError,
     Words,
     one_of,
     run_argument,
@@ -82,12 +83,22 @@ def _run_cells(row: RunRow) -> "list[Cell]":
 def _show_arguments(parser: Parser) -> None:
     run_argument(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="follow it to its end, as `orchctl run` does")
+    parser.add_argument(
+        "--at", metavar="TIME", default="",
+        help="as it was at an instant, so long ago (10m), or after a revision of `orchctl events`",
+    )  # fmt: skip
 
 
 def show(words: Words, place: Place) -> int:
     out = place.out
     with place.session(read_only=True) as session:
+        if words.follow and words.at:
+            raise UsageError("the past cannot be followed", "leave out -f or --at")
         number = run_number(session, words.run)
+        if words.at:
+            from orchctl.commands.past import show_past
+
+            return show_past(session, number, words.at, out)
         if words.follow:
             from orchctl.commands.following import follow
 
@@ -118,10 +129,17 @@ def _run_lines(row: RunRow, out: Output) -> list[str]:
         ("folder", inert(row.folder)),
         ("note", inert(row.note)),
         ("tasks", counts_text(row.tasks)),
+        ("backfill", inert(row.backfill)),
+        ("set", "; ".join(_setting_text(task, own) for task, own in row.settings.items())),
         *((f"{inert(name)} =", inert(value)) for name, value in row.params.items()),
     ]
     head = f"{out.paint(f'{inert(row.run)} {inert(row.workflow)}', 'bold')} {out.paint(inert(row.status), row.status)}"
     return [head, *(f"  {name:<10} {value}" for name, value in facts if value)]
+
+
+def _setting_text(task: str, settings: dict[str, int]) -> str:
+    told = " ".join(f"{inert(name)}={value}" for name, value in settings.items())
+    return f"{inert(task)} {told}".strip()
 
 
 def _print_groups(groups: list[GroupRow], total: int, run: RunRow, out: Output) -> None:
@@ -281,7 +299,7 @@ COMMANDS = {
     "show": Command(
         show,
         _show_arguments,
-        ("orchctl show r12", "orchctl show latest -f", "orchctl show r12 --json"),
+        ("orchctl show r12", "orchctl show latest -f", "orchctl show r12 --json", "orchctl show r12 --at 10m"),
         "With -f the exit code is the run's: 0 succeeded, 1 failed, 4 cancelled; Ctrl+C leaves with 130.",
     ),
     "tasks": Command(

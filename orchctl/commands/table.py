@@ -33,6 +33,8 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("remove", "workflows", "remove a workflow that was added"),
             Entry("workflows", "workflows", "list the workflows that were added, or show one"),
             Entry("schedules", "workflows", "list schedules and when they are due"),
+            Entry("backfill", "backfilling", "run a workflow for partitions of the past"),
+            Entry("backfills", "backfilling", "list backfills and how far they are"),
             Entry("import wfcommons", "importing", "turn a WfCommons instance into a workflow"),
             Entry("schema", "definitions", "print the JSON Schema of workflow files"),
         ),
@@ -41,7 +43,7 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "Look",
         (
             Entry("runs", "runs", "list runs, newest first"),
-            Entry("show", "runs", "show a run and its tasks, or follow it"),
+            Entry("show", "runs", "show a run and its tasks, now or at a past moment, or follow it"),
             Entry("tasks", "runs", "list the rows of a run"),
             Entry("logs", "logs", "print or follow the log of an attempt"),
             Entry("explain", "explain", "say why tasks do not run"),
@@ -54,13 +56,14 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
     (
         "Act",
         (
-            Entry("pause", "acting", "start nothing more of a run, or of a workflow's schedules"),
+            Entry("pause", "acting", "start nothing more of a run, a backfill, or a workflow's schedules"),
             Entry("resume", "acting", "undo pause"),
-            Entry("cancel", "acting", "ask a run or tasks to end: the stop signal, then the grace"),
+            Entry("cancel", "acting", "ask a run, tasks or a backfill to end: the stop signal, then the grace"),
             Entry("kill", "acting", "end a run or tasks at once"),
             Entry("retry", "acting", "run again what failed, and what waits for it"),
             Entry("rerun", "acting", "run tasks again with everything downstream"),
             Entry("mark", "acting", "make tasks count as succeeded or failed"),
+            Entry("set", "acting", "change priority, max_parallel or tolerate while a run goes on"),
         ),
     ),
     (

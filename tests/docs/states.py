@@ -13,9 +13,12 @@ END = "<!-- end of states -->"
 
 
 def render() -> str:
-    """The three tables as Markdown."""
+    """The tables as Markdown."""
     parts: list[str] = []
-    tables = (("run", transitions.RUN), ("task (each row)", transitions.TASK), ("attempt", transitions.ATTEMPT))
+    tables = (
+        ("run", transitions.RUN), ("task (each row)", transitions.TASK), ("attempt", transitions.ATTEMPT),
+        ("backfill", transitions.BACKFILL),
+    )  # fmt: skip
     for title, table in tables:
         lines = [f"| {title}: cause | from | to |", "| --- | --- | --- |"]
         for cause, moves in table.items():

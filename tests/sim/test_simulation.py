@@ -40,12 +40,13 @@ def test_the_worlds_together_use_what_the_machine_can_do():
         world.run()
         seen |= {type(event).__name__ for _, _, event in world.story}
     assert seen >= {
-        "AttemptExited", "AttemptLost", "AttemptNeverStarted", "AttemptOrdered", "AttemptStarted", "BlockOrdered",
-        "AttemptResumed", "AttemptSuspended", "BlockStarted", "CancelRequested",
+        "AttemptExited", "AttemptLost", "AttemptNeverStarted", "AttemptOrdered", "AttemptResumed", "AttemptStarted",
+        "AttemptSuspended", "BackfillCancelRequested", "BackfillMade", "BackfillPauseRequested", "BackfillRequested",
+        "BackfillStatusChanged", "BlockOrdered", "BlockStarted", "CancelRequested",
         "EngineStarted", "Expanded", "MarkRequested", "RerunRequested", "RetryRequested", "RetryScheduled",
-        "RowsReturned", "RowsSucceeded", "RunFinished",
-        "RunPauseRequested", "RunQueued", "RunResumeRequested", "RunSkipped", "SpaceChanged", "TaskReopened",
-        "TrialRepeated",
+        "RowsReleased", "RowsReturned", "RowsSucceeded", "RunFinished",
+        "RunPauseRequested", "RunQueued", "RunResumeRequested", "RunSkipped", "SettingsChangeRequested",
+        "SpaceChanged", "TaskReopened", "TrialRepeated",
         "WorkflowAdded", "WorkflowPauseRequested", "WorkflowRemoved",
     }  # fmt: skip
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+import msgspec
+
 from engine.core.changes import Changes
 from engine.core.effects import (
     AcknowledgeExit,
@@ -30,6 +32,10 @@ from engine.core.events import (
     AttemptResumed,
     AttemptStarted,
     AttemptSuspended,
+    BackfillCancelRequested,
+    BackfillPauseRequested,
+    BackfillRequested,
+    BackfillScope,
     BlockStarted,
     CancelRequested,
     ClockAdvanced,
@@ -44,6 +50,7 @@ from engine.core.events import (
     RunPauseRequested,
     RunRequested,
     RunResumeRequested,
+    SettingsChangeRequested,
     SpaceChanged,
     WorkflowAdded,
     WorkflowPauseRequested,
@@ -51,14 +58,15 @@ from engine.core.events import (
 )
 from engine.core.invariants import violations
 from engine.core.machine import Machine
-from engine.core.state import EngineState, Meta, RunState
-from engine.model.instants import SECOND
+from engine.core.state import EngineState, Meta, RunHeader, RunState
+from engine.model.instants import MINUTE, SECOND
 from engine.model.resources import Capacity
-from engine.model.status import RunStatus, TaskStatus
+from engine.model.status import BackfillStatus, RunStatus, TaskStatus
 from engine.planning.plan import Plan, make_plan
 from tests.sim.checks import History
 from tests.sim.launchers import ENDLESS_NS, Launchers
 from tests.sim.workflows import GIB, SHARED_POOLS, random_workflow
+from tests.support.looking_back import Looking
 from tests.support.memory_disk import MemoryDisk, differences, picture
 
 CALM_STEPS_MAX = 3_000
@@ -88,6 +96,7 @@ class World:
         self.trouble = self.rng.choice((0.02, 0.03, 0.15))
         """How likely an engine's crash or a launcher's death is at each batch."""
         self.history = History()
+        self.past = Looking()
         self.plans: dict[str, list[Plan]] = {}
         self.machine = Machine(EngineState(Meta(instance=1, seed=seed), self._capacity()))
         self.story: list[tuple[int, int, Any]] = []
@@ -157,6 +166,9 @@ class World:
     def _calm(self) -> None:
         """Nobody interferes any more: everything must end."""
         quiet: list[External] = [SpaceChanged(read_only=False)]
+        for number, backfill in self.machine.state.backfills.items():
+            if backfill.status is BackfillStatus.PAUSED:
+                quiet.append(BackfillPauseRequested(Ask(), number, paused=False))
         for name, entry in self.machine.state.workflows.items():
             if not entry.paused:
                 quiet.append(WorkflowPauseRequested(Ask(), name, paused=True))
@@ -175,6 +187,9 @@ class World:
         stuck = [run.run for run in self.machine.state.runs.values() if run.unfinished]
         if stuck:
             self._fail(f"r{stuck[0]}: it never ends, and nothing is left that could happen")
+        unfinished = [number for number, kept in self.machine.state.backfills.items() if not kept.status.finished]
+        if unfinished:
+            self._fail(f"b{unfinished[0]} is never done, and nothing is left that could happen")
         if self.machine.state.attempts:
             self._fail("attempts are live although all runs have ended")
         if left := sorted([*self.launchers.children, *self.launchers.blocks]):
@@ -291,7 +306,7 @@ class World:
         self.story += [(changes.revision, changes.now_ns, event) for event in changes.journal]
         self.counts["runs"] += len(changes.new_runs)
         machine = self.machine
-        found = violations(machine) + self.history.after(machine, changes)
+        found = violations(machine) + self.history.after(machine, changes) + self.past.after(changes, machine.state)
         asked = sorted(ask.ticket for event in events if (ask := getattr(event, "ask", None)) and ask.ticket)
         answered = sorted(effect.ticket for effect in changes.effects if isinstance(effect, Answer))
         if asked != answered:
@@ -360,7 +375,35 @@ class World:
             return WorkflowPauseRequested(self._ask(), name, self.rng.random() < 0.4)
         if draw < 0.47:
             return WorkflowRemoved(self._ask(), name)
+        if draw < 0.55:
+            return self._act_on_backfills(plan)
         return self._act_on_run(self.rng.choice(numbers[-6:]))
+
+    def _act_on_backfills(self, plan: Plan) -> External:
+        numbers = sorted(self.machine.state.backfills)
+        if not numbers or self.rng.random() < 0.5:
+            first_ns = self.wall_ns - self.rng.randint(0, 20) * MINUTE
+            scope = BackfillScope(
+                first_ns, first_ns + self.rng.randint(1, 6) * MINUTE, order=self.rng.choice(("oldest", "newest")),
+                reprocess=self.rng.choice(("none", "failed", "all")), most=self.rng.choice((4, 100)),
+            )  # fmt: skip
+            params = {"flag": self.rng.random() < 0.7}
+            return BackfillRequested(
+                self._ask(), plan.workflow.name, plan.version, scope, self.rng.randint(1, 3), params, self._known(plan)
+            )
+        number = self.rng.choice(numbers[-3:])
+        if self.rng.random() < 0.3:
+            return BackfillCancelRequested(self._ask(), number, self.rng.random() < 0.3)
+        return BackfillPauseRequested(self._ask(), number, self.rng.random() < 0.4)
+
+    def _known(self, plan: Plan) -> dict[int, tuple[int, RunStatus]]:
+        """The newest run on disk for each due instant."""
+        headers = [msgspec.msgpack.decode(self.disk.headers[number], type=RunHeader) for number in self.disk.headers]
+        return {
+            header.due_ns: (header.run, header.status)
+            for header in headers
+            if header.due_ns and header.workflow == plan.workflow.name
+        }
 
     def _act_on_run(self, number: int) -> External:
         if number not in self.machine.state.runs:
@@ -369,8 +412,8 @@ class World:
         rows = tuple(self._ref(plan) for _ in range(self.rng.randint(1, 3)))
         some = rows if self.rng.random() < 0.6 else ()
         status = self.rng.choice((TaskStatus.SUCCEEDED, TaskStatus.FAILED))
-        match self.rng.randrange(10):
-            case 0 | 8 | 9:
+        match self.rng.randrange(11):
+            case 0 | 9 | 10:
                 some = self._live_refs(number) if self.rng.random() < 0.5 else some
                 return RunPauseRequested(self._ask(), number, rows=some, running=self.rng.random() < 0.5)
             case 1 | 2:
@@ -380,6 +423,8 @@ class World:
             case 4 | 5:
                 return RetryRequested(self._ask(), number, some)
             case 6:
+                return self._change(number, plan)
+            case 7:
                 return RerunRequested(self._ask(), number, rows)
             case _:
                 return MarkRequested(self._ask(), number, rows, status)
@@ -390,6 +435,13 @@ class World:
         places = [run.place(row) for row in sorted(run.live)]
         chosen = self.rng.sample(places, min(len(places), self.rng.randint(1, 3)))
         return tuple(RowRef(run.plan.names[task], index) for task, index in chosen)
+
+    def _change(self, number: int, plan: Plan) -> External:
+        task = self.rng.choice(plan.tasks)
+        name = self.rng.choice(("priority", "max_parallel", "tolerate")) if task.mapped else "priority"
+        whole = name == "priority" and self.rng.random() < 0.3
+        settings = {name: self.rng.choice((None, 0, 1, 2, 3))}
+        return SettingsChangeRequested(self._ask(), number, settings, "" if whole else task.name)
 
     def _ref(self, plan: Plan) -> RowRef:
         task = self.rng.choice(plan.tasks)

@@ -11,7 +11,7 @@ import msgspec
 
 from engine.core.changes import Changes
 from engine.core.derive import derive
-from engine.core.state import CHUNK_ROWS, Attempt, EngineState, Meta, RunHeader, RunState, WorkflowEntry
+from engine.core.state import CHUNK_ROWS, Attempt, Backfill, EngineState, Meta, RunHeader, RunState, WorkflowEntry
 from engine.model.resources import Capacity
 from engine.model.workflow import decode, encode
 from engine.planning.plan import Plan, make_plan
@@ -31,6 +31,7 @@ class MemoryDisk:
         self.results: dict[tuple[int, int, int], bytes] = {}
         self.attempts: dict[int, bytes] = {}
         self.workflows: dict[str, bytes] = {}
+        self.backfills: dict[int, bytes] = {}
         self.versions: dict[str, bytes] = {}
         self.requests: dict[str, bytes] = {}
         self.journal: list[bytes] = []
@@ -61,6 +62,11 @@ class MemoryDisk:
                 self.workflows[name] = pack(state.workflows[name])
             else:
                 self.workflows.pop(name, None)
+        for number in changes.backfills:
+            if number in state.backfills:
+                self.backfills[number] = pack(state.backfills[number])
+            else:
+                self.backfills.pop(number, None)
         for version in changes.versions:
             self.versions[version] = encode(state.plans[version].workflow)
         for request, body in changes.requests.items():
@@ -74,6 +80,8 @@ class MemoryDisk:
             state.plans[version] = self._plan(version)
         for name in sorted(self.workflows):
             state.workflows[name] = unpack(self.workflows[name], type=WorkflowEntry)
+        for number in sorted(self.backfills):
+            state.backfills[number] = unpack(self.backfills[number], type=Backfill)
         for number in sorted(self.attempts):
             attempt = unpack(self.attempts[number], type=Attempt)
             if attempt.live:
@@ -158,7 +166,7 @@ def differences(ours: EngineState, theirs: EngineState) -> list[str]:
         found.append(f"attempts: {ours.attempts} in memory, {theirs.attempts} on disk")
     if ours.workflows != theirs.workflows:
         found.append(f"workflows: {ours.workflows} in memory, {theirs.workflows} on disk")
-    for name in ("meta", "requests"):
+    for name in ("meta", "requests", "backfills"):
         if getattr(ours, name) != getattr(theirs, name):
             found.append(f"{name}: {getattr(ours, name)} in memory, {getattr(theirs, name)} on disk")
     return found

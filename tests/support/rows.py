@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine.protocol.rows import GroupRow, RunRow, TaskRow
+from engine.protocol.rows import BackfillRow, GroupRow, RunRow, TaskRow
 
 
 def run_row(**changes: Any) -> RunRow:
@@ -33,3 +33,14 @@ def group_row(**changes: Any) -> GroupRow:
 def task_row(**changes: Any) -> TaskRow:
     known: dict[str, Any] = {"task": "clean", "index": 3, "status": "failed", "attempts": 1}
     return TaskRow(**known | changes)
+
+
+def backfill_row(**changes: Any) -> BackfillRow:
+    """A backfill that is half way."""
+    known: dict[str, Any] = {
+        "backfill": "b1", "workflow": "orders", "version": "v", "status": "running", "partitions": 18, "left_out": 2,
+        "pending": 9, "active": ["r7", "r8", "r9", "r10"], "ended": {"succeeded": 4, "failed": 1},
+        "since": "2026-11-01T00:00:00.000000Z", "until": "2026-11-20T23:59:59.999999Z", "order": "oldest",
+        "reprocess": "none", "max_active": 4, "actor": "ann", "note": "late",
+    }  # fmt: skip
+    return BackfillRow(**known | changes)

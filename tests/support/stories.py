@@ -52,6 +52,7 @@ from engine.model.resources import Capacity, Reason
 from engine.model.status import SUCCESS, Outcome, OutcomeKind, RunStatus, TaskStatus
 from engine.model.workflow import Workflow
 from engine.planning.plan import Plan, make_plan
+from tests.support.looking_back import Looking
 from tests.support.memory_disk import MemoryDisk, differences
 
 BEGINNING_NS = 1_700_000_000 * SECOND
@@ -78,6 +79,7 @@ class Player:
         meta = Meta(instance=1, seed=fields.pop("seed", 1))
         self.machine = Machine(EngineState(meta, capacity, fields.pop("weights", None)))
         self.disk = MemoryDisk()
+        self.past = Looking()
         self.now_ns = self.wall_ns = BEGINNING_NS
         self.plans: dict[str, Plan] = {}
         self.live: dict[int, StartAttempt] = {}
@@ -109,6 +111,8 @@ class Player:
         assert violations(self.machine) == []
         self.disk.commit(changes, self.state)
         assert differences(self.state, self.disk.load()) == []
+        past = self.past.after(changes, self.state)
+        assert past == [], past
         self.journal += changes.journal
         for effect in (*changes.early, *changes.effects):
             if isinstance(effect, StartAttempt):

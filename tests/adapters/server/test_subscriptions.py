@@ -21,6 +21,7 @@ from engine.protocol.messages import (
     GetRun,
     Gone,
     ListAttempts,
+    ListBackfills,
     ListGroups,
     ListRuns,
     ListSchedules,
@@ -107,7 +108,7 @@ async def test_deltas_lead_to_what_a_fresh_question_answers(seed: int) -> None:
         ListTasks(run=first), ListTasks(run=first, sort="attention", limit=5),
         ListTasks(run=first, statuses=("running",)),
         ListTasks(run=first, sort="duration", offset=2, limit=4), ListAttempts(run=first, task="a"),
-        ExplainRun(run=first), ListSchedules(), ListWorkflows(), GetResources(), GetEngine(),
+        ExplainRun(run=first), ListSchedules(), ListWorkflows(), ListBackfills(), GetResources(), GetEngine(),
     ]  # fmt: skip
     async with site(house) as here:
         client, asker = await here.client(), await here.client()

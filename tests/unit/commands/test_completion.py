@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.protocol.messages import ListGroups, ListRuns, ListWorkflows
+from engine.protocol.messages import ListBackfills, ListGroups, ListRuns, ListWorkflows
 from engine.protocol.rows import WorkflowRow
 from tests.support.cli import orchctl
 from tests.support.fake_engine import FakeEngine, rows_of
-from tests.support.rows import group_row, run_row
+from tests.support.rows import backfill_row, group_row, run_row
 
 
 @pytest.fixture
@@ -20,6 +20,7 @@ def engine(tmp_path: Path) -> Generator[FakeEngine]:
         fake.answers[ListRuns] = rows_of(run_row(), run_row(run="r11"))
         fake.answers[ListGroups] = rows_of(group_row(), group_row(task="$(reboot)\x1b[2J"))
         fake.answers[ListWorkflows] = rows_of(WorkflowRow(workflow="orders", version="a", paused=False, tasks=1))
+        fake.answers[ListBackfills] = rows_of(backfill_row(backfill="b3"), backfill_row(backfill="b1", status="done"))
         yield fake
 
 
@@ -34,6 +35,7 @@ def engine(tmp_path: Path) -> Generator[FakeEngine]:
         (["show", ""], ["latest", "r12", "r11"]),
         (["show", "r"], ["r12", "r11"]),
         (["pause", "o"], ["orders"]),
+        (["cancel", "b"], ["b3"]),
         (["trigger", ""], ["orders"]),
         (["logs", "r12", ""], ["clean"]),
         (["cancel", "r12", "clean", "cl"], ["clean"]),

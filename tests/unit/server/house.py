@@ -22,6 +22,7 @@ from engine.core.events import (
 )  # fmt: skip
 from engine.core.explain import Explainer
 from engine.core.machine import Machine
+from engine.core.replay import Batch, batch_of, placed
 from engine.core.state import Attempt, EngineState, Meta, RunHeader, RunState
 from engine.model.errors import ValueFault
 from engine.model.ids import NO_INDEX
@@ -32,7 +33,7 @@ from engine.model.workflow import Command, Need, Task, Workflow, decode
 from engine.planning.plan import make_plan
 from engine.protocol.rows import EngineRow
 from engine.server.look import Look
-from engine.server.ports import AuditLine, HostUse, Installed, JournalEntry, JournalPage
+from engine.server.ports import AuditLine, HostUse, Installed, JournalEntry, JournalPage, PastPage
 
 BEGIN_NS = 1_795_000_000 * SECOND
 TRUE = Command(("true",))
@@ -57,6 +58,7 @@ class MemoryHistory:
         self.ended: dict[int, Attempt] = {}
         self.journal: list[JournalEntry] = []
         self.lines: list[AuditLine] = []
+        self.past: dict[int, list[Batch]] = {}
         self.workflows: dict[str, Workflow] = {}
         self.loads = 0
         self.reads = 0
@@ -67,6 +69,10 @@ class MemoryHistory:
             self.headers[number].counts = list(state.runs[number].header.counts)
         for number, attempt in changes.attempts.items():
             self.ended[number] = msgspec.structs.replace(attempt)
+        events = placed(changes)
+        for number in {place[0] for _, place in events} - {0}:
+            batch = batch_of(number, changes.revision, changes.now_ns, events)
+            self.past.setdefault(number, []).append(batch)
         self.journal += [self._entry(changes, event) for event in changes.journal]
         self.lines += [AuditLine(changes.revision, changes.now_ns, entry) for entry in changes.audit]
 
@@ -111,6 +117,27 @@ class MemoryHistory:
             if not run or entry.run == run:
                 entries.append(entry)
         return JournalPage(entries, str(at) if at < len(self.journal) else "")
+
+    def past_page(self, run: int, after: int, until: int, until_ns: int, most: int) -> PastPage:
+        found = [
+            batch for batch in self.past.get(run, ()) if after < batch.revision <= until and batch.at_ns <= until_ns
+        ]  # fmt: skip
+        weight = 0
+        for count, batch in enumerate(found):
+            if weight >= most:
+                return PastPage(found[:count], more=True)
+            weight += batch.weight
+        return PastPage(found, more=False)
+
+    def moments(self, run: int, before: int, after: int, limit: int) -> Sequence[tuple[int, int]]:
+        found = [(batch.revision, batch.at_ns) for batch in self.past.get(run, ())]
+        if before:
+            return [moment for moment in reversed(found) if moment[0] < before][:limit]
+        return [moment for moment in found if moment[0] > after][:limit]
+
+    def newest_of_partitions(self, workflow: str, dues: Sequence[int]) -> dict[int, tuple[int, RunStatus]]:
+        headers = [header for _, header in sorted(self.headers.items()) if header.workflow == workflow]
+        return {header.due_ns: (header.run, header.status) for header in headers if header.due_ns in dues}
 
     def audit_page(self, before: int, limit: int) -> Sequence[AuditLine]:
         found = [line for line in reversed(self.lines) if not before or line.revision < before]
@@ -197,6 +224,12 @@ class House:
         number = self.state.runs[run].plan.index[task]
         return next(held for held in self.live(run) if (held.task, held.index) == (number, index))
 
+    def finish_one(self, run: int) -> None:
+        """Let the oldest live attempt of a run succeed."""
+        attempt = self.live(run)[0]
+        self.start(attempt)
+        self.end(attempt, seconds=0.01)
+
     def finish(self, run: int) -> None:
         """Let everything of a run succeed."""
         while self.live(run):
@@ -208,6 +241,9 @@ class House:
 
     def settled(self) -> bool:
         return not self.committing
+
+    def wall_ns(self) -> int:
+        return self.now_ns
 
     async def submit(self, event: External) -> None:
         number = getattr(event, "run", 0)

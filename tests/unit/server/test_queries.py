@@ -216,6 +216,7 @@ def test_task_rows_tell_everything_about_the_newest_attempt() -> None:
         "signal": None, "why": "failed: exit 3", "pid": 78, "max_rss": 2**20, "cpu_seconds": 0.5,
         "log": {"path": "/logs/r1/a.2.log", "offset": 5, "length": 9}, "item": None, "started_at": 0, "finished_at": 0,
         "suspended": False, "enforced": {},
+        "settings": {},
     }  # fmt: skip
     assert row[0]["finished_at"] > row[0]["started_at"]
 
@@ -374,7 +375,7 @@ def test_events_carry_names_and_their_further_fields() -> None:
     house.start(house.live(run)[0])
     house.end(house.live(run)[0], log=LogSlice("x", 1, 2))
     found = rows(house, ListEvents(run=run))
-    assert [row["event"] for row in found][:3] == ["RunQueued", "RunStarted", "AttemptOrdered"]
+    assert [row["event"] for row in found][:4] == ["RunQueued", "RunStarted", "RowsReleased", "AttemptOrdered"]
     exited = next(row for row in found if row["event"] == "AttemptExited")
     assert (exited["run"], exited["task"], exited["index"]) == (f"r{run}", "first", None)
     assert exited["details"]["outcome"]["outcome"] == "succeeded"

@@ -52,7 +52,7 @@ def test_numbers_and_names_of_tables_never_change() -> None:
         "meta": 1, "journal": 2, "journal_by_run": 3, "runs": 4, "rows": 5, "attempts": 6, "live": 7, "items": 8,
         "results": 9, "versions": 10, "workflows": 11, "audit": 12, "requests": 13, "history": 14, "run_status": 15,
         "by_status": 16, "by_workflow": 17, "finished": 18, "by_version": 19, "dropping": 20, "quarantine": 21,
-        "blocks": 22, "spans": 23,
+        "blocks": 22, "spans": 23, "backfills": 24, "by_partition": 25,
     }  # fmt: skip
 
 
