@@ -185,6 +185,14 @@ class GetResources(Request, frozen=True, kw_only=True):
     pass
 
 
+class ListQueue(Request, frozen=True, kw_only=True):
+    """What is ready and waits for room, of all runs, in the order in which it is to start; a row for each stretch of
+    consecutive rows of a task."""
+
+    offset: int = 0
+    limit: int = 200
+
+
 # --- acts -----------------------------------------------------------------------------------------------------------
 
 
@@ -267,7 +275,7 @@ class StopEngine(Request, frozen=True, kw_only=True):
 
 View = (
     GetEngine | ListRuns | GetRun | ListGroups | ListTasks | ListLanes | ListGrid | GetStats | ListAttempts | ExplainRun
-    | ListSchedules | ListWorkflows | GetResources
+    | ListSchedules | ListWorkflows | GetResources | ListQueue
 )  # fmt: skip
 Question = View | ReadLog | ListEvents | ListAudit | GetWorkflow
 ActRequest = (
@@ -374,12 +382,14 @@ AnyReply = Welcome | Refused | Done | Rows | LogChunk | Definition | Snapshot | 
 
 
 def key_of(row: dict[str, Any]) -> str:
-    """What identifies a row within one view: the task and index, the attempt number, the run or the workflow."""
+    """What identifies a row within one view: the task and index (of a view over all runs with the run before it), the
+    attempt number, the run or the workflow."""
     if "number" in row:
         return str(row["number"])
     if "task" in row:
         index = row.get("index")
-        return row["task"] if index is None else f"{row['task']}[{index}]"
+        name = row["task"] if index is None else f"{row['task']}[{index}]"
+        return f"{row['run']} {name}" if "run" in row else name
     if "schedule" in row:
         return f"{row['workflow']}/{row['schedule']}"
     return str(row.get("run") or row.get("workflow") or "")

@@ -215,7 +215,12 @@ class WorkflowRow(Row, frozen=True, kw_only=True):
 
 
 class ResourcesRow(Row, frozen=True, kw_only=True):
-    """The host: capacity, what attempts claim, what is really used; pools as {name: {"slots", "claimed"}}."""
+    """The host: capacity, what attempts claim, what is really used; pools as {name: {"slots", "claimed"}}.
+
+    GPUs are {UUID: the part that is claimed, 0 to 1}, mutexes {name: who holds it}, `cores` those that can be pinned
+    and `cores_bound` how many of them are, `reservation` who has room set aside ({"run", "row", "since", "due"}), and
+    `owners` who shares the host: {"owner", "weight", "share" held now, "used" host-seconds, decayed}.
+    """
 
     cpus: float
     cpus_claimed: float
@@ -229,7 +234,38 @@ class ResourcesRow(Row, frozen=True, kw_only=True):
     running: int = 0
     ready: int = 0
     holders: list[dict[str, Any]] = []
-    """Of live attempts, at most 100: {"row", "run", "cpu", "memory", "pools", "rss"}."""
+    """Of live attempts, at most 100, the largest claims first: {"row", "run", "owner", "since", "cpu", "memory",
+    "pools", "gpus", "scratch", "mutexes", "cpus": those that it is bound to, "exclusive", "rss"}."""
+    scratch: int = 0
+    scratch_claimed: int = 0
+    scratch_free: int | None = None
+    gpus: dict[str, float] = {}
+    mutexes: dict[str, str] = {}
+    cores: int = 0
+    cores_bound: int = 0
+    reservation: dict[str, Any] | None = None
+    owners: list[dict[str, Any]] = []
+
+
+class QueueRow(Row, frozen=True, kw_only=True):
+    """A stretch of `rows` rows of one task that wait for room, from the row named on. `rank` is its place in the queue
+    (1 is next), None while it waits for rows of its own task; `expected` seconds are what an attempt is to take.
+
+    `claim` holds what it asks for: {"cpu", "memory", "pools", "gpu", "scratch", "mutexes", "pin", "exclusive"}.
+    """
+
+    run: str
+    task: str
+    index: int | None
+    rows: int
+    rank: int | None = None
+    owner: str = ""
+    priority: int = 0
+    backfill: bool = False
+    reserved: bool = False
+    expected: float | None = None
+    claim: dict[str, Any] = {}
+    reasons: list[dict[str, Any]] = []
 
 
 class EngineRow(Row, frozen=True, kw_only=True):

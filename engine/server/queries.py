@@ -26,6 +26,7 @@ from engine.protocol.messages import (
     ListGrid,
     ListGroups,
     ListLanes,
+    ListQueue,
     ListRuns,
     ListSchedules,
     ListTasks,
@@ -36,7 +37,7 @@ from engine.protocol.rows import Row
 from engine.server.look import Look, no_run
 from engine.server.packing import Page, fitting, pack, pack_all
 from engine.server.rows_of_figures import GRID_RUNS_MAX, grid_rows, row_lanes, stats_row, task_lanes
-from engine.server.rows_of_host import engine_row, resources_row, schedule_rows, workflow_rows
+from engine.server.rows_of_host import engine_row, queue_rows, resources_row, schedule_rows, workflow_rows
 from engine.server.rows_of_journal import Names, audit_row, event_row
 from engine.server.rows_of_runs import group_rows, run_row
 from engine.server.rows_of_tasks import attempt_row, attempts_of_row, packed_tasks, reason_row
@@ -320,6 +321,13 @@ def _resources(look: Look, question: GetResources) -> Page:
     return Page([pack(resources_row(look))], 1)
 
 
+def _queue(look: Look, question: ListQueue) -> Page:
+    limit, offset = _limit(question.limit), _number(question.offset, "offset")
+    rows, total = queue_rows(look, offset, limit)
+    packed = pack_all(rows)
+    return Page(packed, total, _offsets(offset, len(packed)), more=offset + len(packed) < total)
+
+
 def definition_of(look: Look, question: GetWorkflow) -> tuple[str, str, str, str]:
     """(workflow, version, file, text) of a workflow's version, the current one where none is named."""
     entry = look.state.workflows.get(question.workflow)
@@ -347,6 +355,7 @@ _HANDLERS: dict[type[Request], Callable[[Look, Any], Page]] = {
     ListWorkflows: _workflows,
     ListSchedules: _schedules,
     GetResources: _resources,
+    ListQueue: _queue,
 }
 
 

@@ -109,6 +109,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("audit", ("A",), TABLES, "go('audit')", "who did what, from where"),
     Action("palette", ("colon",), LISTS, "palette", "say what to do: screens, runs, tasks, actions"),
     Action("help", ("question_mark", "f1"), (*TABLES, "definition", "explain"), "help", "this help", "help"),
+    Action("redraw", ("ctrl+l",), LISTS, "redraw", "draw the whole screen again"),
     Action("suspend", ("ctrl+z",), LISTS, "suspend", "stop the console for a while; `fg` comes back"),
     Action("leave", ("q",), LISTS, "leave", "leave; the engine and its runs go on", "leave"),
 )  # fmt: skip

@@ -64,6 +64,8 @@ class BaseScreen(Screen[None]):
         self._notice_style = "plain"
         self._notice_until = 0.0
         self._bars: dict[str, Bar] = {}
+        self.awaits_prompt = False
+        """Whether what is typed now is for a prompt that is on its way."""
 
     def bar(self, name: str, draw: Callable[[int], list[Line]], height: int = 1) -> Bar:
         """A bar that `update` finds by its name."""
@@ -177,6 +179,9 @@ class BaseScreen(Screen[None]):
     def action_leave(self) -> None:
         self.console_app.exit(0)
 
+    def action_redraw(self) -> None:
+        self.console_app.redraw()
+
     def action_suspend(self) -> None:
         self.console_app.action_suspend_process()
 
@@ -242,6 +247,7 @@ class BaseScreen(Screen[None]):
             return
         prompt = Prompt(value=value, placeholder=label, id="prompt", select_on_focus=False, history=history)
         self._bars["notice"].display = False
+        self.awaits_prompt = True
         self.mount(prompt, before="#keys")
         prompt.focus()
 

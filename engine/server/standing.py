@@ -1,0 +1,32 @@
+"""How admission stands, read from the machine's working set: who shares the host, who has room set aside, who waits."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from engine.core.context import Context
+from engine.scheduling.fair_queue import Entry
+from engine.server.ports import Owner, Standing
+
+
+def standing(cx: Context) -> Standing:
+    """Owners by what counts against them, and the reservation."""
+    held: Counter[str] = Counter()
+    for attempt in cx.state.holding():
+        held[cx.state.runs[attempt.run].owner] += cx.ledger.share_ppm(attempt.claim)
+    used = {usage.owner: usage.seconds for usage in cx.shares.usage(cx.now_ns)}
+    weights = cx.state.weights
+    owners = [
+        Owner(name, weights.get(name, 1.0), held[name] / 1e6, used.get(name, 0.0))
+        for name in sorted(used.keys() | held.keys() | weights.keys())
+    ]
+    owners.sort(key=lambda owner: (-owner.share, -owner.used_s))
+    entry, reservation = cx.gate.reserved, cx.gate.reservation
+    if reservation is None:
+        return Standing(tuple(owners))
+    return Standing(tuple(owners), entry, reservation.since_ns, reservation.due_ns)
+
+
+def waiting(cx: Context) -> Sequence[Entry]:
+    """The queue in its order, and behind it what waits for rows of its own task."""
+    parked = [entry for entries in cx.parallel_parked.values() for entry in entries]
+    return [*cx.queue.ranked(), *parked]
