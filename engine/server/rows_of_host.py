@@ -16,6 +16,7 @@ from engine.scheduling.fair_queue import Entry
 from engine.server.look import Look
 from engine.server.packing import MAP_BYTES_MAX, short_text, short_value
 from engine.server.ports import Standing
+from engine.server.standing import first_ready
 
 _HOLDERS = 100
 _OWNERS = 100
@@ -123,13 +124,14 @@ def queue_rows(look: Look, offset: int, limit: int) -> tuple[list[QueueRow], int
 
 def _queue_row(look: Look, entry: Entry, reserved: Entry | None) -> QueueRow:
     run = look.state.runs[entry.run]
-    task, index = run.place(entry.low)
+    first = first_ready(look.state, entry)
+    task, index = run.place(first)
     rank, _, reasons = look.explainer().reasons(run, task, index)
     priority, backfill = entry.band
     claim = entry.claim
     return QueueRow(
         run=run_text(run.run), task=run.plan.names[task], index=None if index == NO_INDEX else index,
-        rows=entry.high - entry.low, rank=rank, owner=entry.owner, priority=-priority, backfill=backfill,
+        rows=run.status.count(TaskStatus.READY, first, entry.high), rank=rank, owner=entry.owner, priority=-priority, backfill=backfill,
         reserved=entry is reserved, expected=entry.expected_ns / SECOND if entry.expected_ns else None,
         claim={
             "cpu": claim.cpu_milli / 1000, "memory": claim.memory_bytes, "pools": dict(claim.pools),

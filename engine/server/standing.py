@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from engine.core.context import Context
+from engine.core.state import EngineState
+from engine.model.status import TaskStatus
 from engine.scheduling.fair_queue import Entry
 from engine.server.ports import Owner, Standing
 
@@ -27,6 +29,13 @@ def standing(cx: Context) -> Standing:
 
 
 def waiting(cx: Context) -> Sequence[Entry]:
-    """The queue in its order, and behind it what waits for rows of its own task."""
+    """The queue in its order, and behind it what waits for rows of its own task. What is not ready any more, and was
+    not dropped yet, is left out."""
     parked = [entry for entries in cx.parallel_parked.values() for entry in entries]
-    return [*cx.queue.ranked(), *parked]
+    return [entry for entry in (*cx.queue.ranked(), *parked) if first_ready(cx.state, entry) >= 0]
+
+
+def first_ready(state: EngineState, entry: Entry) -> int:
+    """The first row of an entry that is ready, -1 if none is."""
+    run = state.runs.get(entry.run)
+    return -1 if run is None else run.status.find(TaskStatus.READY, entry.low, entry.high)

@@ -191,7 +191,7 @@ def test_over_ssh_there_are_fewer_frames_and_what_the_operator_set_stays() -> No
     away = {"SSH_CONNECTION": "1.2.3.4 5 6.7.8.9 22", "TEXTUAL_ANIMATIONS": "full"}
     prepare(away)
     assert here["TEXTUAL_ANIMATIONS"] == "none"
-    assert away["TEXTUAL_FPS"] == "10"
+    assert away["TEXTUAL_FPS"] == "20"
     assert away["TEXTUAL_ANIMATIONS"] == "full"
 
 

@@ -22,6 +22,7 @@ from engine.protocol.messages import (
     Gone,
     ListAttempts,
     ListGroups,
+    ListQueue,
     ListRuns,
     ListSchedules,
     ListTasks,
@@ -107,7 +108,7 @@ async def test_deltas_lead_to_what_a_fresh_question_answers(seed: int) -> None:
         ListTasks(run=first), ListTasks(run=first, sort="attention", limit=5),
         ListTasks(run=first, statuses=("running",)),
         ListTasks(run=first, sort="duration", offset=2, limit=4), ListAttempts(run=first, task="a"),
-        ExplainRun(run=first), ListSchedules(), ListWorkflows(), GetResources(), GetEngine(),
+        ExplainRun(run=first), ListSchedules(), ListWorkflows(), GetResources(), GetEngine(), ListQueue(limit=3),
     ]  # fmt: skip
     async with site(house) as here:
         client, asker = await here.client(), await here.client()
@@ -130,9 +131,11 @@ async def test_deltas_lead_to_what_a_fresh_question_answers(seed: int) -> None:
 
 
 def _still(row: dict[str, Any]) -> dict[str, Any]:
-    """Without what goes on changing by being asked: the time that a delay still takes."""
+    """Without what goes on changing with time alone: how long a delay still takes, what an owner has used."""
     row = dict(row)
     row.pop("predicted_start", None)
+    if "owners" in row:
+        row["owners"] = [{**owner, "used": 0} for owner in row["owners"]]
     return row
 
 
