@@ -122,6 +122,13 @@ class GetStats(Request, frozen=True, kw_only=True):
     task: str = ""
 
 
+class GetTask(Request, frozen=True, kw_only=True):
+    """What a task of a run is to do, and its neighbours."""
+
+    run: int
+    task: str
+
+
 class ListAttempts(Request, frozen=True, kw_only=True):
     run: int
     task: str
@@ -277,7 +284,7 @@ View = (
     GetEngine | ListRuns | GetRun | ListGroups | ListTasks | ListLanes | ListGrid | GetStats | ListAttempts | ExplainRun
     | ListSchedules | ListWorkflows | GetResources | ListQueue
 )  # fmt: skip
-Question = View | ReadLog | ListEvents | ListAudit | GetWorkflow
+Question = View | ReadLog | ListEvents | ListAudit | GetWorkflow | GetTask
 ActRequest = (
     Submit | AddWorkflow | RemoveWorkflow | PauseWorkflow | Act | Backup | CollectGarbage | StopEngine | Upload
 )  # fmt: skip

@@ -53,6 +53,38 @@ class TaskRow(Row, frozen=True, kw_only=True):
     item: Any = None
 
 
+class SpecRow(Row, frozen=True, kw_only=True):
+    """What a task is to do. `kind` is command, shell or python; `text` the command, script or function, with its
+    `{{ }}` as written; values of `env` whose names look secret are hidden by the engine.
+
+    `claim` as in QueueRow; `quota` holds what was written, in seconds and bytes; neighbours are {"task", "status"}, at
+    most 200 each way.
+    """
+
+    task: str
+    kind: str
+    text: str
+    args: dict[str, Any] = {}
+    dir: str = ""
+    env: dict[str, str] = {}
+    pass_env: tuple[str, ...] = ()
+    claim: dict[str, Any] = {}
+    quota: dict[str, float] = {}
+    retry: dict[str, Any] = {}
+    trigger_rule: str = ""
+    when: str = ""
+    priority: int = 0
+    description: str = ""
+    owner: str = ""
+    outputs: tuple[str, ...] = ()
+    mapped: bool = False
+    max_parallel: int = 0
+    upstream: list[dict[str, Any]] = []
+    upstream_total: int = 0
+    downstream: list[dict[str, Any]] = []
+    downstream_total: int = 0
+
+
 class AttemptRow(Row, frozen=True, kw_only=True):
     """One attempt of a row. `number` counts from 1; `status` is ordered, running, stopping, exited or lost."""
 

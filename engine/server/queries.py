@@ -19,6 +19,7 @@ from engine.protocol.messages import (
     GetResources,
     GetRun,
     GetStats,
+    GetTask,
     GetWorkflow,
     ListAttempts,
     ListAudit,
@@ -36,6 +37,7 @@ from engine.protocol.messages import (
 from engine.protocol.rows import Row
 from engine.server.look import Look, no_run
 from engine.server.packing import Page, fitting, pack, pack_all
+from engine.server.rows_of_definition import spec_row
 from engine.server.rows_of_figures import GRID_RUNS_MAX, grid_rows, row_lanes, stats_row, task_lanes
 from engine.server.rows_of_host import engine_row, queue_rows, resources_row, schedule_rows, workflow_rows
 from engine.server.rows_of_journal import Names, audit_row, event_row
@@ -258,6 +260,11 @@ def _attempts(look: Look, question: ListAttempts) -> Page:
     return Page(rows, len(attempts))
 
 
+def _spec(look: Look, question: GetTask) -> Page:
+    run = _loaded(look, question.run)
+    return Page([pack(spec_row(run, _task(run, question.task)))], 1)
+
+
 def _explain(look: Look, question: ExplainRun) -> Page:
     limit = _limit(question.limit)
     run = _loaded(look, question.run)
@@ -349,6 +356,7 @@ _HANDLERS: dict[type[Request], Callable[[Look, Any], Page]] = {
     GetStats: _stats,
     ListTasks: _tasks,
     ListAttempts: _attempts,
+    GetTask: _spec,
     ExplainRun: _explain,
     ListEvents: _events,
     ListAudit: _audit,

@@ -16,6 +16,7 @@ from engine.scheduling.fair_queue import Entry
 from engine.server.look import Look
 from engine.server.packing import MAP_BYTES_MAX, short_text, short_value
 from engine.server.ports import Standing
+from engine.server.rows_of_definition import claim_map
 from engine.server.standing import first_ready
 
 _HOLDERS = 100
@@ -128,16 +129,12 @@ def _queue_row(look: Look, entry: Entry, reserved: Entry | None) -> QueueRow:
     task, index = run.place(first)
     rank, _, reasons = look.explainer().reasons(run, task, index)
     priority, backfill = entry.band
-    claim = entry.claim
     return QueueRow(
         run=run_text(run.run), task=run.plan.names[task], index=None if index == NO_INDEX else index,
-        rows=run.status.count(TaskStatus.READY, first, entry.high), rank=rank, owner=entry.owner, priority=-priority, backfill=backfill,
+        rows=run.status.count(TaskStatus.READY, first, entry.high), rank=rank,
+        owner=entry.owner, priority=-priority, backfill=backfill,
         reserved=entry is reserved, expected=entry.expected_ns / SECOND if entry.expected_ns else None,
-        claim={
-            "cpu": claim.cpu_milli / 1000, "memory": claim.memory_bytes, "pools": dict(claim.pools),
-            "gpu": claim.gpu_milli / 1000, "scratch": claim.scratch_bytes, "mutexes": claim.mutexes,
-            "pin": claim.pin, "exclusive": claim.exclusive,
-        },
+        claim=claim_map(entry.claim),
         reasons=[msgspec.structs.asdict(reason) for reason in reasons],
     )  # fmt: skip
 

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 
 from rich.cells import get_character_cell_size
 from rich.console import Console
-from rich.control import ControlType
-from rich.segment import Segment
+from rich.segment import ControlType, Segment
 from rich.style import Style
 from textual._compositor import CompositorUpdate
 from textual.strip import Strip
@@ -77,7 +76,7 @@ class Difference(CompositorUpdate):
 
     def _pieces(self, console: Console) -> Iterator[tuple[int, int, list[Cell]]]:
         """(line, column, cells) of all that textual would send."""
-        place = (0, 0)
+        x = y = 0
         cells: list[Cell] = []
         for segment in console.render(self._update):  # pyright: ignore[reportArgumentType]
             if segment.control is None:
@@ -85,13 +84,13 @@ class Difference(CompositorUpdate):
                     cells += cells_of(segment)
                 continue
             if cells:
-                yield *place, cells
+                yield y, x, cells
                 cells = []
             for code in segment.control:
                 if code[0] is ControlType.CURSOR_MOVE_TO and len(code) == 3:
-                    place = (int(code[2]), int(code[1]))
+                    x, y = int(code[1]), int(code[2])
         if cells:
-            yield *place, cells
+            yield y, x, cells
 
 
 def cells_of(segment: Segment) -> list[Cell]:

@@ -23,6 +23,7 @@ from textual.screen import Screen
 from engine.protocol.messages import Request
 from orchctl.console.difference import Difference, Shown
 from orchctl.console.feed import Feed
+from orchctl.console.hostlines import Use
 from orchctl.console.memory import Memory
 from orchctl.console.notices import Notices
 from orchctl.console.screens.base import BaseScreen
@@ -81,6 +82,7 @@ class Console(App[int]):
         self.actions = self.settings.actions()
         self.signs = Signs(ascii_only)
         self.feed = Feed(home, read_only=read_only or self.settings.read_only, on_link=self._link_changed)
+        self.use = Use()
         self.notices = Notices(self.feed, self.say)
         self._first_run = run
         self._feeding: asyncio.Task[None] | None = None
@@ -102,7 +104,7 @@ class Console(App[int]):
         self._feeding.add_done_callback(self._feed_ended)
         self.push_screen(OverviewScreen())
         self.notices.start()
-        self.app_resume_signal.subscribe(self, lambda _: self._shown.forget())
+        cast("Any", self).app_resume_signal.subscribe(self, self._resumed)
         if self._first_run:
             self.open_run(self._first_run)
         if not self.is_headless:
@@ -155,6 +157,13 @@ class Console(App[int]):
     def open_run(self, run: int) -> None:
         """Show one run."""
         self.push_screen(RunScreen(run))
+
+    def open_task(self, run: int, row: str) -> None:
+        """Show one row of a run, by its name."""
+        from orchctl.console.screens.task import TaskScreen
+
+        task, _, index = row.partition("[")
+        self.push_screen(TaskScreen(run, task, int(index.rstrip("]")) if index else None))
 
     def go(self, name: str) -> None:
         """Show a screen by its name: over the overview, in the place of what was over it."""
@@ -231,6 +240,10 @@ class Console(App[int]):
         self.screen.refresh()
 
     def on_resize(self) -> None:
+        self._shown.forget()
+
+    def _resumed(self, app: object) -> None:
+        """The shell has written on the terminal meanwhile."""
         self._shown.forget()
 
     def redraw(self) -> None:

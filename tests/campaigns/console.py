@@ -48,11 +48,11 @@ tasks:
 """
 LOG_BYTES = 10 * 2**30
 LOG_TEXT_BYTES = 200 * 2**20
-LONG_LOG = f"""name: long
+LONG_LOG = """name: long
 tasks:
   write:
     run: ["python3", "write.py"]
-    quota: {{log: 12GiB}}
+    quota: {log: 12GiB}
 """
 WRITER = f"""import os
 os.truncate(1, {LOG_BYTES - LOG_TEXT_BYTES})
@@ -72,16 +72,16 @@ class Bars:
         self.missed: list[str] = []
 
     def at_most(self, what: str, value: float, bar: float, unit: str) -> None:
-        self._say(what, round(value, 4), unit, bar, value <= bar)
+        self._say(what, round(value, 4), unit, bar=bar, met=value <= bar)
 
     def holds(self, what: str, *, held: bool) -> None:
-        self._say(what, held, "", True, held)
+        self._say(what, held, "", bar=True, met=held)
 
     def figure(self, what: str, value: float, unit: str) -> None:
         """A figure without a bar, to read the others by."""
-        self._say(what, round(value, 4), unit, None, True)
+        self._say(what, round(value, 4), unit, bar=None, met=True)
 
-    def _say(self, what: str, value: object, unit: str, bar: object, met: bool) -> None:  # noqa: FBT001
+    def _say(self, what: str, value: object, unit: str, *, bar: object, met: bool) -> None:
         row = {"part": self.part, "what": what, "value": value, "unit": unit, "bar": bar, "met": met}
         sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
         sys.stdout.flush()
@@ -121,7 +121,9 @@ def paints_ms(person: Operator, count: int, *, pause_s: float = 0.05, within_s: 
         key = b"j" if at // 8 % 2 == 0 else b"k"
         before = cursor_line(person.lines())
         pressed = person.press(key)
-        painted = person.until(lambda lines, b=before: cursor_line(lines) not in (b, -1), "the cursor to move", within_s)
+        painted = person.until(
+            lambda lines, b=before: cursor_line(lines) not in (b, -1), "the cursor to move", within_s
+        )
         found.append((painted - pressed) * 1000)
         time.sleep(pause_s)
     return sorted(found)
@@ -160,7 +162,12 @@ def large_run(bars: Bars) -> None:
             pressed = person.press(b"\r")
             bars.at_most("opening the run", person.shows("×100k") - pressed, 0.5, "s")
             _watched_bars(bars, "graph", watched(person, 8))
-            for key, name, seen in ((b"o", "outline", "Outline"), (b"2", "tasks", "OUTCOME"), (b"3", "gantt", "TASK"), (b"6", "events", "Attempt")):
+            for key, name, seen in (
+                (b"o", "outline", "Outline"),
+                (b"2", "tasks", "OUTCOME"),
+                (b"3", "gantt", "TASK"),
+                (b"6", "events", "Attempt"),
+            ):
                 person.press(key)
                 person.shows(seen)
                 time.sleep(1)
@@ -191,7 +198,7 @@ def _engine_cost(bars: Bars, place: Home, run: str) -> None:
     pid = place.status()["pid"]
     spent: dict[bool, list[float]] = {True: [], False: []}
 
-    def turn(watching: bool) -> None:  # noqa: FBT001
+    def turn(watching: bool) -> None:
         rows, cpu = finished_rows(place, run), cpu_of(pid)
         time.sleep(6)
         used, ended = cpu_of(pid) - cpu, finished_rows(place, run) - rows
@@ -206,7 +213,9 @@ def _engine_cost(bars: Bars, place: Home, run: str) -> None:
     with_one, without = statistics.median(spent[True]), statistics.median(spent[False])
     bars.figure("engine CPU a row, nobody looks", without * 1e6, "µs")
     bars.figure("engine CPU a row, a console looks", with_one * 1e6, "µs")
-    bars.at_most("engine CPU for a console at 1,000 changes a second", (with_one - without) * 500 * 100, 5, "% of a core")
+    bars.at_most(
+        "engine CPU for a console at 1,000 changes a second", (with_one - without) * 500 * 100, 5, "% of a core"
+    )
 
 
 def far_link(bars: Bars) -> None:
@@ -300,7 +309,9 @@ def terminal(bars: Bars) -> None:
             before = person.bytes_read
             person.until(lambda _: person.bytes_read > before, "frames after SIGCONT")
             bars.at_most("SIGSTOP, SIGCONT: the next frame", time.perf_counter() - resumed, 2.0, "s")
-            bars.at_most("SIGSTOP, SIGCONT: a key", max(paints_ms(person, 4)), 1000, "ms") if _in_tasks(person) else None
+            bars.at_most("SIGSTOP, SIGCONT: a key", max(paints_ms(person, 4)), 1000, "ms") if _in_tasks(
+                person
+            ) else None
         with operator(place, run) as person:
             _resized(bars, person)
         bars.holds("the engine serves on", held=place.rows("show", run)[0]["status"] == "running")
@@ -389,7 +400,9 @@ def many(bars: Bars) -> None:
             people[0].signal(signal.SIGCONT)
             resumed = time.perf_counter()
             before = people[0].bytes_read
-            people[0].until(lambda lines: people[0].bytes_read > before and "live" in lines[0], "the frozen one to live")
+            people[0].until(
+                lambda lines: people[0].bytes_read > before and "live" in lines[0], "the frozen one to live"
+            )
             bars.at_most("the frozen one is live again", time.perf_counter() - resumed, 5.0, "s")
             for person in people:
                 person.press(b"q")

@@ -1,4 +1,4 @@
-"""An operator at a console: a real process on a pseudo-terminal, whose other end is read by a thread, as through a link.
+"""An operator at a console: a real process on a pseudo-terminal, whose other end a thread reads, as through a link.
 
 A link may be slow (`rate` bytes a second towards the operator) and far (`delay_s` in each direction). What has arrived
 is drawn by a terminal emulator, so that the operator waits for what can be seen, and for nothing else.
@@ -17,7 +17,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psutil
 import pyte
@@ -205,5 +204,3 @@ def operator(place: Home, *words: str, rate: int = 0, delay_s: float = 0.0, **en
         yield made
     finally:
         made.close()
-
-

@@ -265,6 +265,9 @@ class OverviewScreen(BaseScreen):
         self.update_bar("title")
 
     def _host_changed(self, change: Change) -> None:
+        row = self._resources.at(0)
+        if row is not None:
+            self.console_app.use.take(row, self.console_app.now_s())
         self.update_bar("head")
         self.update_bar("attention")
 

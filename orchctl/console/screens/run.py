@@ -33,7 +33,7 @@ from orchctl.console.drawing import (
 from orchctl.console.feed import Subscription
 from orchctl.console.filtering import RunFilter, read_filter
 from orchctl.console.keymap import LISTED, Place
-from orchctl.console.runlines import tasks_heading
+from orchctl.console.runlines import row_name, tasks_heading
 from orchctl.console.screens.base import Mover
 from orchctl.console.screens.run_acts import act
 from orchctl.console.screens.run_log import LogKeys
@@ -323,7 +323,7 @@ class RunScreen(LogKeys):
             if spot.kind == "more":
                 self._list_rows(spot.task)
             elif spot.kind == "row" or (spot.group is not None and not spot.group.mapped):
-                self.action_log()
+                self._open_row(spot.row or spot.group)
             elif spot.kind == "task":
                 self.outline.toggle(spot)
             return
@@ -334,7 +334,13 @@ class RunScreen(LogKeys):
         elif self._pane in ("graph", "grid") and isinstance(subject, GroupRow) and subject.mapped:
             self._list_rows(subject.task)
         elif self._pane in LISTED and isinstance(subject, GroupRow | TaskRow):
-            self.action_log()
+            self._open_row(subject)
+
+    def _open_row(self, row: Marked | None) -> None:
+        """The screen of one row, or of a task that has no others."""
+        if row is not None:
+            index = row.index if isinstance(row, TaskRow) else None
+            self.console_app.open_task(self.run_number, row_name(row.task, index))
 
     def action_aside(self, columns: int) -> None:
         if self._pane == "graph" and (self.graph.aside(columns) or columns > 0):

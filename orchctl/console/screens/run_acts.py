@@ -3,6 +3,7 @@ lets through, else what the cursor is on. Everything marked at once is asked for
 names each row with the state in which the operator could see it, and the engine refuses those that have moved on.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,6 +12,8 @@ from engine.model.errors import EngineError
 from engine.protocol.messages import ListGroups, ListTasks, Rows
 from engine.protocol.rows import GroupRow, RunRow, TaskRow
 from orchctl.console import actions
+from orchctl.console.drawing import run_number
+from orchctl.console.feed import Feed
 from orchctl.console.filtering import RunFilter
 from orchctl.console.selection import Marked
 
@@ -35,7 +38,7 @@ async def act(screen: "RunScreen", verb: actions.Verb) -> None:
         try:
             targets = await _targets(screen, verb, subject)
             why = actions.why_not_rows(verb, targets)
-            below = await _below(screen, verb, targets) if not why else 0
+            below = await tasks_below(screen.feed, run_number(run.run), verb, targets) if not why else 0
         except (EngineError, msgspec.ValidationError) as error:
             screen.say(f"what would be touched could not be asked: {error}", "red")
             return
@@ -80,13 +83,13 @@ async def _everything(screen: "RunScreen", rows: bool, chosen: RunFilter) -> lis
     return found
 
 
-async def _below(screen: "RunScreen", verb: actions.Verb, targets: list[Marked]) -> int:
+async def tasks_below(feed: Feed, run: int, verb: actions.Verb, targets: Sequence[Marked]) -> int:
     """How many tasks downstream an act touches too: of one task exactly, of several at least the most."""
     names = list(dict.fromkeys(target.task for target in targets))
     if verb not in _BELOW_VERBS or len(names) > _BELOW_MAX:
         return 0
     most = 0
     for name in names:
-        answer = await screen.feed.ask(ListGroups(run=screen.run_number, text=f"{name}+", limit=1), Rows)
+        answer = await feed.ask(ListGroups(run=run, text=f"{name}+", limit=1), Rows)
         most = max(most, answer.total - 1)
     return most

@@ -13,13 +13,14 @@ from engine.model.errors import NotFound, ValueFault
 from engine.model.instants import SECOND
 from engine.model.resources import Capacity, Claim
 from engine.model.status import Outcome, OutcomeKind, TaskStatus
-from engine.model.workflow import Command, Param, Policy, Retry, Schedule, Task, Workflow
+from engine.model.workflow import Command, Need, Param, Policy, Quota, Retry, Schedule, Shell, Task, Workflow
 from engine.planning.plan import make_plan
 from engine.protocol.messages import (
     ExplainRun,
     GetEngine,
     GetResources,
     GetRun,
+    GetTask,
     GetWorkflow,
     ListAttempts,
     ListAudit,
@@ -488,6 +489,31 @@ def test_resources_name_gpus_mutexes_pins_scratch_owners_and_the_reservation() -
     assert (row["reservation"]["run"], row["reservation"]["row"]) == (f"r{run}", "wide")
     assert [owner["owner"] for owner in row["owners"]] == ["data"]
     assert row["owners"][0]["share"] == 0.5
+
+
+def test_a_task_is_told_whole_but_for_its_secrets() -> None:
+    house = House()
+    policy = Policy(
+        claim=Claim(2000, 2**20),
+        quota=Quota(wall_ns=90 * SECOND, memory_bytes=2**30),
+        retry=Retry(limit=2),
+        env=(("API_TOKEN", "abc"), ("db_password", "abc"), ("MODE", "fast"), ("SSH_KEY", "abc")),
+    )
+    tasks = (
+        Task("a", TRUE),
+        Task("b", Command(("run", "two words", "x")), 1, needs=(Need("a"),)),
+        Task("c", Shell("echo 1\necho 2"), needs=(Need("b"),)),
+    )
+    run = house.begin(Workflow("w", tasks, (Policy(), policy)))
+    row = rows(house, GetTask(run=run, task="b"))[0]
+    assert row["text"] == "run 'two words' x"
+    assert row["env"] == {"API_TOKEN": "(hidden)", "db_password": "(hidden)", "MODE": "fast", "SSH_KEY": "(hidden)"}
+    assert (row["quota"], row["claim"]["cpu"]) == ({"wall": 90.0, "memory": 2**30}, 2.0)
+    assert row["upstream"] == [{"task": "a", "status": "running"}]
+    assert row["downstream"] == [{"task": "c", "status": "waiting"}]
+    assert rows(house, GetTask(run=run, task="c"))[0]["text"] == "echo 1\necho 2"
+    with pytest.raises(NotFound, match="no task"):
+        rows(house, GetTask(run=run, task="nowhere"))
 
 
 def test_the_queue_is_a_window_over_stretches_of_rows_with_ranks_and_reasons() -> None:
