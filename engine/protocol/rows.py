@@ -54,8 +54,8 @@ class TaskRow(Row, frozen=True, kw_only=True):
 
 
 class SpecRow(Row, frozen=True, kw_only=True):
-    """What a task is to do. `kind` is command, shell or python; `text` the command, script or function, with its
-    `{{ }}` as written; values of `env` whose names look secret are hidden by the engine.
+    """What a task is to do. `kind` is command, shell or python; `lines` the command, script or function, with
+    its `{{ }}` as written; values of `env` whose names look secret are hidden by the engine.
 
     `claim` as in QueueRow; `quota` holds what was written, in seconds and bytes; neighbours are {"task", "status"}, at
     most 200 each way.
@@ -63,7 +63,7 @@ class SpecRow(Row, frozen=True, kw_only=True):
 
     task: str
     kind: str
-    text: str
+    lines: list[str]
     args: dict[str, Any] = {}
     dir: str = ""
     env: dict[str, str] = {}

@@ -27,7 +27,7 @@ def spec_row(run: RunState, task: int) -> SpecRow:
     spec, policy, plan = run.plan.tasks[task], run.plan.policy(task), run.plan
     ups, downs = plan.ups(task), plan.downs(task)
     return SpecRow(
-        task=spec.name, kind=type(spec.action).__name__.lower(), text=short_text(_text(spec.action)),
+        task=spec.name, kind=type(spec.action).__name__.lower(), lines=short_text(_text(spec.action)).split("\n"),
         args=short_map(spec.action.args) if isinstance(spec.action, Python) else {},
         dir=policy.dir or plan.workflow.source.folder, env=_environment(policy.env),
         pass_env=policy.pass_env[:_NAMES_SHOWN],

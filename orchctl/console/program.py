@@ -21,6 +21,7 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 
 from engine.protocol.messages import Request
+from orchctl.console.actions import Intent
 from orchctl.console.difference import Difference, Shown
 from orchctl.console.feed import Feed
 from orchctl.console.hostlines import Use
@@ -83,6 +84,8 @@ class Console(App[int]):
         self.signs = Signs(ascii_only)
         self.feed = Feed(home, read_only=read_only or self.settings.read_only, on_link=self._link_changed)
         self.use = Use()
+        self.undo: Intent | None = None
+        """What takes the last act back, where something does."""
         self.notices = Notices(self.feed, self.say)
         self._first_run = run
         self._feeding: asyncio.Task[None] | None = None

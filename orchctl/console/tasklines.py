@@ -83,7 +83,7 @@ def _attempts(attempts: Sequence[AttemptRow], width: int, signs: Signs, now_s: f
 
 def _does(spec: SpecRow, width: int) -> list[Line]:
     lines: list[Line] = [[], [(" WHAT IT DOES", "heading"), (f"   {spec.description}", "dim")]]
-    for text in spec.text.splitlines()[:200]:
+    for text in spec.lines[:200]:
         lines += [[(f"  {piece}", "plain")] for piece in folded(text, max(10, width - 4))]
     lines += _named(spec.kind, f"in {spec.dir}", width)
     for name, value in spec.args.items():

@@ -14,8 +14,9 @@ from tests.support.console_pilot import console_on, until
 from tests.support.console_world import NOW_S, ingest
 
 SPEC = SpecRow(
-    task="parse", kind="shell", text="echo one\npython parse.py {{ item }}", dir="/srv/etl",
-    env={"MODE": "fast", "API_TOKEN": "(hidden)"}, pass_env=("AWS_*",), claim={"cpu": 2.0, "memory": 2**30, "pools": {"disk": 1}},
+    task="parse", kind="shell", lines=["echo one", "python parse.py {{ item }}"], dir="/srv/etl",
+    env={"MODE": "fast", "API_TOKEN": "(hidden)"}, pass_env=("AWS_*",),
+    claim={"cpu": 2.0, "memory": 2**30, "pools": {"disk": 1}},
     quota={"wall": 1800.0, "memory": 2 * 2**30}, retry={"limit": 2, "delay": 10.0, "on": ["failed"]},
     trigger_rule="all_success", owner="data", mapped=True,
     upstream=[{"task": "fetch", "status": "succeeded"}], upstream_total=1,
@@ -56,7 +57,7 @@ async def test_a_row_is_retried_from_its_screen_and_its_log_is_a_key_away(tmp_pa
         await console.press("enter")
         await console.shows("WHAT IT DOES")
         await console.press("L")
-        await console.shows("2 Log*", "out of memory", "END")
+        await console.shows("2 Log*", "out of memory", "ended")
         await console.press("h")
         await console.shows("1 Task*", "WHAT IT DOES")
         await console.press("r")
@@ -118,7 +119,7 @@ async def test_the_host_is_shown_with_who_holds_it_what_waits_and_whose_it_is(
         await console.press("H")
         shown = await console.shows(
             "Resources", "12/32", "9.5 used", "warehouse 3/4", "lock by r12 parse[61]", "GPU-5d2a 50%", "1/16",
-            "r11 wide is next, has waited 1m00s", "1 Holders", "r12 parse[61]", "3m00s", "512 MiB",
+            "r11 wide is next, has waited 1m00s", "1 Holders", "r12 parse[61]", "3m00s", "512.0 MiB",
         )  # fmt: skip
         assert all(len(line) <= size[0] for line in shown.splitlines())
         await console.press("2")

@@ -271,7 +271,7 @@ class ConsoleEngine:
             case ListAttempts():
                 found = [row for row in world.attempts if (row.task, row.index) == (view.task, _index(view.index))]
             case GetTask():
-                found = [world.specs.get(view.task, SpecRow(task=view.task, kind="command", text="true"))]
+                found = [world.specs.get(view.task, SpecRow(task=view.task, kind="command", lines=["true"]))]
             case ListQueue():
                 return _window(view, world.queue)
             case ExplainRun():

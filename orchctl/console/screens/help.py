@@ -40,7 +40,9 @@ def help_lines(place: Place, signs: Signs, *, may_act: bool, keymap: Sequence[Ac
     for pane in ("", *ALL_PANES) if place in PANED else ("",):
         for action in actions_of(place, may_act=may_act, pane=pane, actions=keymap):
             actions.setdefault(action.id, action)
-    for action in sorted(actions.values(), key=lambda action: (bool(action.panes), list(actions).index(action.id))):
+    for action in sorted(
+        actions.values(), key=lambda action: (bool(action.panes) and place in PANED, list(actions).index(action.id))
+    ):
         where = f"  ({_where(action.panes)})" if action.panes and place in PANED else ""
         keys = " ".join(key_text(key) for key in action.keys)
         lines.append([(f"  {column(keys, 21)}", "key"), (action.help, "plain"), (where, "dim")])

@@ -298,6 +298,9 @@ class OverviewScreen(BaseScreen):
         self.memory.remember_filter(text)
         self._show(text)
 
+    def gave_up(self, before: str) -> None:
+        self._show(before)
+
     def on_input_changed(self, event: Input.Changed) -> None:
         self._show(inert(event.value))
 

@@ -15,6 +15,7 @@ from orchctl.console import actions
 from orchctl.console.drawing import run_number
 from orchctl.console.feed import Feed
 from orchctl.console.filtering import RunFilter
+from orchctl.console.screens.sources import TaskRows
 from orchctl.console.selection import Marked
 
 if TYPE_CHECKING:
@@ -93,3 +94,21 @@ async def tasks_below(feed: Feed, run: int, verb: actions.Verb, targets: Sequenc
         answer = await feed.ask(ListGroups(run=run, text=f"{name}+", limit=1), Rows)
         most = max(most, answer.total - 1)
     return most
+
+
+async def rows_of(feed: Feed, source: TaskRows, first: int, last: int) -> list[TaskRow]:
+    """The rows of a list from one place to another, whether they are here or not."""
+    found: list[TaskRow] = []
+    while first + len(found) <= last:
+        limit = min(_PAGE, last + 1 - first - len(found))
+        page = (await feed.ask(source.view(first + len(found), limit), Rows)).rows
+        found += msgspec.convert(page, list[TaskRow])
+        if not page:
+            break
+    return found
+
+
+async def failed_row(feed: Feed, run: int) -> TaskRow | None:
+    """The first row of a run that failed."""
+    answer = await feed.ask(ListTasks(run=run, statuses=("failed",), limit=1), Rows)
+    return msgspec.convert(answer.rows[0], TaskRow) if answer.rows else None

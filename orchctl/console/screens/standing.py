@@ -106,6 +106,10 @@ class StandingScreen(BaseScreen, Generic[RowT]):
         self.filter = text
         self.rearrange()
 
+    def gave_up(self, before: str) -> None:
+        self.filter = before
+        self.rearrange()
+
     def on_input_changed(self, event: Input.Changed) -> None:
         self.filter = inert(event.value)
         self.rearrange()

@@ -506,12 +506,12 @@ def test_a_task_is_told_whole_but_for_its_secrets() -> None:
     )
     run = house.begin(Workflow("w", tasks, (Policy(), policy)))
     row = rows(house, GetTask(run=run, task="b"))[0]
-    assert row["text"] == "run 'two words' x"
+    assert row["lines"] == ["run 'two words' x"]
     assert row["env"] == {"API_TOKEN": "(hidden)", "db_password": "(hidden)", "MODE": "fast", "SSH_KEY": "(hidden)"}
     assert (row["quota"], row["claim"]["cpu"]) == ({"wall": 90.0, "memory": 2**30}, 2.0)
     assert row["upstream"] == [{"task": "a", "status": "running"}]
     assert row["downstream"] == [{"task": "c", "status": "waiting"}]
-    assert rows(house, GetTask(run=run, task="c"))[0]["text"] == "echo 1\necho 2"
+    assert rows(house, GetTask(run=run, task="c"))[0]["lines"] == ["echo 1", "echo 2"]
     with pytest.raises(NotFound, match="no task"):
         rows(house, GetTask(run=run, task="nowhere"))
 
