@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from engine.model.instants import SECOND
-from engine.model.resources import Reason
+from engine.model.resources import Reason, size_text
 
 SLOW_PAUSE_NS = SECOND
 CALM_NS = 10 * SECOND
@@ -52,6 +52,13 @@ class Bounds(msgspec.Struct, frozen=True):
     foreign_slow: float = 0.25
 
 
+def sentence_of(reason: Reason) -> str:
+    """`memory: 1.2G available, the bound is 2.3G`, for people."""
+    if reason.resource == "memory":
+        return f"memory: {size_text(reason.available)} available, the bound is {size_text(reason.asked)}"
+    return f"{reason.resource}: {reason.available:g}, the bound is {reason.asked:g}"
+
+
 class Pressure:
     """The level, and why. `cpu_milli` is what the host has."""
 
@@ -62,6 +69,10 @@ class Pressure:
         self._bounds = bounds
         self._calm_since_ns: int | None = None
         self._last_start_ns: int | None = None
+
+    def concerned(self, sample: Sample) -> bool:
+        """Whether the sample has to be observed: something is short, or was."""
+        return self.level is not Level.OPEN or bool(_findings(sample, self._bounds, self._cpu_milli, 0.0))
 
     def observe(self, sample: Sample, now_ns: int) -> bool:
         """Take a sample. Returns whether the level is another one now."""

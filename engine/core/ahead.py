@@ -39,6 +39,9 @@ def learn_took(cx: Context, run: RunState, task: int, took_ns: int) -> None:
         if len(cx.durations) >= DURATIONS_MAX:
             cx.durations.clear()
         key = run.alike(task)
+        for entry in cx.unknown.pop(key, ()):
+            if entry.waiting:
+                cx.queue.expect(entry, took_ns)
         cx.durations[key] = max(took_ns, (took_ns + cx.durations.get(key, 0)) // 2)
 
 

@@ -12,6 +12,7 @@ import msgspec
 from engine.admission.gate import Gate
 from engine.admission.lanes import Lanes
 from engine.admission.ledger import Ledger
+from engine.admission.pressure import Pressure
 from engine.core import transitions
 from engine.core.changes import AuditEntry, Changes
 from engine.core.effects import Answer, Refusal, StopAttempt
@@ -30,8 +31,8 @@ EARLY_MAX = 100_000
 """So many numbers of attempts may be in use that a crash makes the state forget; the next life begins above them."""
 REQUESTS_KEPT = 10_000
 WHYS_KEPT = 1_000
-CANCELLED, KILLED = "cancelled", "killed"
-"""How an attempt that was told to stop was told so."""
+CANCELLED, KILLED, PREEMPTED = "cancelled", "killed", "preempted"
+"""How an attempt that was told to stop was told so: politely, at once, or to make room for another."""
 _STATUSES = tuple(TaskStatus)
 
 
@@ -44,11 +45,16 @@ class Context:
         self.queue = FairQueue(self.shares)
         self.ledger = Ledger(state.capacity)
         self.gate = Gate(self.ledger)
+        self.pressure = Pressure(state.capacity.cpu_milli)
         self.lanes = Lanes()
         self.lanes_due_ns = 0
         """When the lanes are to be looked at for holders that are overdue; 0: nobody waits in one."""
         self.durations: dict[tuple[str, str | int], int] = {}
         """What attempts of a version's task, or of its program, take (ns); see `ahead`."""
+        self.unknown: dict[tuple[str, str | int], list[Entry]] = {}
+        """Entries that were queued before it was known how long they take, by what they are like."""
+        self.took_before: dict[str, list[int]] = {}
+        """By version, what each task took in the newest run that succeeded."""
         self.timers: list[tuple[int, int, int]] = []
         """Heap of (due_ns, run, row) of rows that back off."""
         self.unsettled: list[tuple[RunState, int]] = []
@@ -64,6 +70,8 @@ class Context:
         self.now_ns = 0
         self.wall_ns = 0
         self.draining = False
+        self.held_back = False
+        """Whether something might start but for the pressure on the host, which lets one start now and then."""
 
     # --- journal and answers ----------------------------------------------------------------------------------------
 
@@ -154,11 +162,13 @@ class Context:
         claim = self.claim_of(run.plan, run.plan.policies[task])
         if run.header.grown and len(rows) == 1:
             claim = self.grown_of(run, task, rows.start)[0]
-        self.queue.push(
-            run.run, task, rows, claim, priority=policy.priority, weight=run.plan.weight[task], owner=run.owner,
-            backfill=run.header.trigger == "backfill",
-            expected_ns=self.durations.get(run.alike(task), 0) or policy.quota.wall_ns,
+        known_ns = self.durations.get(run.alike(task), 0)
+        entry = self.queue.push(
+            run.run, task, rows, claim, priority=policy.priority, weight=run.weight(task), owner=run.owner,
+            backfill=run.header.trigger == "backfill", expected_ns=known_ns or policy.quota.wall_ns,
         )  # fmt: skip
+        if not known_ns:
+            self.unknown.setdefault(run.alike(task), []).append(entry)
 
     def claim_of(self, plan: Plan, policy: int) -> Claim:
         """A policy's claim. Pools that the workflow declares itself go by its name too: `orders/warehouse`."""

@@ -6,12 +6,14 @@ from typing import Any
 import msgspec
 
 from engine.admission.lanes import HORIZON_NS
+from engine.admission.pressure import Level
 from engine.core.ahead import expected_ns, next_ahead, watch
 from engine.core.blocks import arguments, size_of_block
 from engine.core.context import Context
 from engine.core.effects import StartAttempt
 from engine.core.events import AttemptOrdered, BlockOrdered
 from engine.core.orders import hold
+from engine.core.preemption import preempt
 from engine.core.progress import finish_row, settle
 from engine.core.scope import environment_of, folder_of, rendered_action, scope_of
 from engine.core.state import Attempt, RunState
@@ -31,8 +33,15 @@ def dispatch(cx: Context) -> None:
         return
     cx.gate.begin(cx.now_ns)
     cx.queue.begin(cx.now_ns, cx.gate)
+    cx.held_back = False
     while (entry := cx.queue.best(cx.gate)) is not None:
+        if not cx.pressure.may_start(cx.now_ns):
+            cx.held_back = cx.pressure.level is Level.SLOW
+            return
         _order_next(cx, entry, 0)
+    preempt(cx)
+    if cx.pressure.level is not Level.OPEN:
+        return
     while (choice := next_ahead(cx)) is not None:
         _order_next(cx, *choice)
 

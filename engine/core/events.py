@@ -83,6 +83,18 @@ class SpaceChanged(Event, frozen=True):
     read_only: bool
 
 
+class HostSampled(Event, frozen=True):
+    """What the host was like, where that may matter to admission; None and 0 are what it does not tell.
+
+    `stalled` is the percentage of the last ten seconds in which something stood still for want of memory.
+    """
+
+    memory_available_bytes: int | None = None
+    memory_total_bytes: int = 0
+    memory_stalled: float | None = None
+    cpu_foreign_milli: int | None = None
+
+
 class RunRequested(Event, frozen=True):
     """`version` must be known to the machine. `trigger` is manual or schedule; `due_ns` is the schedule's instant."""
 
@@ -323,6 +335,18 @@ class AttemptOrdered(Event, frozen=True):
     claim_from: int = 0
 
 
+class AttemptPreempted(Event, frozen=True):
+    """The attempt was told to stop to make room for a row of a higher priority; its own goes again, and loses no retry.
+
+    `for_run`, `for_task` and `for_index` name the row that it makes room for.
+    """
+
+    attempt: int
+    for_run: int
+    for_task: int
+    for_index: int
+
+
 class BlockOrdered(Event, frozen=True):
     """Rows `index` to `index + count` of a task were ordered as a block: a worker runs them one after another with one
     claim. The attempts are `attempt`, `attempt + 1` and so on, and each is the `number`th of its row.
@@ -335,6 +359,13 @@ class BlockOrdered(Event, frozen=True):
     count: int
     number: int
     claim_from: int = 0
+
+
+class PressureChanged(Event, frozen=True):
+    """Admission is open, slow (one start a second) or closed from now on, and why."""
+
+    level: str
+    why: str = ""
 
 
 class RetryScheduled(Event, frozen=True):
@@ -365,13 +396,13 @@ class TaskReopened(Event, frozen=True):
 
 
 External = (
-    EngineStarted | ClockAdvanced | SpaceChanged | RunRequested | WorkflowAdded | WorkflowRemoved
+    EngineStarted | ClockAdvanced | SpaceChanged | HostSampled | RunRequested | WorkflowAdded | WorkflowRemoved
     | WorkflowPauseRequested | RunPauseRequested | RunResumeRequested | CancelRequested | RetryRequested
     | RerunRequested | MarkRequested | AttemptStarted | AttemptExited | AttemptNeverStarted | AttemptLost
     | BlockStarted | RowsSucceeded | RowsReturned
 )  # fmt: skip
 Decision = (
     RunQueued | RunStarted | RunStatusChanged | RunFinished | RunSkipped | Expanded | AttemptOrdered | BlockOrdered
-    | RetryScheduled | TaskFinished | TaskReopened
+    | AttemptPreempted | PressureChanged | RetryScheduled | TaskFinished | TaskReopened
 )  # fmt: skip
 AnyEvent = External | Decision

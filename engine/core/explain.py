@@ -1,12 +1,17 @@
 """Why is it not running? The same code that decides answers: the trigger rule, the queue, the ledger, the limits."""
 
+from collections.abc import Iterable
+
 from engine.core.context import Context
+from engine.core.forecast import Forecast
 from engine.core.state import NOT_FINAL, EngineState, RunState
 from engine.model.ids import NO_INDEX, run_text
 from engine.model.resources import Claim, Reason
 from engine.model.status import RunStatus, TaskStatus
+from engine.scheduling.fair_queue import Entry
 
 _UPSTREAM_NAMED = 10
+_WALKS_MAX = 3
 
 
 class Explainer:
@@ -18,13 +23,10 @@ class Explainer:
         self._cx = cx
         self._state: EngineState = cx.state
         self._order = cx.queue.ranked()
-        ranks: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
-        ahead = 0
-        for entry in self._order:
-            ranks.setdefault((entry.run, entry.task), []).append((entry.low, entry.high, ahead))
-            ahead += entry.high - entry.low
-        self._ranks = ranks
+        self._ranks: dict[tuple[int, int], list[tuple[Entry, int]]] | None = None
+        self._asked = 0
         self._holders: list[tuple[str, Claim]] | None = None
+        self._forecast: Forecast | None = None
 
     def reasons(self, run: RunState, task: int, index: int) -> tuple[int | None, int | None, list[Reason]]:
         """Rank in the queue (1 is next), predicted start (ns, None: unknown) and all reasons of a row.
@@ -42,8 +44,16 @@ class Explainer:
         if status is TaskStatus.BACKING_OFF:
             left = max(run.finished[row] - self._cx.now_ns, 0) / 1e9
             return None, run.finished[row], [*found, Reason("backing_off", "retry", left, 0)]
-        rank = self._rank(run.run, task, row)
-        return rank, None, found + self._of_ready(run, task, row, rank)
+        rank, entry = self._rank(run.run, task, row)
+        return rank, self._start_ns(entry, row, found), found + self._of_ready(run, task, row, rank)
+
+    def _start_ns(self, entry: Entry | None, row: int, of_run: list[Reason]) -> int | None:
+        """When it is expected to start; nobody knows while something but the order of the queue keeps it."""
+        if entry is None or of_run:
+            return None
+        if self._forecast is None:
+            self._forecast = Forecast(self._cx, self._order)
+        return self._forecast.starts(entry, row)
 
     def _of_run(self, run: RunState) -> list[Reason]:
         status = run.header.status
@@ -55,7 +65,7 @@ class Explainer:
             return [Reason("if_running", run.header.workflow, holders=holders)]
         if self._state.meta.read_only:
             return [Reason("read_only", "disk")]
-        return [Reason("stopping", "engine")] if self._cx.draining else []
+        return [Reason("stopping", "engine")] if self._cx.draining else list(self._cx.pressure.reasons)
 
     def _upstream(self, run: RunState, task: int, index: int) -> list[Reason]:
         unmet: list[str] = []
@@ -70,11 +80,30 @@ class Explainer:
             return []
         return [Reason("upstream", "needs", total, total - len(unmet), tuple(unmet[:_UPSTREAM_NAMED]))]
 
-    def _rank(self, number: int, task: int, row: int) -> int | None:
-        for low, high, ahead in self._ranks.get((number, task), ()):
-            if low <= row < high:
-                return ahead + row - low + 1
-        return None
+    def _rank(self, number: int, task: int, row: int) -> tuple[int | None, Entry | None]:
+        for entry, ahead in self._entries_of(number, task):
+            if entry.low <= row < entry.high:
+                return ahead + row - entry.low + 1, entry
+        return None, None
+
+    def _entries_of(self, number: int, task: int) -> Iterable[tuple[Entry, int]]:
+        """The entries of a task, each with the rows that are ahead of it. For a few tasks the queue is walked; whoever
+        asks for many gets an index."""
+        self._asked += 1
+        ahead = 0
+        if self._asked <= _WALKS_MAX:
+            found: list[tuple[Entry, int]] = []
+            for entry in self._order:
+                if entry.task == task and entry.run == number:
+                    found.append((entry, ahead))
+                ahead += entry.high - entry.low
+            return found
+        if self._ranks is None:
+            self._ranks = {}
+            for entry in self._order:
+                self._ranks.setdefault((entry.run, entry.task), []).append((entry, ahead))
+                ahead += entry.high - entry.low
+        return self._ranks.get((number, task), ())
 
     def _of_ready(self, run: RunState, task: int, row: int, rank: int | None) -> list[Reason]:
         found: list[Reason] = []

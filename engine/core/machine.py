@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from engine.admission.lanes import HORIZON_NS
+from engine.admission.pressure import Sample, sentence_of
 from engine.core.acts import on_cancel, on_mark, on_rerun, on_retry, on_run_pause, on_run_resume
 from engine.core.ahead import recall_overdue, watch
 from engine.core.blocks import on_rows_returned, on_rows_succeeded
@@ -27,7 +28,9 @@ from engine.core.events import (
     ClockAdvanced,
     EngineStarted,
     External,
+    HostSampled,
     MarkRequested,
+    PressureChanged,
     RerunRequested,
     RetryRequested,
     RowsReturned,
@@ -85,6 +88,20 @@ def _on_space(cx: Context, event: SpaceChanged) -> None:
     fire_schedules(cx)
 
 
+def sample_of(event: HostSampled) -> Sample:
+    """In the words of admission."""
+    return Sample(
+        event.memory_available_bytes, event.memory_total_bytes, event.memory_stalled, event.cpu_foreign_milli
+    )
+
+
+def _on_sample(cx: Context, event: HostSampled) -> None:
+    """The host is short of something that nobody claimed, or not any more."""
+    pressure = cx.pressure
+    if pressure.observe(sample_of(event), cx.now_ns):
+        cx.note(PressureChanged(pressure.level.name.lower(), "; ".join(map(sentence_of, pressure.reasons))))
+
+
 def _on_clock(cx: Context, event: ClockAdvanced) -> None:
     """Delays that are over make their rows ready; schedules that are due make runs."""
     for due_ns, number, row in cx.due_timers():
@@ -122,9 +139,10 @@ _REPORTS: dict[type[External], Callable[[Context, Any], None]] = {
     RowsReturned: on_rows_returned,
     ClockAdvanced: _on_clock,
     SpaceChanged: _on_space,
+    HostSampled: _on_sample,
     EngineStarted: _on_engine_started,
 }
-_NOTED_BY_THEMSELVES = (ClockAdvanced, RowsSucceeded, RowsReturned)
+_NOTED_BY_THEMSELVES = (ClockAdvanced, HostSampled, RowsSucceeded, RowsReturned)
 """Of these the journal holds what was news, or nothing."""
 
 
@@ -208,7 +226,8 @@ class Machine:
     def next_due(self) -> tuple[int, int]:
         """When the clock has to be looked at again: (engine time of a delay, wall clock of a schedule), 0 for never."""
         timers, lanes_due_ns = self.cx.timers, self.cx.lanes_due_ns
-        delays = [due for due in (timers[0][0] if timers else 0, lanes_due_ns) if due]
+        slow_ns = self.cx.pressure.next_start_ns() if self.cx.held_back else 0
+        delays = [due for due in (timers[0][0] if timers else 0, lanes_due_ns, slow_ns) if due]
         return min(delays, default=0), next_wall_due(self.cx)
 
     def install_plan(self, plan: Plan) -> None:

@@ -5,7 +5,7 @@ import msgspec
 from engine.core import transitions
 from engine.core.ahead import learn
 from engine.core.blocks import end_row
-from engine.core.context import Context
+from engine.core.context import PREEMPTED, Context
 from engine.core.effects import AcknowledgeExit
 from engine.core.events import (
     AttemptExited,
@@ -18,6 +18,7 @@ from engine.core.events import (
 from engine.core.orders import give_back
 from engine.core.progress import finish_row, is_ending
 from engine.core.state import Attempt, RunState
+from engine.model.errors import IllegalTransition
 from engine.model.ids import NO_INDEX
 from engine.model.status import Outcome, OutcomeKind
 from engine.scheduling.retry import applies, delay_ns
@@ -60,6 +61,8 @@ def on_exited(cx: Context, event: AttemptExited) -> None:
     if outcome.kind is OutcomeKind.SUCCEEDED:
         run.header.grown.pop(row, None)
         finish_row(cx, run, attempt.task, attempt.index, "succeeded")
+    elif attempt.stop == PREEMPTED:
+        _again_or_cancelled(cx, run, attempt)
     elif attempt.stop or outcome.kind is OutcomeKind.CANCELLED:
         finish_row(cx, run, attempt.task, attempt.index, "cancelled")
     else:
@@ -94,7 +97,7 @@ def on_lost(cx: Context, event: AttemptLost) -> None:
     _show_outcome(run, attempt, attempt.outcome)
     row = run.row(attempt.task, attempt.index)
     run.losses[row] = min(run.losses[row] + 1, _COUNT_MAX)
-    if attempt.stop:
+    if attempt.to_end:
         finish_row(cx, run, attempt.task, attempt.index, "cancelled")
     elif run.losses[row] >= LOSSES_MAX:
         why = f"lost {LOSSES_MAX} times in a row; the last time: {event.why}"
@@ -119,6 +122,8 @@ def _end(
     attempt = cx.state.attempts.get(event.attempt)
     if attempt is None:
         return None
+    if attempt.is_block:
+        raise IllegalTransition(f"block {event.attempt} has rows: it cannot end as one attempt")
     attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, cause)
     attempt.finished_ns = event.at_ns
     return _end_single(cx, attempt), attempt
@@ -184,7 +189,7 @@ def _after_failure(cx: Context, run: RunState, attempt: Attempt, outcome: Outcom
 
 def _again_or_cancelled(cx: Context, run: RunState, attempt: Attempt) -> None:
     task, index = attempt.task, attempt.index
-    if attempt.stop or is_ending(run, task):
+    if attempt.to_end or is_ending(run, task):
         finish_row(cx, run, task, index, "cancelled")
         return
     row = run.row(task, index)

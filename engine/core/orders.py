@@ -14,6 +14,7 @@ def hold(cx: Context, run: RunState, effect: StartAttempt, entry: Entry, expecte
     """The order holds its claim from now on, or will after the one before it. Returns where."""
     if effect.claim_from:
         return cx.state.attempts[effect.claim_from].binding
+    cx.pressure.started(cx.now_ns)
     expected_ns = expected_ns or effect.quota.wall_ns
     binding = cx.gate.began(effect.attempt, effect.claim, cx.now_ns, expected_ns, entry=entry)
     cx.shares.started(effect.attempt, run.owner, cx.ledger.share_ppm(effect.claim), cx.now_ns)

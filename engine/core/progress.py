@@ -15,6 +15,8 @@ from engine.model.ids import NO_INDEX
 from engine.model.status import RunStatus, TaskStatus
 from engine.scheduling.trigger_rules import Upstream, Verdict, verdict
 
+HISTORIES_MAX = 200
+HISTORY_TASKS_MAX = 20_000
 _STATUSES = tuple(TaskStatus)
 _CAUSE = {
     Verdict.SKIP: "skipped",
@@ -277,6 +279,10 @@ def finish_run(cx: Context, run: RunState) -> None:
         cause = "cancelled"
     status = cx.move_run(run, cause, quiet=True)
     run.header.finished_ns = cx.now_ns
+    if status is RunStatus.SUCCEEDED and 1 < len(run.plan) <= HISTORY_TASKS_MAX:
+        while len(cx.took_before) >= HISTORIES_MAX:
+            del cx.took_before[next(iter(cx.took_before))]
+        cx.took_before[run.plan.version] = run.took_ns()
     cx.changes.finished_runs.add(run.run)
     cx.note(RunFinished(run.run, status))
     leave_workflow(cx, run)

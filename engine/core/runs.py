@@ -13,6 +13,7 @@ from engine.model.instants import SECOND
 from engine.model.resources import Reason, size_text
 from engine.model.status import RunStatus
 from engine.model.workflow import Workflow
+from engine.planning.paths import remaining_paths_ns
 from engine.planning.plan import Plan
 
 QUEUED_RUNS_MAX = 1_000
@@ -65,6 +66,9 @@ def start_run(cx: Context, run: RunState) -> None:
     run.header.started_ns = cx.now_ns
     cx.note(RunStarted(run.run))
     plan = run.plan
+    took_ns = cx.took_before.get(plan.version)
+    if took_ns is not None:
+        run.paths_ns = remaining_paths_ns(plan, took_ns)
     first = [task for task in range(len(plan)) if not plan.ups(task) or plan.policy(task).trigger_rule == "always"]
     cx.unsettled.extend((run, task) for task in reversed(first))
     entry = cx.state.workflows.get(run.header.workflow)

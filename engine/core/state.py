@@ -16,11 +16,13 @@ from engine.core.events import Actor, LogSlice, Usage
 from engine.model.ids import NO_INDEX, row_text
 from engine.model.resources import UNBOUND, Binding, Capacity, Claim
 from engine.model.status import AttemptStatus, Outcome, RunStatus, TaskStatus
+from engine.planning.paths import UNKNOWN_NS
 from engine.planning.plan import Plan
 
 CHUNK_ROWS = 128
 """Rows that are stored together: 128 rows of 21 bytes stay below one page of the store."""
 
+ROWS_LOOKED_AT = 100_000
 NOT_FINAL = 255
 _STATUSES = len(TaskStatus)
 _FINISHED = [status for status in TaskStatus if status.finished]
@@ -63,6 +65,11 @@ class Attempt(msgspec.Struct):
     stops: dict[int, str] = {}
     binding: Binding = UNBOUND
     """Where its claim is held; a follower's is that of the attempt that it takes over from."""
+
+    @property
+    def to_end(self) -> bool:
+        """Whether it was told to stop for good, and not only to make room."""
+        return self.stop in ("cancelled", "killed")
 
     @property
     def is_block(self) -> bool:
@@ -150,6 +157,8 @@ class RunState:
         self.live_of_task: dict[int, int] = {}
         self.mapped_counts: dict[int, list[int]] = {}
         self.unfinished_tasks = tasks
+        self.paths_ns: array[int] | None = None
+        """By task, the expected time to the end of the run, where an earlier run of the version tells; not stored."""
         self.owner_of_row: list[tuple[int, int]] = []
         """(first row, task) of each expansion, ascending, to find the task of an appended row."""
         self.parked: list[Any] = []
@@ -173,6 +182,20 @@ class RunState:
     @property
     def unfinished(self) -> bool:
         return not self.header.status.finished
+
+    def weight(self, task: int) -> int:
+        """How far the task is from the end of the run (ns): what is farther goes first."""
+        return self.paths_ns[task] if self.paths_ns is not None else self.plan.weight[task] * UNKNOWN_NS
+
+    def took_ns(self) -> list[int]:
+        """By task, from its first start to its last end; 0 where it did not run, or has too many rows to look at."""
+        spans = zip(self.started[: len(self.plan)], self.finished[: len(self.plan)], strict=True)
+        found = [max(finished - started, 0) if started else 0 for started, finished in spans]
+        for task in self.mapped_counts:
+            rows = self.rows_of(task)
+            starts = [at for at in self.started[rows.start : rows.stop] if at] if len(rows) <= ROWS_LOOKED_AT else []
+            found[task] = max(max(self.finished[rows.start : rows.stop]) - min(starts), 0) if starts else 0
+        return found
 
     def alike(self, task: int) -> tuple[str, str | int]:
         """What tells attempts that take about as long as each other: rows of a task, and tasks of one program."""

@@ -17,7 +17,7 @@ import trio
 
 from engine.core.changes import Changes
 from engine.core.events import Actor, Ask, ClockAdvanced, EngineStarted, External, SpaceChanged, WorkflowAdded
-from engine.core.machine import Machine
+from engine.core.machine import Machine, sample_of
 from engine.daemon.catalogue import Catalogue
 from engine.daemon.clock import EngineClock, boot_id
 from engine.daemon.config import Config, launchers_of
@@ -29,6 +29,7 @@ from engine.daemon.tending import Tending
 from engine.daemon.world import DaemonWorld
 from engine.definition.compile_python import definition_in
 from engine.execution.executor import Executor, Rows
+from engine.execution.pressure import look_at_host
 from engine.model.errors import EngineError, Unavailable
 from engine.model.resources import parse_size
 from engine.server.access import access_of
@@ -137,6 +138,7 @@ class App:
             nursery.start_soon(tending.run)
             nursery.start_soon(self._watch_host, world)
             nursery.start_soon(self._watch_space, tending, loop)
+            nursery.start_soon(self._watch_pressure, loop)
             nursery.start_soon(self._watch_signals)
             say("serving", home=self._home, revision=loop.machine.state.meta.revision)
             await self._stop.wait()
@@ -176,6 +178,15 @@ class App:
     async def _watch_host(self, world: DaemonWorld) -> None:
         while True:
             await world.sample_host()
+            await trio.sleep(1)
+
+    async def _watch_pressure(self, loop: Loop) -> None:
+        """The machine hears of the host where it is short of something, and until it no longer is."""
+        pressure = loop.machine.cx.pressure
+        while True:
+            sample = look_at_host()
+            if pressure.concerned(sample_of(sample)):
+                loop.post([sample])
             await trio.sleep(1)
 
     async def _watch_space(self, tending: Tending, loop: Loop) -> None:

@@ -40,6 +40,7 @@ from engine.model.workflow import (
     Jitter,
     OnLost,
     ParamType,
+    Preemption,
     TriggerRule,
 )
 
@@ -349,6 +350,9 @@ POLICY = {
     ),
     "trigger_rule": Field(_words_of(TriggerRule), "which ends of its needs let it start; all_success unless written"),
     "priority": Field(Number(-PRIORITY_MAX, PRIORITY_MAX), "higher goes first; 0 unless written"),
+    "preemption": Field(
+        _words_of(Preemption), "requeue: it may be stopped, and goes again later, for what has a higher priority"
+    ),
     "on_lost": Field(_words_of(OnLost), "after an attempt whose end nobody saw: rerun, or hold for an operator"),
 }
 

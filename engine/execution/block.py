@@ -69,6 +69,11 @@ class Block:
         return self.page.get(Page.BEGAN_US) / 1e6
 
     @property
+    def log_base(self) -> int:
+        """Where the output of the first row begins."""
+        return self.page.get(Page.LOG_BASE)
+
+    @property
     def row_log(self) -> int:
         """Where the output of the row that has begun last begins."""
         return self.page.get(Page.ROW_LOG)
@@ -79,7 +84,7 @@ class Block:
         if done <= self.read:
             return []
         if not self.read:
-            self._last_us, self._log = self.page.get(Page.FIRST_US), self.page.get(Page.LOG_BASE)
+            self._last_us, self._log = self.page.get(Page.FIRST_US), self.log_base
         added, self._text_at = self.page.texts(self._text_at)
         self._texts.update(added)
         facts: list[Fact] = []

@@ -192,7 +192,7 @@ class Executor:
         for found in welcome["exits"]:
             known.add(found["a"])
             if found["a"] in self._live:
-                events.append(self._exit(link, found))
+                events += self._fact(link, ["exit", found])
             elif found["a"] not in self._ended:
                 stale.append(found["a"])
         if self._shared:
@@ -340,6 +340,9 @@ class Executor:
         found = fact[1]
         number = found.get("b") or found["a"]
         live = self._live.get(number)
+        if live is not None and live.rows.block and "b" not in found:  # its spool knows no more than that it began
+            self._remove(number)
+            return self._lost(number, live.rows, found["o"].get("why", "its launcher lost its page"))
         if live is not None and live.rows.block:
             return self._rows(link, number, found["a"] - number + 1, lambda: (exited(found),))
         if live is not None:
@@ -370,6 +373,8 @@ class Executor:
             return []
         if offset >= live.rows.limit:
             return []
+        if not live.rows.block:  # the machine acknowledges ends; of what never began nothing need be kept
+            link.post(wire.pack(["ack", [number]]))
         self._move(link, number, live, live.rows._replace(limit=offset))
         return [_never_started(number, live.rows._replace(done=offset), why)]
 

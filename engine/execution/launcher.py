@@ -193,9 +193,9 @@ class Launcher:
         """The launcher before this one left attempts without an end. The keeper has ended their processes."""
         why = "the host was started again" if self.spool.other_boot else "its launcher died"
         now = time.time_ns()
-        for number in self.spool.open:
+        for number, rows in self.spool.open.items():
             lost: Outcome = {"kind": "lost", "why": why}
-            block = None if self.spool.other_boot else self._found_block(number, lost)
+            block = None if self.spool.other_boot else self._found_block(number, rows, lost)
             if block is not None and (not block.lone or not block.begun):
                 self.kept[number] = block
             elif block is not None:
@@ -205,11 +205,17 @@ class Launcher:
                 self._ended.append({"a": number, "at": now, "o": lost})
         self._save_ends()
 
-    def _found_block(self, number: int, lost: Outcome) -> Block | None:
-        """What an earlier launcher left of a block; the row that ran when it died is lost, those behind never ran."""
+    def _found_block(self, number: int, rows: int, lost: Outcome) -> Block | None:
+        """What an earlier launcher left of a block; the row that ran when it died is lost, those behind never ran. No
+        row begins before there is a page."""
         try:
             block = Block(self.places, number)
         except OSError:
+            try:
+                block = Block(self.places, number, rows) if rows > 1 else None
+            except OSError:
+                block = None
+        if block is None:
             return None
         if block.running >= 0:
             block.end_running(lost, 0)
@@ -312,8 +318,16 @@ class Launcher:
 
     def refuse(self, attempt: Attempt, why: str) -> None:
         """Nothing of it was started, because it cannot be."""
-        attempt.outcome = {"kind": "not_started", "why": why}
-        self._conclude(attempt)
+        outcome: Outcome = {"kind": "not_started", "why": why}
+        if not attempt.has_rows:
+            attempt.outcome = outcome
+            self._conclude(attempt)
+            return
+        now, block = time.time_ns(), attempt.number
+        rows = range(block, block + attempt.order["count"])
+        self._report.now(["exit", {"a": row, "b": block, "began": 0, "at": now, "o": outcome}] for row in rows)
+        self._let_go(attempt)
+        self._release_followers(block)
 
     # --- ending -----------------------------------------------------------------------------------------------------
 
@@ -529,7 +543,7 @@ class Launcher:
         if orders:
             ends = [] if self._spool_timer else self._ended
             try:
-                self.spool.write(ends, [(order["attempt"], order["number"]) for order in orders])
+                self.spool.write(ends, [(order["attempt"], order["count"]) for order in orders])
             except (SpoolFull, OSError) as error:
                 for order in orders:
                     self._end_unspooled(order["attempt"], {"kind": "not_started", "why": f"the spool is full: {error}"})

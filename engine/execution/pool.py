@@ -59,6 +59,7 @@ class Worker:
         self.last_run = -1
         self.segment = ""
         self.segment_fd = -1
+        self.segment_start = 0
         self.looking = False
         self.idle_since = 0.0
 
@@ -213,7 +214,9 @@ class Pool:
         if not worker.single:
             with contextlib.suppress(OSError):  # then the worker cannot open it either, and says so
                 self._open_segment(worker, attempt.order["run"])
-                attempt.order["log"] = [worker.segment, os.fstat(worker.segment_fd).st_size]
+                size = os.fstat(worker.segment_fd).st_size
+                block = attempt.block  # that may have begun, and written, before this launcher looks
+                attempt.order["log"] = [worker.segment, block.log_base if block is not None and block.begun else size]
         self._launcher.begun(attempt, worker.pid, worker.ticks)
 
     # --- what workers say -------------------------------------------------------------------------------------------
@@ -411,7 +414,7 @@ class Pool:
     def _take_rest_of_log(worker: Worker, attempt: Attempt) -> None:
         block = attempt.block
         if worker.segment_fd >= 0 and block is not None:
-            start = block.page.get(worker_file.Page.ROW_LOG) if block.begun else attempt.order["log"][1]
+            start = block.row_log if block.begun else worker.segment_start
             attempt.slice = [worker.segment, start, max(0, os.fstat(worker.segment_fd).st_size - start)]
 
     def _again(self, attempt: Attempt) -> list[Attempt]:
@@ -498,6 +501,7 @@ class Pool:
         self._close_segment(worker)
         worker.segment_fd = fresh
         worker.segment = path
+        worker.segment_start = os.fstat(fresh).st_size
 
     def _segment_for(self, worker: Worker, run: int) -> str:
         """The worker may open it before this launcher does, so its folder must be there when the item is sent."""

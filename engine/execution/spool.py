@@ -1,7 +1,7 @@
 """What a launcher must not forget when it dies: which attempts it set out to start, and how they ended.
 
 A preallocated file of records, each `magic, length, checksum, JSON`, at offsets that are multiples of eight. Kinds:
-`["i", attempt, number]` an intent, written before the attempt may start; `["e", exit]` its end, written before anyone
+`["i", attempt, rows]` an intent, written before the attempt may start; `["e", exit]` its end, written before anyone
 is told; `["a", [attempts]]` what may be forgotten: ends that are committed elsewhere, intents that came to nothing.
 The file is appended to with one write a batch and rewritten, by way of a second file, when it is full. Ends that may be
 forgotten wait for the next write: where that does not come they are told again, and acknowledged again. Nothing is
@@ -67,7 +67,7 @@ class Spool:
         self._capacity = os.fstat(self._fd).st_size
 
     def begin(self, attempts: Sequence[tuple[int, int]]) -> None:
-        """Write intents (attempt, number of the row's attempt). Raises SpoolFull; then none of them is written."""
+        """Write intents (attempt, how many rows it has). Raises SpoolFull; then none of them is written."""
         self.write((), attempts)
 
     def end(self, exits: Sequence[Exit]) -> None:
@@ -77,7 +77,7 @@ class Spool:
     def write(self, exits: Sequence[Exit], begun: Sequence[tuple[int, int]]) -> None:
         """Ends and then intents, in one piece. Raises SpoolFull; then nothing of it is written."""
         records = [_record(f'["e",{to_text(found)}]') for found in exits]
-        records += [_record(f'["i",{attempt},{number}]') for attempt, number in begun]
+        records += [_record(f'["i",{attempt},{rows}]') for attempt, rows in begun]
         self._append(b"".join(records), EXIT_RESERVE_BYTES * (len(self.open) + len(begun)) if begun else 0)
         for found in exits:
             self.open.pop(found["a"], None)

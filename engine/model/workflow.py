@@ -29,6 +29,7 @@ Gap = Literal["skip", "run_after"]
 Fold = Literal["first", "last", "both"]
 Jitter = Literal["none", "full", "equal"]
 OnLost = Literal["rerun", "hold"]
+Preemption = Literal["never", "requeue"]
 CatchUp = Literal["none", "last", "all"]
 IfRunning = Literal["skip", "queue_one", "queue_all", "cancel", "kill", "allow"]
 
@@ -138,6 +139,7 @@ class Policy(msgspec.Struct, frozen=True, array_like=True, gc=False):
     dir: str = ""
     env: tuple[tuple[str, str], ...] = ()
     pass_env: tuple[str, ...] = ()
+    preemption: Preemption = "never"
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):

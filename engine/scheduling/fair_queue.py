@@ -16,6 +16,7 @@ is only less and less to be had, so who was refused is not asked again in it. At
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
+from itertools import chain
 from typing import Protocol
 
 from engine.model.instants import ANY_NS
@@ -403,10 +404,13 @@ class FairQueue:
 
     def ranked(self) -> list[Entry]:
         """All entries that wait, in the order of bands, owners as they stand now, and the ways to the end."""
-        return sorted(
-            self.entries(),
-            key=lambda entry: (entry.band, self._shares.key(entry.owner), entry.owner, -entry.weight, entry.age),
-        )
+        return [
+            ranked[2]
+            for band in self._order
+            for _, _, line in sorted(self._ranked(line) for line in self._bands[band].values())
+            for ranked in sorted(chain.from_iterable(line.heaps.values()))
+            if ranked[2].waiting
+        ]
 
     def entries(self) -> Iterator[Entry]:
         """All entries that wait, in no particular order."""

@@ -24,7 +24,7 @@ from engine.model.resources import UNBOUND, Binding, Claim
 from engine.model.status import AttemptStatus, Outcome
 from engine.model.workflow import Workflow, decode
 from engine.store.errors import StoreDamage
-from engine.store.tables import ATTEMPT_KEY_BYTES, Table, attempt_of, last_number_of, number_of, span_of
+from engine.store.tables import ATTEMPT_KEY_BYTES, Table, attempt_of, last_number_of, number_of
 
 ITEM_PART_BYTES = 64 * 2**10
 COMPRESS_FROM_BYTES = 512
@@ -76,21 +76,6 @@ class BlockRecord(msgspec.Struct, frozen=True, array_like=True):
     limit: int
     stops: dict[int, str]
     binding: Binding = UNBOUND
-
-
-class SpanRecord(msgspec.Struct, frozen=True, array_like=True):
-    """A span, without what its key says."""
-
-    attempt: int
-    count: int
-    ordered_ns: int
-    pid: int
-    start_ticks: int
-    claim: Claim
-    last_us: int
-    columns: bytes
-    log: LogSlice
-    max_rss_bytes: int
 
 
 class JournalRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -164,7 +149,7 @@ _header = msgspec.msgpack.Decoder(RunHeader)
 _entry = msgspec.msgpack.Decoder(WorkflowEntry)
 _meta = msgspec.msgpack.Decoder(Meta)
 _block = msgspec.msgpack.Decoder(BlockRecord)
-_span = msgspec.msgpack.Decoder(SpanRecord)
+_span = msgspec.msgpack.Decoder(Span)
 _journal = msgspec.msgpack.Decoder(JournalRecord)
 _history = msgspec.msgpack.Decoder(HistoryRecord)
 _audit = msgspec.msgpack.Decoder(AuditRecord)
@@ -244,22 +229,8 @@ def decode_block(key: bytes, body: bytes) -> Attempt:
     )  # fmt: skip
 
 
-def encode_span(span: Span) -> bytes:
-    return _pack(
-        (
-            span.attempt, span.count, span.ordered_ns, span.pid, span.start_ticks, span.claim, span.last_us,
-            span.columns, span.log, span.max_rss_bytes,
-        )
-    )  # fmt: skip
-
-
 def decode_span(key: bytes, body: bytes) -> Span:
-    record = _read(_span, Table.SPANS, key, body)
-    run, task, number, index = span_of(key)
-    return Span(
-        record.attempt, run, task, index, number, record.count, record.ordered_ns, record.pid, record.start_ticks,
-        record.claim, record.last_us, record.columns, record.log, record.max_rss_bytes,
-    )  # fmt: skip
+    return _read(_span, Table.SPANS, key, body)
 
 
 def decode_header(key: bytes, body: bytes) -> RunHeader:

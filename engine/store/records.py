@@ -26,7 +26,6 @@ from engine.store.codec import (
     encode_items,
     encode_journal,
     encode_rows,
-    encode_span,
     seal,
 )
 from engine.store.tables import (
@@ -152,7 +151,7 @@ def _put_blocks(batch: Batch, blocks: Iterable[Attempt], refs: list[bytes]) -> N
 
 def _put_spans(batch: Batch, spans: Iterable[Span]) -> None:
     batch.puts[Table.SPANS] = [
-        _sealed(Table.SPANS, span_key(span.run, span.task, span.number, span.index), encode_span(span))
+        _sealed(Table.SPANS, span_key(span.run, span.task, span.number, span.index), encode(span))
         for span in spans
     ]
 

@@ -1,9 +1,11 @@
-"""The kill loop: a run of process tasks, the engine killed with SIGKILL at random moments and started again.
+"""The kill loop: a run of process tasks and Python rows, the engine killed with SIGKILL at random moments and started
+again.
 
     python -m tests.campaigns.kill_loop [--tasks 2000] [--kills 100] [--seed 1] [--fast]
 
 Each task appends one line to a file of its own; some exit with codes, some die by signals, and their outcomes are known
-beforehand. Afterwards every line must be there once, every outcome right, no slot held, no process left. With --fast
+beforehand. There are ten Python rows for each process, so that they go as blocks; each adds its number to one file, and
+some raise. Afterwards every line must be there once, every outcome right, no slot held, no process left. With --fast
 the tasks take no time, so that orders go ahead of time.
 """
 
@@ -17,9 +19,10 @@ from tests.support.home import Home, home, kill_pid, wait_for
 
 
 def write_flow(place: Home, count: int, pause: str) -> Path:
-    """`plain` must all succeed; `mixed` ends by code or signal, by index."""
+    """`plain` must all succeed; `mixed` ends by code or signal, by index; every 97th of `calls` raises."""
     out = place.root / "out"
     out.mkdir()
+    (place.root / "calls.py").write_text(CALLS)
     mixed = max(count // 10, 1)
     return place.file(
         "kills.yaml",
@@ -41,8 +44,28 @@ tasks:
       esac
     for_each: "{{{{ range({mixed}) }}}}"
     claim: {{cpu: 0.2}}
+  calls:
+    python: calls:call
+    args: {{x: "{{{{ item }}}}", file: "{out}/calls"}}
+    for_each: "{{{{ range({10 * count}) }}}}"
+    claim: {{cpu: 0.2}}
 """,
     )
+
+
+CALLS = r"""
+import os
+import time
+
+def call(x, file):
+    time.sleep(0.004)
+    fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(fd, b"%d\n" % x)
+    os.close(fd)
+    if x % 97 == 96:
+        raise ValueError(x)
+    return x if x % 5 == 0 else None
+"""
 
 
 EXPECTED = {0: ("succeeded", 0, None), 1: ("failed", 7, None), 2: ("signalled", None, 11), 3: ("signalled", None, 10)}
@@ -67,7 +90,15 @@ def check(place: Home, run: str, count: int) -> list[str]:
             found.append(
                 f"mixed[{row['index']}] ended {row['outcome']} {row['exit_code']} {row['signal']}, not {outcome}"
             )
-    for row in rows:
+    calls = [row for row in rows if row["task"] == "calls"]
+    numbers = sorted(int(line) for line in (place.root / "out" / "calls").read_text().split())
+    if numbers != list(range(10 * count)):
+        found.append(f"{len(numbers)} calls were made, {len(set(numbers))} different ones, {10 * count} wanted")
+    for row in calls:
+        wanted = "failed" if row["index"] % 97 == 96 else "succeeded"
+        if row["status"] != wanted:
+            found.append(f"calls[{row['index']}] is {row['status']}, {wanted} wanted: {row['why']}")
+    for row in [*plain, *mixed]:
         name = f"{'m' if row['task'] == 'mixed' else ''}{row['index']}"
         path = place.root / "out" / name
         text = path.read_text() if path.exists() else ""

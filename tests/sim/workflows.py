@@ -80,6 +80,7 @@ def _policy(rng: Random, *, has_needs: bool) -> dict[str, Any]:
             mutexes=("m",) if rng.random() < 0.1 else (), exclusive=rng.random() < 0.03,
         ),
         "priority": rng.choice((0, 0, 1, -1)),
+        "preemption": rng.choice(("never", "never", "requeue")),
         "on_lost": rng.choice(("rerun", "rerun", "hold")),
         "trigger_rule": rng.choice(RULES) if has_needs and rng.random() < 0.5 else "all_success",
         "retry": rng.choice(

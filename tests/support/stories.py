@@ -62,7 +62,10 @@ class Player:
     """One engine's machine in one story. Rows are written `clean` or `clean[3]`; acts speak of the newest run."""
 
     def __init__(self, *workflows: Workflow, cpus: float = 100, memory: int = 10**12, **fields: Any) -> None:
-        capacity = Capacity(round(cpus * 1000), memory, tuple(sorted(fields.pop("pools", {}).items())))
+        capacity = Capacity(
+            round(cpus * 1000), memory, tuple(sorted(fields.pop("pools", {}).items())),
+            **{name: fields.pop(name) for name in ("gpus", "cores", "scratch_bytes") if name in fields},
+        )  # fmt: skip
         meta = Meta(instance=1, seed=fields.pop("seed", 1))
         self.machine = Machine(EngineState(meta, capacity, fields.pop("weights", None)))
         self.disk = MemoryDisk()

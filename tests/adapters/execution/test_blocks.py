@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from engine.model.workflow import Python, Quota
 
 pytestmark = pytest.mark.trio
 
+ROOT = Path(__file__).parents[3]
 SLEEPY = "import time\ndef f(x):\n    open(f'began{x}', 'w').write('x')\n    time.sleep(x)\n    return x\n"
 
 
@@ -86,6 +89,17 @@ async def test_rows_run_one_after_another_in_one_worker_and_are_told_as_spans(wo
     assert [ends[row].at_ns for row in range(300)] == sorted(ends[row].at_ns for row in range(300))
     assert len([one for one in world.events if isinstance(one, RowsSucceeded)]) < 100
     assert [type(one) for one in world.events if isinstance(one, AttemptStarted | BlockStarted)] == [BlockStarted]
+
+
+async def test_a_block_says_where_its_output_begins_though_it_began_before_anybody_looked(world: Any) -> None:
+    source = "def f(x):\n    print('row', x)\n"
+    blocks = [Rowwise(world, source, list(range(50)))]
+    for _ in range(5):
+        blocks.append(Rowwise(world, source, list(range(50)), claim_from=blocks[-1].number))
+    for block in blocks:
+        ends = await block.over()
+        begun = [one for one in world.events if isinstance(one, BlockStarted) and one.attempt == block.number]
+        assert begun[0].log.offset == ends[0].log.offset
 
 
 async def test_the_page_of_a_block_goes_when_its_end_is_acknowledged(world: Any) -> None:
@@ -287,6 +301,8 @@ async def test_single_python_attempts_that_had_not_begun_are_not_lost_with_their
     with trio.fail_after(10):
         await world.until(lambda: any(getattr(one, "attempt", 0) == behind.attempt for one in world.events))
     assert not isinstance(world.events[-1], AttemptLost) or world.events[-1].attempt != behind.attempt
+    page = world.home / "execution" / "pages" / f"{behind.attempt}.page"
+    await world.until(lambda: not page.exists(), "the end of the page")
 
 
 async def test_an_interpreter_that_does_not_start_fails_every_row_clearly(world: Any) -> None:
@@ -299,3 +315,39 @@ async def test_an_interpreter_that_does_not_start_fails_every_row_clearly(world:
     whys = {one.outcome.why for one in world.events if isinstance(one, AttemptExited)}
     assert len(whys) == 1
     assert "exit 1" in whys.pop()
+
+
+async def test_an_interpreter_that_is_not_there_fails_every_row_clearly(world: Any) -> None:
+    world.file("m.py").write_text("def f(x): pass\n")
+    order = world.order(
+        Python("m:f", interpreter="/no/such/python"), task="t", index=0, count=3, columns=(("x", [1, 2, 3]),)
+    )
+    world.executor.start([order])
+    await world.until(lambda: len([one for one in world.events if isinstance(one, AttemptExited)]) == 3, "three ends")
+    ends = [one for one in world.events if isinstance(one, AttemptExited)]
+    assert [(end.attempt - order.attempt, end.block) for end in ends] == [(row, order.attempt) for row in range(3)]
+    assert {end.outcome.kind for end in ends} == {OutcomeKind.NOT_STARTED}
+    assert "/no/such/python" in ends[0].outcome.why
+
+
+ORPHANED = """
+import sys
+from pathlib import Path
+from engine.execution import launcher, loop, places, proc, spool
+home = Path(sys.argv[1])
+where = places.Places(home, home / "run", home / "logs")
+where.prepare()
+before = spool.Spool(where.spool(0), 7, proc.boot_id())
+before.write([], [(40, 3), (50, 1)])
+before.close()
+made = launcher.Launcher(loop.Loop(), where, 0, 7)
+print([block.everything() for block in made.kept.values()])
+print([(found["a"], found["o"]["kind"]) for found in made.spool.exits.values()])
+"""
+
+
+async def test_a_launcher_that_died_before_it_made_a_page_gives_the_block_back(tmp_path: Path) -> None:
+    done = await trio.run_process([sys.executable, "-c", ORPHANED, str(tmp_path)], capture_stdout=True, cwd=ROOT)
+    rows, singles = done.stdout.decode().splitlines()
+    assert rows == "[[['returned', 40, 0, 'its launcher died before it began']]]"
+    assert singles == "[(50, 'lost')]", "of a process nobody knows whether it began"

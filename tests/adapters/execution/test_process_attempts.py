@@ -1,5 +1,6 @@
 """Attempts that are processes: how they begin, what they are given, and how they end."""
 
+import json
 import os
 import resource
 import signal
@@ -12,6 +13,7 @@ import trio
 
 from engine.core.events import AttemptExited, AttemptNeverStarted, AttemptStarted
 from engine.execution import proc
+from engine.model.resources import Binding
 from engine.model.status import OutcomeKind
 from engine.model.workflow import Quota, Shell, Stop
 
@@ -335,7 +337,7 @@ made.engine = ear = Ear()
 made.on_message(ear, ["env", "e", {"PATH": "/bin"}])
 made.on_message(ear, ["start", [dict(attempt=1, run=1, workflow="w", version="v", task="t", index=-1, number=1,
     dir="/", env="e", extra={}, wall_ns=0, memory=0, processes=0, log_bytes=0, signal=15, grace_ns=10**9, after=0,
-    count=1, argv=["/bin/true"])]])
+    count=1, cpus=(), argv=["/bin/true"])]])
 turns.later(0, lambda: None)
 turns.turn()
 if sys.argv[1] == "for a moment":
@@ -362,3 +364,42 @@ async def test_what_the_host_has_no_room_for_is_tried_again_for_a_while(full: st
     done = await trio.run_process(words, capture_stdout=True, capture_stderr=True, cwd=ROOT)
     assert done.stderr == b""
     assert outcome in done.stdout.decode()
+
+
+WHERE = (
+    "import os; told = [os.environ.get(name) for name in ('ORCHCTL_CPUS', 'CUDA_VISIBLE_DEVICES')];"
+    "print(sorted(os.sched_getaffinity(0)), *told)"
+)
+CPUS = sorted(os.sched_getaffinity(0))
+
+
+async def test_a_binding_is_where_the_process_runs_and_what_it_is_told(world: Any) -> None:
+    binding = Binding((CPUS[0],), (("GPU-1", 1000), ("GPU-2", 1000)))
+    words = [sys.executable, "-c", f"import time; time.sleep(0.1); {WHERE}"]
+    ended = await world.end(world.start(words, binding=binding))
+    assert world.log(ended) == f"[{CPUS[0]}] {CPUS[0]} GPU-1,GPU-2\n"
+    ended = await world.end(world.start([sys.executable, "-c", WHERE]))
+    assert world.log(ended) == f"{CPUS} None None\n"
+
+
+@pytest.mark.skipif(len(CPUS) < 2, reason="there is one CPU only")
+async def test_what_is_not_pinned_leaves_cpus_that_are_and_comes_back(world: Any) -> None:
+    sleeper = world.start(["sleep", "600"])
+    pid = (await world.started(sleeper)).pid
+    world.executor.share(CPUS[1:])
+    await world.until(lambda: sorted(os.sched_getaffinity(pid)) == CPUS[1:], "the move of what runs")
+    ended = await world.end(world.start([sys.executable, "-c", WHERE]))
+    assert world.log(ended) == f"{CPUS[1:]} None None\n"
+    world.executor.share(CPUS)
+    await world.until(lambda: sorted(os.sched_getaffinity(pid)) == CPUS, "the move back")
+    world.stop(sleeper, kill=True)
+    await world.end(sleeper)
+
+
+async def test_a_bound_python_attempt_has_a_process_of_its_own(world: Any) -> None:
+    source = "import os\ndef f():\n    return [os.getpid(), sorted(os.sched_getaffinity(0))]\n"
+    first = await world.end(world.python("m:f", source, binding=Binding((CPUS[0],))))
+    second = await world.end(world.python("m:f"))
+    (one, where), (two, _) = json.loads(first.result), json.loads(second.result)
+    assert one != two
+    assert where == [CPUS[0]]

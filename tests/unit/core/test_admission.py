@@ -2,11 +2,12 @@
 
 import pytest
 
-from engine.core.events import AttemptLost, EngineStarted, SpaceChanged
+from engine.core.effects import ShareCpus
+from engine.core.events import AttemptExited, AttemptLost, EngineStarted, HostSampled, PressureChanged, SpaceChanged
 from engine.model.instants import MILLISECOND, MINUTE, SECOND
 from engine.model.resources import Capacity, Claim
-from engine.model.status import SUCCESS, RunStatus
-from engine.model.workflow import Quota, Schedule
+from engine.model.status import SUCCESS, Outcome, OutcomeKind, RunStatus
+from engine.model.workflow import Quota, Retry, Schedule
 from tests.support.builders import flow, task
 from tests.support.stories import Player, Refused
 
@@ -276,3 +277,170 @@ def test_a_host_that_has_shrunk_keeps_what_runs_and_starts_less():
     assert player.running == ["a[1]"]
     player.ok("a[1]")
     assert player.running == ["a[2]"]
+
+
+# --- preemption -------------------------------------------------------------------------------------------------------
+
+
+def test_a_higher_priority_stops_what_allows_it_and_that_goes_again_later():
+    low = task("low", priority=-1, preemption="requeue", retry=Retry(limit=0))
+    player = Player(flow(low, name="w"), flow(task("high", priority=5), name="urgent"), cpus=1)
+    player.submit("w")
+    player.submit("urgent")
+    assert player.stops == [("low", False)]
+    assert player.running == ["low"], "it has the host until it has ended"
+    player.end("low", Outcome(OutcomeKind.SIGNALLED, signal=15), run=1)
+    assert player.running == ["high"]
+    assert player.rows(1)["low"] == "ready"
+    player.ok("high", run=2)
+    assert player.running == ["low"]
+    player.ok("low", run=1)
+    assert (player.status(1), player.run(1).failures[0]) == (RunStatus.SUCCEEDED, 0)
+
+
+def test_nobody_is_stopped_who_does_not_allow_it_or_in_vain():
+    for fields, cpus in (({"preemption": "never"}, 1000), ({"preemption": "requeue"}, 2000)):
+        low = task("low", claim=Claim(cpus // 2), **fields)
+        fixed = task("fixed", claim=Claim(cpus // 2))
+        high = task("high", priority=5, claim=Claim(cpus))
+        player = Player(flow(low, fixed, name="w"), flow(high, name="u"), cpus=cpus / 1000)
+        player.submit("w")
+        player.submit("u")
+        assert player.stops == []
+
+
+def test_of_several_the_lowest_and_then_the_newest_go_and_no_more_than_needed():
+    tasks = [task(f"t{n}", priority=-1 if n % 2 else -2, preemption="requeue") for n in range(4)]
+    player = Player(flow(*tasks, name="w"), flow(task("high", claim=Claim(2000)), name="u"), cpus=4)
+    player.submit("w")
+    player.submit("u")
+    lowest = [f"t{n}" for n in range(4) if tasks[n].policy.priority == -2]
+    assert sorted(row for row, _ in player.stops) == sorted(lowest)
+    player.submit("u")
+    assert len(player.stops) == 2, "what is stopped already counts as free"
+
+
+def test_a_preempted_attempt_that_succeeds_all_the_same_has_succeeded():
+    low = task("low", preemption="requeue")
+    player = Player(flow(low, name="w"), flow(task("high", priority=5), name="u"), cpus=1)
+    player.submit("w")
+    player.submit("u")
+    player.ok("low", run=1)
+    assert player.status(1) is RunStatus.SUCCEEDED
+
+
+# --- places -----------------------------------------------------------------------------------------------------------
+
+CORES = ((0, (0,)), (0, (1,)), (1, (2,)), (1, (3,)))
+
+
+def test_a_gpu_is_given_by_its_uuid_and_given_back():
+    claim = Claim(0, gpu_milli=1000)
+    player = Player(
+        flow(*(task(name, claim=claim) for name in "abc")), cpus=4, gpus=(("GPU-1", 0), ("GPU-2", 0))
+    )  # fmt: skip
+    player.submit()
+    given = [player.attempt(name).binding.gpus for name in ("a", "b")]
+    assert sorted(given) == [(("GPU-1", 1000),), (("GPU-2", 1000),)]
+    (reason,) = player.explain("c")[2]
+    assert (reason.resource, reason.asked, reason.available) == ("gpu", 1.0, 0.0)
+    player.ok("a")
+    assert player.attempt("c").binding.gpus == given[0]
+
+
+def test_parts_of_a_gpu_share_one():
+    half = Claim(0, gpu_milli=500)
+    player = Player(flow(task("a", claim=half), task("b", claim=half)), cpus=4, gpus=(("GPU-1", 0), ("GPU-2", 0)))
+    player.submit()
+    assert player.attempt("a").binding.gpus == player.attempt("b").binding.gpus
+
+
+def test_a_pinned_task_has_cores_of_its_own_and_the_others_are_told_to_leave_them():
+    player = Player(flow(task("a", claim=Claim(2000, pin="node")), task("b")), cpus=4, cores=CORES)
+    player.submit()
+    own = player.attempt("a").binding.cpus
+    assert own in ((0, 1), (2, 3))
+    shared = tuple(sorted({0, 1, 2, 3} - set(own)))
+    changes = player.end("a", SUCCESS)
+    assert [effect.cpus for effect in changes.effects if isinstance(effect, ShareCpus)] == [(0, 1, 2, 3)]
+    player = Player(flow(task("a", claim=Claim(2000, pin="node"))), cpus=4, cores=CORES)
+    player.submit()
+    player.restart()
+    changes = player.step(EngineStarted(2, player.state.capacity, ""))
+    assert [effect.cpus for effect in changes.effects if isinstance(effect, ShareCpus)] == [shared]
+
+
+def test_a_binding_outlives_a_restart():
+    claim = Claim(1000, pin="core", gpu_milli=1000)
+    player = Player(flow(task("a", claim=claim), task("b", claim=claim)), cpus=4, cores=CORES, gpus=(("GPU-1", 1),))
+    player.submit()
+    binding = player.attempt("a").binding
+    player.restart()
+    assert player.machine.cx.ledger.cpus == set(binding.cpus)
+    assert player.running == ["a"]
+    player.ok("a")
+    assert player.attempt("b").binding == binding
+
+
+# --- what the host is short of ----------------------------------------------------------------------------------------
+
+
+def _memory(share: float) -> HostSampled:
+    return HostSampled(int(100 * GIB * share), 100 * GIB)
+
+
+def test_nothing_starts_while_the_host_is_out_of_memory_and_says_so():
+    player = Player(flow(task("a")), cpus=4)
+    player.step(_memory(0.03))
+    player.submit()
+    assert player.running == []
+    (reason,) = player.explain("a")[2]
+    assert (reason.kind, reason.resource) == ("pressure", "memory")
+    told = [event for event in player.journal if isinstance(event, PressureChanged)]
+    assert [(event.level, event.why) for event in told] == [
+        ("closed", "memory: 3.00G available, the bound is 5.00G")
+    ]  # fmt: skip
+
+
+def test_one_a_second_starts_while_memory_is_low():
+    player = Player(flow(task("t", for_each="{{ range(6) }}")), cpus=6)
+    player.step(_memory(0.08))
+    player.submit()
+    assert player.running == ["t[0]"]
+    due_ns = player.machine.next_due()[0]
+    assert due_ns - player.now_ns <= SECOND
+    player.advance(1)
+    assert player.running == ["t[0]", "t[1]"]
+
+
+def test_when_memory_is_back_for_a_while_everything_starts_again():
+    player = Player(flow(task("t", for_each="{{ range(6) }}")), cpus=6)
+    player.step(_memory(0.03))
+    player.submit()
+    for _ in range(30):
+        player.advance(1)
+        player.step(_memory(0.5))
+    assert len(player.running) == 6
+    levels = [event.level for event in player.journal if isinstance(event, PressureChanged)]
+    assert levels == ["closed", "slow", "open"]
+
+
+def test_samples_that_change_nothing_are_not_written_down():
+    player = Player(flow(task("a")), cpus=4)
+    changes = player.step(_memory(0.9))
+    assert changes.empty
+
+
+def test_a_second_run_takes_the_way_first_that_took_longest_in_the_first():
+    player = Player(flow(task("short"), task("long"), task("end", "short", "long")), cpus=1)
+    player.submit()
+    assert player.running == ["short"]
+    player.ok("short")
+    player.begin("long")
+    player.advance(5)
+    number = player.attempt("long").attempt
+    del player.live[number]
+    player.step(AttemptExited(number, player.now_ns, SUCCESS))
+    player.ok("end")
+    player.submit()
+    assert player.running == ["long"]
