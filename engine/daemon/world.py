@@ -131,9 +131,9 @@ class DaemonWorld:
         """How admission stands now."""
         return standing(self._loop.machine.cx)
 
-    def waiting(self) -> Sequence[Entry]:
-        """What is ready and waits, in order."""
-        return waiting(self._loop.machine.cx)
+    def waiting(self, count: int) -> tuple[Sequence[Entry], int]:
+        """The first of what is ready and waits, in order, and how many there are."""
+        return waiting(self._loop.machine.cx, count)
 
     def audit(self, entry: AuditEntry) -> None:
         """Write down something that no event stands for."""

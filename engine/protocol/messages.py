@@ -71,11 +71,13 @@ class GetRun(Request, frozen=True, kw_only=True):
 
 class ListGroups(Request, frozen=True, kw_only=True):
     """The tasks of a run in topological order. `text` is a filter (engine.protocol.filters); with `statuses`
-    those that have a row of one of them."""
+    those that have a row of one of them. With `fold` many that are named alike (`load_001`, `load_002`, ...) are one
+    row."""
 
     run: int
     text: str = ""
     statuses: tuple[str, ...] = ()
+    fold: bool = False
     offset: int = 0
     limit: int = 200
 

@@ -129,6 +129,8 @@ class GroupRow(Row, frozen=True, kw_only=True):
     action: str = ""
     max_parallel: int = 0
     attempts: int = 0
+    fold: str = ""
+    """Of several tasks that are shown as one (`task` is then `load_*`): the filter that lets them through."""
 
 
 class LaneRow(Row, frozen=True, kw_only=True):

@@ -162,8 +162,9 @@ class World(Protocol):
         """How admission stands now."""
         ...
 
-    def waiting(self) -> Sequence[Entry]:
-        """The queue in its order, and behind it what waits for rows of its own task."""
+    def waiting(self, count: int) -> tuple[Sequence[Entry], int]:
+        """The first entries of the queue in its order, behind it what waits for rows of its own task, and how many
+        there are in all."""
         ...
 
     def audit(self, entry: AuditEntry) -> None:

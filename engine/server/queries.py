@@ -35,6 +35,7 @@ from engine.protocol.messages import (
     Request,
 )  # fmt: skip
 from engine.protocol.rows import Row
+from engine.server.folding import fold_row
 from engine.server.look import Look, no_run
 from engine.server.packing import Page, fitting, pack, pack_all
 from engine.server.rows_of_definition import spec_row
@@ -114,8 +115,16 @@ def _kept_header(look: Look, number: int) -> RunHeader:
 
 def _groups(look: Look, question: ListGroups) -> Page:
     run = _loaded(look, question.run)
-    shown, total = _window(look, run, question)
-    return _paged(group_rows(look, run, shown), question, total)
+    if not question.fold:
+        shown, total = _window(look, run, question)
+        return _paged(group_rows(look, run, shown), question, total)
+    limit, offset = _limit(question.limit), _number(question.offset, "offset")
+    items = look.plans.of(run.plan).folded(_chosen(look, run, question))
+    window = items[offset : offset + limit]
+    depth = look.plans.of(run.plan).depth
+    single = iter(group_rows(look, run, [item for item in window if isinstance(item, int)]))
+    rows = [next(single) if isinstance(item, int) else fold_row(run, item, depth[item[0]]) for item in window]
+    return _paged(rows, question, len(items))
 
 
 def _grid(look: Look, question: ListGrid) -> Page:
@@ -146,6 +155,12 @@ def _stats(look: Look, question: GetStats) -> Page:
 def _window(look: Look, run: RunState, question: ListGroups | ListLanes | ListGrid) -> tuple[Sequence[int], int]:
     """The tasks that a question's window shows, and how many match."""
     limit, offset = _limit(question.limit), _number(question.offset, "offset")
+    tasks = _chosen(look, run, question)
+    return tasks[offset : offset + limit], len(tasks)
+
+
+def _chosen(look: Look, run: RunState, question: ListGroups | ListLanes | ListGrid) -> Sequence[int]:
+    """The tasks that a question's filter lets through, in topological order."""
     wanted = () if isinstance(question, ListGrid) else _statuses(question.statuses, TaskStatus)
     tasks: Sequence[int] = run.plan.order
     if question.text:
@@ -153,7 +168,7 @@ def _window(look: Look, run: RunState, question: ListGroups | ListLanes | ListGr
     if wanted:
         numbers = frozenset(map(int, wanted))
         tasks = [task for task in tasks if count_in(run, [task], numbers)]
-    return tasks[offset : offset + limit], len(tasks)
+    return tasks
 
 
 def _paged(rows: Sequence[Row], question: ListGroups | ListLanes | ListGrid, total: int) -> Page:

@@ -21,6 +21,8 @@ from engine.server.standing import first_ready
 
 _HOLDERS = 100
 _OWNERS = 100
+_EXPLAINED_MAX = 20_000
+"""In a longer queue ranks and reasons are told of those only that are asked for one by one."""
 _PARAMS_SHOWN = 1_000
 
 
@@ -118,16 +120,16 @@ def _holders(look: Look, rss_bytes: dict[int, int]) -> list[dict[str, Any]]:
 
 def queue_rows(look: Look, offset: int, limit: int) -> tuple[list[QueueRow], int]:
     """What waits for room, from a place on, and how many stretches of rows wait in all."""
-    waiting = look.world.waiting()
-    reserved = look.world.standing().reserved
-    return [_queue_row(look, entry, reserved) for entry in waiting[offset : offset + limit]], len(waiting)
+    waiting, total = look.world.waiting(offset + limit)
+    reserved, told = look.world.standing().reserved, total <= _EXPLAINED_MAX
+    return [_queue_row(look, entry, reserved, told=told) for entry in waiting[offset:]], total
 
 
-def _queue_row(look: Look, entry: Entry, reserved: Entry | None) -> QueueRow:
+def _queue_row(look: Look, entry: Entry, reserved: Entry | None, *, told: bool) -> QueueRow:
     run = look.state.runs[entry.run]
     first = first_ready(look.state, entry)
     task, index = run.place(first)
-    rank, _, reasons = look.explainer().reasons(run, task, index)
+    rank, _, reasons = look.explainer().reasons(run, task, index) if told else (None, None, [])
     priority, backfill = entry.band
     return QueueRow(
         run=run_text(run.run), task=run.plan.names[task], index=None if index == NO_INDEX else index,

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from heapq import nsmallest
+from typing import Any
 
 from engine.core.context import Context
 from engine.core.state import EngineState
@@ -28,11 +30,18 @@ def standing(cx: Context) -> Standing:
     return Standing(tuple(owners), entry, reservation.since_ns, reservation.due_ns)
 
 
-def waiting(cx: Context) -> Sequence[Entry]:
-    """The queue in its order, and behind it what waits for rows of its own task. What is not ready any more, and was
-    not dropped yet, is left out."""
+def waiting(cx: Context, count: int) -> tuple[Sequence[Entry], int]:
+    """The first entries of the queue in its order, behind it what waits for rows of its own task, and how many there
+    are in all. What is not ready any more, and was not dropped yet, is left out."""
+    shares = cx.shares
+
+    def place(entry: Entry) -> tuple[Any, ...]:  # as in the queue: band, share, way to the end, age
+        return entry.band, shares.key(entry.owner), entry.owner, -entry.weight, entry.age
+
+    queued = list(cx.queue.entries())
     parked = [entry for entries in cx.parallel_parked.values() for entry in entries]
-    return [entry for entry in (*cx.queue.ranked(), *parked) if first_ready(cx.state, entry) >= 0]
+    first = [*nsmallest(count, queued, key=place), *parked][:count]
+    return [entry for entry in first if first_ready(cx.state, entry) >= 0], len(queued) + len(parked)
 
 
 def first_ready(state: EngineState, entry: Entry) -> int:

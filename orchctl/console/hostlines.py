@@ -175,7 +175,7 @@ def queue_line(row: QueueRow, width: int, signs: Signs) -> Line:
     asks = f"cpu {row.claim.get('cpu', 0):g} {also_text(row.claim)}"
     memory = row.claim.get("memory")
     asks += f" {size_text(memory)}" if memory else ""
-    why = "; ".join(map(reason_text, row.reasons[:2]))
+    why = "; ".join(map(reason_text, row.reasons[:2])) or "x says why"
     return fitted(
         [
             (" ", "plain"), (column("" if row.rank is None else f"{row.rank:,}", 8), "dim"),

@@ -327,7 +327,7 @@ class RunScreen(LogKeys):
             if spot.kind == "run":
                 self.run_worker(self._open_failed(), exit_on_error=True)
             elif spot.kind == "more":
-                self._list_rows(spot.task)
+                self._list_rows(spot.task, spot.group)
             elif spot.kind == "row" or (spot.group is not None and not spot.group.mapped):
                 self._open_row(spot.row or spot.group)
             elif spot.kind == "task":
@@ -367,7 +367,11 @@ class RunScreen(LogKeys):
             return
         super().action_aside(columns)
 
-    def _list_rows(self, task: str) -> None:
+    def _list_rows(self, task: str, group: GroupRow | None = None) -> None:
+        """All rows of a task; tasks that are shown as one are what the filter then lets through."""
+        if group is not None and group.fold:
+            self.set_filter(group.fold)
+            task = ""
         self._rows.task = task
         self._rows.sort = "attention"
         self._again()
@@ -396,7 +400,12 @@ class RunScreen(LogKeys):
                 return TaskRow(task=lane.task, index=lane.index, status=lane.status, attempts=len(lane.spans))
             return GroupRow(task=lane.task, status=lane.status, mapped=lane.mapped, rows=lane.rows, tasks=lane.tasks)
         if self._pane == "grid":
-            return self.outline.group(self.grid.cursor_key)
+            cell = self._cells.at(self.grid.cursor)
+            status = cell.cells.get(f"r{self.run_number}", "unknown") if cell is not None else "unknown"
+            known = self.outline.group(self.grid.cursor_key)
+            if known is not None or cell is None:
+                return known
+            return GroupRow(task=cell.task, status=status, mapped=False, rows=1, tasks={status: 1})
         if self._pane == "graph":
             return self.graph.here() or self.run_row()
         if self._pane == "outline":
@@ -427,6 +436,10 @@ class RunScreen(LogKeys):
             self.log_view.show(group.task, -1)
             return
         named = [*group.failed, *group.running]
+        if group.fold:
+            if named:
+                self.log_view.show(named[0], -1)
+            return
         self.log_view.show(group.task, _index_of(named[0]) if named else 0)
 
     def action_log(self) -> None:

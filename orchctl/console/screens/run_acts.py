@@ -54,11 +54,18 @@ async def _targets(screen: "RunScreen", verb: actions.Verb, subject: RunRow | Ma
     chosen = screen.selection
     if chosen.all:
         return actions.acted_on(verb, await _everything(screen, chosen.all == "rows", screen.filter))
-    if chosen:
-        return chosen.rows
-    assert subject is not None
-    assert not isinstance(subject, RunRow)
-    return [subject]
+    marked: list[Marked] = chosen.rows
+    if not chosen:
+        assert subject is not None
+        assert not isinstance(subject, RunRow)
+        marked = [subject]
+    found: list[Marked] = []
+    for target in marked:
+        if isinstance(target, GroupRow) and target.fold:  # the engine knows each of them by its own name
+            found += actions.acted_on(verb, await _everything(screen, True, RunFilter(text=target.fold)))  # noqa: FBT003
+        else:
+            found.append(target)
+    return found
 
 
 async def _everything(screen: "RunScreen", rows: bool, chosen: RunFilter) -> list[Marked]:

@@ -243,8 +243,8 @@ class House:
     def standing(self) -> Standing:
         return standing(self.machine.cx)
 
-    def waiting(self) -> Sequence[Entry]:
-        return waiting(self.machine.cx)
+    def waiting(self, count: int) -> tuple[Sequence[Entry], int]:
+        return waiting(self.machine.cx, count)
 
     def audit(self, entry: AuditEntry) -> None:
         self.audited.append(entry)

@@ -491,6 +491,28 @@ def test_resources_name_gpus_mutexes_pins_scratch_owners_and_the_reservation() -
     assert row["owners"][0]["share"] == 0.5
 
 
+def test_tasks_that_are_named_alike_are_one_row_with_their_counts() -> None:
+    house = House(cpus=3)
+    loads = [(f"load_{number:03d}", "begin") for number in range(12)]
+    parts = [(f"daily.{letter}", "begin") for letter in "abcdefghij"]
+    few = [(f"few_{number}", "begin") for number in range(3)]
+    run = house.begin(Workflow("w", tasks_of(("begin", ""), *loads, *parts, *few)))
+    house.end(house.attempt_of(run, "begin"))
+    assert names(house, ListGroups(run=run, fold=True)) == ["begin", "load_*", "daily.*", "few_0", "few_1", "few_2"]
+    house.start(house.live(run)[0])
+    load = rows(house, ListGroups(run=run, fold=True))[1]
+    assert (load["rows"], load["status"], load["running"][0]) == (12, "running", "load_000")
+    assert sum(load["tasks"].values()) == 12
+    members = names(house, ListTasks(run=run, text=load["fold"]))
+    assert members == [name for name, _ in loads]
+    assert names(house, ListTasks(run=run, text=rows(house, ListGroups(run=run, fold=True))[2]["fold"])) == [
+        name for name, _ in parts
+    ]
+    assert names(house, ListGroups(run=run, fold=True, text="load_00")) == ["load_*"]
+    assert names(house, ListGroups(run=run, fold=True, text="~^load_00[1-3]$")) == ["load_001", "load_002", "load_003"]
+    assert page(house, ListGroups(run=run, fold=True, offset=4, limit=1)).total == 6
+
+
 def test_a_task_is_told_whole_but_for_its_secrets() -> None:
     house = House()
     policy = Policy(
