@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from engine.protocol.messages import Act, ListQueue
-from engine.protocol.rows import AttemptRow, QueueRow, SpecRow
+from engine.protocol.rows import AttemptRow, GroupRow, QueueRow, SpecRow, TaskRow
 from orchctl.console.hostlines import Use, host_lines
 from orchctl.console.theme import Signs
 from tests.support.console_engine import World
@@ -151,3 +151,31 @@ def test_use_is_kept_a_sample_a_second_and_drawn_the_newest_at_the_right() -> No
     assert first.endswith(" ▂▃▅▆█")
     plain = host_lines(row, use, 120, Signs(ascii_only=True), NOW_S)
     assert all(text.isascii() for line in plain for text, _ in line)
+
+
+@pytest.mark.asyncio
+async def test_tasks_that_are_named_alike_open_act_and_list_as_one(tmp_path: Path) -> None:
+    world = ingest()
+    fold = "~^load_[0-9]*$"
+    world.groups[12].append(
+        GroupRow(task="load_*", status="running", mapped=True, rows=12, tasks={"failed": 12}, fold=fold,
+                 failed=("load_003",))
+    )  # fmt: skip
+    world.tasks[12] += [
+        TaskRow(task=f"load_{at:03d}", index=None, status="failed", attempts=1) for at in range(12)
+    ]  # fmt: skip
+    world.groups[12] += [
+        GroupRow(task=f"load_{at:03d}", status="failed", mapped=False, rows=1, tasks={"failed": 1}) for at in range(12)
+    ]
+    world.logs["load_003"] = b"the third has failed\n"
+    async with console_on(tmp_path, world, run=12) as console:
+        await console.shows("▸ ▶ load_*", "×12")
+        await console.press("j", "j", "j", "j", "enter")
+        await console.shows("▾ ▶ load_*")
+        await console.press("r")
+        await console.shows("Retry", "12 rows in all")
+        await console.press("y")
+        await until(lambda: bool(console.engine.acts))
+        assert {target.task for target in console.engine.acts[0].targets} == {f"load_{at:03d}" for at in range(12)}
+        await console.press("L")
+        await console.shows("the third has failed")
