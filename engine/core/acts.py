@@ -326,6 +326,7 @@ def reopen_row(cx: Context, run: RunState, task: int, index: int) -> None:
     run.failures[row] = run.losses[row] = 0
     run.started[row] = run.finished[row] = 0
     run.header.grown.pop(row, None)
+    run.header.repeated.pop(row, None)
     run.header.whys.pop(row, None)
     run.header.outcomes.pop(row, None)
     cx.note(TaskReopened(run.run, task, index))
@@ -382,8 +383,7 @@ def _reopen_task(cx: Context, run: RunState, task: int, indexes: set[int] | None
         return
     if run.first_row[task] < 0:
         return
-    declared = run.plan.tasks[task].for_each
-    if indexes is None and isinstance(declared, str) and "needs" in declared:
+    if indexes is None and any("needs" in text for text in run.plan.tasks[task].row_texts):
         dropped = run.rows_of(task)
         run.drop_rows(task)  # its items depend on what goes again: they are looked up anew
         cx.changes.runs.add(run.run)

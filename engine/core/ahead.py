@@ -22,6 +22,7 @@ BLOCK_NS = 10 * MILLISECOND
 """The expected work of a block: a lane has room for more than one, so that a worker has the next one while the engine
 learns of the last one's end."""
 
+
 def expected_ns(cx: Context, run: RunState, task: int) -> int | None:
     """What an attempt of the task is expected to take; None while none has ended."""
     return cx.durations.get(run.alike(task))
@@ -56,7 +57,10 @@ def next_ahead(cx: Context) -> tuple[Entry, int] | None:
         run = cx.state.runs.get(entry.run)
         if run is None or run.header.status.finished or run.header.status is RunStatus.PAUSED:
             return entry, 0  # to be put aside, not to be ordered
-        expected = None if run.plan.max_parallel[entry.task] else expected_ns(cx, run, entry.task)
+        spec = run.plan.tasks[entry.task] if run.plan.measures[entry.task] else None
+        # A trial begins with a look at the host, while nothing else of it runs.
+        alone = run.plan.max_parallel[entry.task] or (spec is not None and spec.has_trials)
+        expected = None if alone else expected_ns(cx, run, entry.task)
         leader = cx.lanes.room(entry.claim, expected) if expected is not None else 0
         if leader and _may_pass_on(cx, entry, before):
             return entry, leader

@@ -75,6 +75,8 @@ def _all_alike(plan: Plan, task: int) -> bool:
         return False
     if not plan.tasks[task].mapped or policy.quota.memory_bytes or policy.quota.processes:
         return False
+    if plan.tasks[task].campaign is not None:  # each attempt has a report of its own
+        return False
     paired = bool(plan.paired(task))
     return not any(_varies(text, paired) for text in (policy.dir, *(text for _, text in policy.env)))
 

@@ -130,6 +130,7 @@ def _render(
         stop=policy.stop,
         folder=run.plan.workflow.source.folder,
         claim_from=claim_from,
+        campaign=run.plan.tasks[task].campaign if run.plan.measures[task] else None,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from engine.model.campaign import Campaign
 from engine.model.resources import UNBOUND, Binding, Claim
 from engine.model.workflow import Command, Python, Quota, Shell, Stop
 
@@ -22,6 +23,7 @@ class StartAttempt(Effect, frozen=True):
     `claim_from`: start when that attempt's tree is empty.
     `binding`: the CPUs and GPUs that are its own.
     `env` is what the definition declares (with PARAM_*); the executor adds the base environment and ORCHCTL_*.
+    `campaign`, if there is one, says what is to be measured.
     """
 
     attempt: int
@@ -43,6 +45,7 @@ class StartAttempt(Effect, frozen=True):
     binding: Binding = UNBOUND
     count: int = 1
     columns: tuple[tuple[str, Sequence[Any]], ...] = ()
+    campaign: Campaign | None = None
 
 
 class StopAttempt(Effect, frozen=True):

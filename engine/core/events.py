@@ -37,6 +37,28 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
     max_rss_bytes: int = 0
 
 
+class Noise(msgspec.Struct, frozen=True, array_like=True):
+    """What else happened on the host for a while: CPUs that others kept busy and that were stolen, by resource the
+    share of the time in which something waited for it, and by how much the frequency changed (None: not told)."""
+
+    seconds: float
+    foreign_cpus: float
+    stolen_cpus: float
+    stalled: dict[str, float] = {}
+    frequency_ratio: float | None = None
+
+
+class Measured(msgspec.Struct, frozen=True, array_like=True):
+    """What an attempt reported, and what about its report was wrong. Of a trial, the noise on the host just before and
+    during it, and in `marks` why it counts as disturbed, if it does."""
+
+    values: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
+    before: Noise | None = None
+    during: Noise | None = None
+    marks: tuple[str, ...] = ()
+
+
 class Actor(msgspec.Struct, frozen=True, array_like=True):
     """Who asked: user id, login name, and by which means (`cli`, `console`, `schedule`)."""
 
@@ -203,6 +225,7 @@ class AttemptExited(Event, frozen=True):
     """The attempt's whole tree has ended. `result` is JSON, at most 1 MiB.
 
     `block` names the block that the attempt was a row of (0: it was ordered by itself), `began_ns` when it began there.
+    `measured` is None for a task that measures nothing.
     """
 
     attempt: int
@@ -213,6 +236,7 @@ class AttemptExited(Event, frozen=True):
     result: bytes | None = None
     block: int = 0
     began_ns: int = 0
+    measured: Measured | None = None
 
 
 class AttemptNeverStarted(Event, frozen=True):
@@ -377,6 +401,15 @@ class RetryScheduled(Event, frozen=True):
     due_ns: int
 
 
+class TrialRepeated(Event, frozen=True):
+    """The row's trial succeeded, but the host disturbed it: it goes again, which costs no retry."""
+
+    run: int
+    task: int
+    index: int
+    marks: tuple[str, ...]
+
+
 class TaskFinished(Event, frozen=True):
     """A row reached a final status. `why` is for those that no attempt explains (skipped, upstream_failed, marked)."""
 
@@ -403,6 +436,6 @@ External = (
 )  # fmt: skip
 Decision = (
     RunQueued | RunStarted | RunStatusChanged | RunFinished | RunSkipped | Expanded | AttemptOrdered | BlockOrdered
-    | AttemptPreempted | PressureChanged | RetryScheduled | TaskFinished | TaskReopened
+    | AttemptPreempted | PressureChanged | RetryScheduled | TrialRepeated | TaskFinished | TaskReopened
 )  # fmt: skip
 AnyEvent = External | Decision

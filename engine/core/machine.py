@@ -90,9 +90,7 @@ def _on_space(cx: Context, event: SpaceChanged) -> None:
 
 def sample_of(event: HostSampled) -> Sample:
     """In the words of admission."""
-    return Sample(
-        event.memory_available_bytes, event.memory_total_bytes, event.memory_stalled, event.cpu_foreign_milli
-    )
+    return Sample(event.memory_available_bytes, event.memory_total_bytes, event.memory_stalled, event.cpu_foreign_milli)
 
 
 def _on_sample(cx: Context, event: HostSampled) -> None:

@@ -14,10 +14,12 @@ from engine.core.events import (
     AttemptStarted,
     BlockStarted,
     RetryScheduled,
+    TrialRepeated,
 )  # fmt: skip
 from engine.core.orders import give_back
 from engine.core.progress import finish_row, is_ending
 from engine.core.state import Attempt, RunState
+from engine.model.campaign import TRIAL
 from engine.model.errors import IllegalTransition
 from engine.model.ids import NO_INDEX
 from engine.model.status import Outcome, OutcomeKind
@@ -54,13 +56,14 @@ def on_exited(cx: Context, event: AttemptExited) -> None:
         return
     run, attempt = found
     outcome = _keep_result(cx, run, attempt, event)
-    attempt.outcome, attempt.usage, attempt.log = outcome, event.usage, event.log
+    attempt.outcome, attempt.usage, attempt.log, attempt.measured = outcome, event.usage, event.log, event.measured
     row = run.row(attempt.task, attempt.index)
     run.losses[row] = 0
     _show_outcome(run, attempt, outcome)
     if outcome.kind is OutcomeKind.SUCCEEDED:
         run.header.grown.pop(row, None)
-        finish_row(cx, run, attempt.task, attempt.index, "succeeded")
+        if not _repeat_noisy(cx, run, attempt):
+            finish_row(cx, run, attempt.task, attempt.index, "succeeded")
     elif attempt.stop == PREEMPTED:
         _again_or_cancelled(cx, run, attempt)
     elif attempt.stop or outcome.kind is OutcomeKind.CANCELLED:
@@ -160,6 +163,26 @@ def _keep_result(cx: Context, run: RunState, attempt: Attempt, event: AttemptExi
     if run.plan.needs_result[attempt.task]:
         run.results[attempt.task, attempt.index] = value
     return event.outcome
+
+
+def _repeat_noisy(cx: Context, run: RunState, attempt: Attempt) -> bool:
+    """Whether a trial goes again because the host disturbed it. Warm-ups do not: nobody looks at what they measure."""
+    measured = attempt.measured
+    if measured is None or not measured.marks or attempt.stop:
+        return False
+    campaign = run.plan.tasks[attempt.task].campaign
+    if campaign is None:
+        return False
+    row = run.row(attempt.task, attempt.index)
+    times = run.header.repeated.get(row, 0)
+    warming_up = run.items[attempt.task][attempt.index][TRIAL] < 1
+    if times >= campaign.repeat_noisy or warming_up or is_ending(run, attempt.task):
+        return False
+    run.header.repeated[row] = times + 1
+    cx.note(TrialRepeated(run.run, attempt.task, attempt.index, measured.marks))
+    cx.move_row(run, row, attempt.task, "returned")
+    cx.enqueue(run, attempt.task, range(row, row + 1))
+    return True
 
 
 def _after_failure(cx: Context, run: RunState, attempt: Attempt, outcome: Outcome) -> None:

@@ -171,7 +171,8 @@ def _consider_mapped(cx: Context, run: RunState, task: int) -> None:
     try:
         _expand(cx, run, task, pairs)
     except EngineError as error:
-        finish_task(cx, run, task, TaskStatus.FAILED, f"for_each: {error.sentence}")
+        what = "matrix" if run.plan.tasks[task].has_trials else "for_each"
+        finish_task(cx, run, task, TaskStatus.FAILED, f"{what}: {error.sentence}")
 
 
 def _pairs_are_known(run: RunState, task: int, pairs: list[int]) -> bool:
@@ -208,7 +209,8 @@ def _expand(cx: Context, run: RunState, task: int, pairs: list[int]) -> None:
         cx.changes.chunks.update((run.run, chunk) for chunk in chunks_of(rows))
         _release_rows(cx, run, task, rows, one_by_one=per_row or bool(pairs))
     else:
-        finish_task(cx, run, task, TaskStatus.SKIPPED, "for_each gave no items")
+        what = "matrix" if spec.has_trials else "for_each"
+        finish_task(cx, run, task, TaskStatus.SKIPPED, f"{what} gave no items")
 
 
 def _release_rows(cx: Context, run: RunState, task: int, rows: range, *, one_by_one: bool) -> None:

@@ -1,5 +1,6 @@
 """What an expression sees, and the rendering of a task's texts just before an attempt is ordered."""
 
+from collections.abc import Sequence
 from posixpath import join, normpath
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from engine.model.errors import ValueFault
 from engine.model.ids import NO_INDEX, run_text
 from engine.model.status import TaskStatus
 from engine.model.workflow import ROWS_MAX, Action, Command, Python, Shell
+from engine.scheduling.trials import rows_of, values_fault
 
 
 def scope_of(run: RunState, task: int, index: int = NO_INDEX) -> dict[str, Any]:
@@ -65,7 +67,10 @@ def when_is_per_row(run: RunState, task: int) -> bool:
 
 
 def items_of(run: RunState, task: int) -> range | list[Any]:
-    """The items of a `for_each`, now that all that it looks at is known. Raises EngineError."""
+    """The items of a `for_each` or of trials, now that all that they look at is known. Raises EngineError."""
+    campaign = run.plan.tasks[task].campaign
+    if campaign is not None and campaign.trials:
+        return rows_of(campaign, [(name, _values(run, task, name, values)) for name, values in campaign.matrix])
     declared = run.plan.tasks[task].for_each
     value: object = compile_template(declared).render(scope_of(run, task)) if isinstance(declared, str) else declared
     if isinstance(value, dict):
@@ -78,6 +83,15 @@ def items_of(run: RunState, task: int) -> range | list[Any]:
     if len(items) > ROWS_MAX:
         raise ValueFault(f"for_each gave {len(items)} items, more than {ROWS_MAX}")
     return items
+
+
+def _values(run: RunState, task: int, name: str, declared: Any) -> Sequence[Any]:
+    """The values of a parameter of the matrix. Raises EngineError."""
+    value = compile_template(declared).render(scope_of(run, task)) if isinstance(declared, str) else declared
+    fault = values_fault(value)
+    if fault:
+        raise ValueFault(f"{name}: {fault}")
+    return value
 
 
 def rendered_action(action: Action, scope: dict[str, Any]) -> Action:

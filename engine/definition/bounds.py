@@ -17,10 +17,20 @@ from engine.definition.fields import (
     RETRY_ON,
     SLOTS_MAX,
     TASKS_MAX,
+    regex_fault,
 )
 from engine.definition.kinds import NAME_HINT, TEXT_CHARS_MAX, text_fault
 from engine.expressions.params import param_value
 from engine.expressions.values import json_fault
+from engine.model.campaign import (
+    AXES_MAX,
+    METRICS_MAX,
+    REPEATS_MAX,
+    SEED_MAX,
+    TRIALS_MAX,
+    WARMUPS_MAX,
+    Campaign,
+)  # fmt: skip
 from engine.model.errors import ValueFault
 from engine.model.ids import is_name
 from engine.model.resources import Claim
@@ -37,6 +47,7 @@ from engine.model.workflow import (
     Task,
     Workflow,
 )
+from engine.scheduling.trials import values_fault
 
 _SCHEDULES_MAX = 100
 _PARAMS_MAX = 1_000
@@ -195,6 +206,8 @@ def _is_plain(task: Task, policies: int) -> bool:
         return False
     if not sound or task.for_each is not None or task.max_parallel or task.tolerate or task.tolerate_percent:
         return False
+    if task.campaign is not None:
+        return False
     text = "".join((*words, task.when, task.description, task.owner, *task.tags, *task.outputs))
     return (
         text.isascii()
@@ -221,6 +234,37 @@ def _check_task(task: Task, policies: int, bounds: _Bounds) -> None:
     elif task.for_each is not None:
         is_text = isinstance(task.for_each, str)
         bounds.true(is_text, (*path, "for_each"), "a list, or one {{ }} that gives a list, is expected")
+    if task.campaign is not None:
+        _check_campaign(task.campaign, path, bounds)
+        once = cast("object", task.for_each) is None or not task.has_trials
+        bounds.true(once, path, "a task has rows by `for_each` or by `trials`, not by both")
+
+
+def _check_campaign(campaign: Campaign, path: Path, bounds: _Bounds) -> None:
+    bounds.number(campaign.trials, 0, TRIALS_MAX, (*path, "trials"))
+    bounds.number(campaign.warmups, 0, WARMUPS_MAX, (*path, "warmups"))
+    bounds.number(campaign.seed, 0, SEED_MAX, (*path, "seed"))
+    bounds.number(campaign.repeat_noisy, 0, REPEATS_MAX, (*path, "repeat_noisy"))
+    settings = campaign.matrix or campaign.warmups or campaign.seed or campaign.repeat_noisy
+    bounds.true(campaign.trials > 0 or not settings, path, "without trials there is nothing to try")
+    bounds.true(len(campaign.matrix) <= AXES_MAX, (*path, "matrix"), f"a matrix has at most {AXES_MAX} parameters")
+    bounds.true(len(campaign.metrics) <= METRICS_MAX, (*path, "metrics"), f"a task has at most {METRICS_MAX} metrics")
+    _unique((name for name, _ in campaign.matrix), "matrix", bounds)
+    _unique((metric.name for metric in campaign.metrics), "metrics", bounds)
+    for name, values in campaign.matrix:
+        below = (*path, "matrix", name)
+        bounds.name(name, below)
+        if not isinstance(values, str):
+            fault = values_fault(values)
+            bounds.true(not fault, below, fault)
+            bounds.json(values, below)
+    for metric in campaign.metrics:
+        below = (*path, "metrics", metric.name)
+        bounds.name(metric.name, below)
+        bounds.texts((metric.unit,), below)
+        fault = regex_fault(metric.regex) if metric.regex else None
+        if fault:
+            bounds.complain((*below, "regex"), *fault)
 
 
 def _check_action(task: Task, path: Path, bounds: _Bounds) -> None:

@@ -10,10 +10,11 @@ import msgspec
 
 from engine.definition.commands import command_of
 from engine.definition.complaints import Complaints, shown
-from engine.definition.fields import HEAD, POLICY, TASK, TASKS_MAX, as_text
+from engine.definition.fields import CAMPAIGN, HEAD, POLICY, TASK, TASKS_MAX, as_text
 from engine.definition.kinds import NAME_HINT, unwritten
 from engine.expressions.faults import did_you_mean
 from engine.expressions.params import param_value
+from engine.model.campaign import Campaign, Metric
 from engine.model.errors import ValueFault
 from engine.model.ids import is_name
 from engine.model.workflow import (
@@ -39,6 +40,9 @@ _TASK_PLAIN = frozenset(
     ("when", "for_each", "max_parallel", "outputs", "setup", "teardown_for", "owner", "tags", "description")
 )
 _POLICY_KEYS = frozenset(POLICY)
+_CAMPAIGN_KEYS = frozenset(CAMPAIGN)
+_ONLY_ROWS = ("max_parallel", "tolerate")
+_ONLY_TRIALS = ("warmups", "order", "seed", "repeat_noisy")
 _RECORDS = ("retry", "claim", "quota", "stop")
 
 
@@ -187,10 +191,35 @@ def _task(name: str, raw: dict[str, Any], read: dict[str, Any], policies: _Polic
     if "tolerate" in read:
         values["tolerate"], values["tolerate_percent"] = read["tolerate"]
     if "for_each" not in raw:
-        for key in ("max_parallel", "tolerate"):
-            if key in raw:
-                complaints.add(("tasks", name, key), f"`{key}` makes sense only with `for_each`")
+        _complain_without_rows(name, raw, complaints)
+    if not _CAMPAIGN_KEYS.isdisjoint(raw):
+        campaign = values["campaign"] = _campaign(name, raw, read, complaints)
+        if campaign.trials:
+            values.setdefault("max_parallel", 1)  # trials that run side by side would measure each other
     return Task(name, action, policies.index_for(read), **values)
+
+
+def _complain_without_rows(name: str, raw: dict[str, Any], complaints: Complaints) -> None:
+    if "matrix" in raw or "trials" in raw:
+        return
+    for key in _ONLY_ROWS:
+        if key in raw:
+            complaints.add(("tasks", name, key), f"`{key}` makes sense only with `for_each`, `matrix` or `trials`")
+
+
+def _campaign(name: str, raw: dict[str, Any], read: dict[str, Any], complaints: Complaints) -> Campaign:
+    values = {key: read[key] for key in CAMPAIGN if key in read}
+    metrics = tuple(Metric(metric, **fields) for metric, fields in values.pop("metrics", ()))
+    tried = "matrix" in raw or "trials" in raw
+    if "for_each" in raw and tried:
+        both = "matrix" if "matrix" in raw else "trials"
+        complaints.add(("tasks", name, both), f"a task has rows by `for_each` or by `{both}`, not by both")
+    for key in _ONLY_TRIALS if not tried else ():
+        if key in raw:
+            complaints.add(("tasks", name, key), f"`{key}` makes sense only with `matrix` or `trials`")
+    if tried:
+        values.setdefault("trials", 1)
+    return Campaign(metrics=metrics, **values)
 
 
 def _action(name: str, raw: dict[str, Any], read: dict[str, Any], complaints: Complaints) -> Action:

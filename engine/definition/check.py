@@ -4,16 +4,18 @@ halves on what clients send, because bytes that decode to the right types can st
 Linear in tasks and edges: a hundred thousand tasks take about a second.
 """
 
+from math import prod
 from typing import Any, cast
 
 from engine.definition import bounds
-from engine.definition.complaints import Complaints, shown
+from engine.definition.complaints import Complaints, Path, shown
 from engine.definition.graph import cycle_text, cycles
 from engine.definition.references import Known, References
 from engine.expressions import ExpressionFault, compile_template
 from engine.expressions.faults import did_you_mean
+from engine.model.campaign import MEASURED_ALWAYS, TRIAL, Campaign
 from engine.model.errors import Fault, ValueFault
-from engine.model.workflow import Schedule, Task, Workflow
+from engine.model.workflow import ROWS_MAX, Schedule, Task, Workflow
 
 # Looking for close names among thousands takes milliseconds: enough for the faults that a person reads first.
 _SUGGESTIONS_MAX = 50
@@ -43,6 +45,8 @@ def check_meaning(workflow: Workflow, complaints: Complaints) -> None:
         if needs and not sound:
             ordered = _check_needs(task, number, tasks, complaints) and ordered
         references.task(task)
+        if task.campaign is not None:
+            _check_campaign(task.campaign, ("tasks", task.name), complaints)
         if task.setup or task.teardown_for:
             ordered = False
             _check_teardown(task, tasks, complaints)
@@ -92,13 +96,40 @@ def _check_pair(task: Task, parent: Task, index: int, complaints: Complaints) ->
         without = parent.name if task.mapped else task.name
         complaints.add(path, f"same_index pairs the rows of two `for_each`; {without} has none")
         return
-    here, there = _row_count(task.for_each), _row_count(parent.for_each)
+    here, there = _row_count(task), _row_count(parent)
     if here is not None and there is not None and here != there:
         complaints.add(path, f"same_index pairs row with row, but {task.name} has {here} and {parent.name} {there}")
 
 
-def _row_count(for_each: Any) -> int | None:
+def _check_campaign(campaign: Campaign, path: Path, complaints: Complaints) -> None:
+    count = _trial_count(campaign)
+    if count is not None and count > ROWS_MAX:
+        complaints.add((*path, "trials"), f"the matrix and its trials make {count} rows, more than {ROWS_MAX}")
+    names = [name for name, _ in campaign.matrix]
+    if TRIAL in names:
+        complaints.add(
+            (*path, "matrix", TRIAL), "`item.trial` is the number of the trial: call the parameter otherwise"
+        )
+    for metric in campaign.metrics:
+        if any(metric.name == known.name for known in MEASURED_ALWAYS):
+            message = f"{metric.name} is measured of every attempt: a task cannot report it"
+            complaints.add((*path, "metrics", metric.name), message)
+
+
+def _trial_count(campaign: Campaign) -> int | None:
+    counts = [_length(values) for _, values in campaign.matrix]
+    known = [count for count in counts if count is not None]
+    return prod(known) * (campaign.trials + campaign.warmups) if len(known) == len(counts) else None
+
+
+def _row_count(task: Task) -> int | None:
     """The number of rows where it is known beforehand."""
+    campaign = task.campaign
+    return _trial_count(campaign) if campaign is not None and campaign.trials else _length(task.for_each)
+
+
+def _length(for_each: Any) -> int | None:
+    """Of a list, or of what a text with `{{ }}` gives, where it looks at nothing."""
     if not isinstance(for_each, str):
         return len(for_each)
     try:

@@ -3,6 +3,7 @@
 The parser, its suggestions, the Python way of writing workflows and the JSON Schema all read these tables.
 """
 
+import re
 import signal
 from typing import Any, get_args
 
@@ -26,6 +27,14 @@ from engine.definition.kinds import (
 )
 from engine.definition.written import WrittenFloat, WrittenInt
 from engine.expressions.faults import did_you_mean
+from engine.model.campaign import (
+    REGEX_CHARS_MAX,
+    REPEATS_MAX,
+    SEED_MAX,
+    TRIALS_MAX,
+    WARMUPS_MAX,
+    TrialOrder,
+)  # fmt: skip
 from engine.model.errors import ValueFault
 from engine.model.instants import DAY, from_text, parse_duration
 from engine.model.resources import parse_cpu, parse_gpu, parse_size
@@ -43,6 +52,7 @@ from engine.model.workflow import (
     Preemption,
     TriggerRule,
 )
+from engine.scheduling.trials import values_fault
 
 TASKS_MAX = 1_000_000
 PRIORITY_MAX = 1_000
@@ -175,6 +185,57 @@ class _ForEach(Kind):
     def schema(self) -> dict[str, Any]:
         listed = {"type": "array", "maxItems": ROWS_MAX}
         return {"anyOf": [listed, {"type": "string", "pattern": r"\{\{"}]}
+
+
+class _Values(Kind):
+    """The values of a parameter of a matrix: a list of scalars, or a text with one `{{ }}` that gives one."""
+
+    expected = "a list of values, or one {{ }} that gives one"
+    _json = Json()
+
+    def read(self, value: Any, path: Path, complaints: Complaints) -> Any:
+        if isinstance(value, str) and "{{" in value:
+            return value
+        if not isinstance(value, list):
+            return self.refuse(value, path, complaints)
+        plain = self._json.read(value, path, complaints)
+        fault = "" if plain is INVALID else values_fault(plain)
+        if fault:
+            complaints.add(path, fault)
+        return INVALID if fault else plain
+
+    def schema(self) -> dict[str, Any]:
+        listed = {"type": "array", "maxItems": ROWS_MAX, "items": {"type": ["string", "number", "boolean", "null"]}}
+        return {"anyOf": [listed, {"type": "string", "pattern": r"\{\{"}]}
+
+
+class _Regex(Kind):
+    """A regular expression with one group, for a number in a log."""
+
+    expected = "a regular expression"
+
+    def read(self, value: Any, path: Path, complaints: Complaints) -> Any:
+        if not isinstance(value, str):
+            return self.refuse(value, path, complaints)
+        fault = regex_fault(value)
+        if fault:
+            complaints.add(path, *fault)
+            return INVALID
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": "regex", "pattern": r"\(", "maxLength": REGEX_CHARS_MAX}
+
+
+def regex_fault(text: str) -> tuple[str, str] | None:
+    """Why the text cannot find a metric in a log, and a hint; None where it can."""
+    if len(text) > REGEX_CHARS_MAX:
+        return f"a regular expression has at most {REGEX_CHARS_MAX} characters", ""
+    try:
+        groups = re.compile(text).groups
+    except (re.error, RecursionError, OverflowError) as error:
+        return f"this is no regular expression: {error}", ""
+    return None if groups == 1 else (f"one group is expected, not {groups}", "put ( ) around the number")
 
 
 class _Scalar(Kind):
@@ -356,6 +417,28 @@ POLICY = {
     "on_lost": Field(_words_of(OnLost), "after an attempt whose end nobody saw: rerun, or hold for an operator"),
 }
 
+METRIC = Record(
+    {
+        "unit": Field(Text("a unit", empty=False), "what it is counted in, such as s, B or MB/s"),
+        "better": Field(Choice("lower", "higher"), "which direction is better; without it nothing is judged"),
+        "regex": Field(_Regex(), "looked for in the log; its only group is the number, and the last match counts"),
+    },
+    short=Text("a unit", empty=False),
+    short_for="unit",
+)
+
+CAMPAIGN = {
+    "matrix": Field(MapOf(_Values(), Name(), ordered=True), "parameters and their values: rows for all combinations"),
+    "trials": Field(
+        Number(1, TRIALS_MAX), "how often each combination is tried, one at a time unless `max_parallel` says otherwise"
+    ),
+    "warmups": Field(Number(0, WARMUPS_MAX), "trials before these, which do not count: their `item.trial` is below 1"),
+    "order": Field(_words_of(TrialOrder), "interleaved (round by round), random or sequential (one after the other)"),
+    "seed": Field(Number(0, SEED_MAX), "of the random order; 0 unless written"),
+    "repeat_noisy": Field(Number(0, REPEATS_MAX), "how often a trial that the host disturbed goes again, at no retry"),
+    "metrics": Field(MapOf(METRIC, Name(), ordered=True), "numbers that an attempt reports, to compare runs by"),
+}
+
 TASK = Record(
     {
         "run": Field(_Run(), "the command: a list is executed directly, a text by `sh -e -c`"),
@@ -369,6 +452,7 @@ TASK = Record(
         "for_each": Field(_ForEach(), "one row for each item; `item` and `index` are known in its expressions"),
         "max_parallel": Field(Number(0, ROWS_MAX), "the most rows at one time; 0 is no limit"),
         "tolerate": Field(_Tolerate(), "how many rows may fail before the task has failed"),
+        **CAMPAIGN,
         **POLICY,
         "outputs": Field(ListOf(Text("an output", empty=False), single=True), "what it makes; may hold expressions"),
         "setup": Field(Flag(), "it prepares what a teardown removes again"),

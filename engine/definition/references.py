@@ -1,7 +1,8 @@
 """Do the expressions of a workflow mean something: they compile, and read only what is there for their task.
 
-Known in a task's texts: params, run, partition, needs (its own), and with `for_each` item and index. `for_each` itself
-is looked at before there are rows, so it knows no item. Parameters' defaults know only the partition.
+Known in a task's texts: params, run, partition, needs (its own), and with `for_each` or trials item and index. What
+says which rows there are is looked at before there are any, so it knows no item. Parameters' defaults know only the
+partition.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ from engine.expressions.faults import did_you_mean
 from engine.expressions.parser import Path as Reference
 from engine.model.packed import Packed
 from engine.model.workflow import ROWS_MAX, Command, Need, Policy, Python, Shell, Task, Workflow
+from engine.scheduling.trials import values_fault
 
 _NEED_FIELDS = ("status", "outcome", "exit_code", "result", "results", "count")
 _RUN_FIELDS = ("id", "workflow", "trigger")
@@ -38,7 +40,7 @@ class Known:
         for number, task in enumerate(tasks):
             if self.numbers.setdefault(task.name, number) != number:
                 self.repeated.append(task.name)
-            if task.for_each is not None:
+            if (task.for_each is not None or task.campaign is not None) and task.mapped:
                 self.mapped.add(task.name)
             if task.setup:
                 self.setups.add(task.name)
@@ -69,7 +71,8 @@ class References:
 
     def task(self, task: Task) -> None:
         """All texts of a task."""
-        if self._silent and not task.when and task.for_each is None and task.action.__class__ is not Python:
+        rows = task.for_each is not None or task.campaign is not None
+        if self._silent and not task.when and not rows and task.action.__class__ is not Python:
             return
         path = ("tasks", task.name)
         self._action(task, path)
@@ -84,7 +87,14 @@ class References:
             except ExpressionFault as fault:
                 self._complaints.add((*path, "when"), fault.sentence, fault.hint)
         if task.for_each is not None:
-            self._for_each(task, (*path, "for_each"))
+            items = self._rows(task, task.for_each, (*path, "for_each"))
+            if items is not None:
+                self._bound(items, (*path, "for_each"))
+        for name, values in task.campaign.matrix if task.campaign is not None else ():
+            given = self._rows(task, values, (*path, "matrix", name))
+            fault = values_fault(given) if given is not None else ""
+            if fault:
+                self._complaints.add((*path, "matrix", name), fault)
 
     def _action(self, task: Task, path: Path) -> None:
         action = task.action
@@ -120,21 +130,24 @@ class References:
             elif isinstance(value, list):
                 stack += [(item, (*place, index)) for index, item in enumerate(cast("list[Any]", value))]
 
-    def _for_each(self, task: Task, path: Path) -> None:
-        if not isinstance(task.for_each, str):
-            return
-        template = self._compile(task.for_each, path)
+    def _rows(self, task: Task, declared: Any, path: Path) -> Any:
+        """Check a text that gives a list before there are rows; what it gives, where that is known beforehand."""
+        if not isinstance(declared, str):
+            return None
+        template = self._compile(declared, path)
         if template is None:
-            return
+            return None
         if template.single is None:
             self._complaints.add(path, "a list, or one {{ }} that gives a list, is expected")
-            return
+            return None
         self._check(task, template.single, path, rows=False)
-        if not template.references:
-            try:
-                self._bound(template.single.evaluate({}), path)
-            except ExpressionFault as fault:
-                self._complaints.add(path, fault.sentence, fault.hint)
+        if template.references:
+            return None
+        try:
+            return template.single.evaluate({})
+        except ExpressionFault as fault:
+            self._complaints.add(path, fault.sentence, fault.hint)
+            return None
 
     def _bound(self, items: Any, path: Path) -> None:
         if not isinstance(items, list | range | dict):
@@ -178,7 +191,7 @@ class References:
 
     def _row(self, task: Task, head: str, path: Path, *, rows: bool) -> None:
         if not task.mapped:
-            self._complaints.add(path, f"`{head}` is known only in a task with `for_each`")
+            self._complaints.add(path, f"`{head}` is known only in a task with `for_each`, `matrix` or `trials`")
         elif not rows:
             self._complaints.add(path, f"`{head}` is not known here: this is looked at once, before there are rows")
 

@@ -8,13 +8,22 @@ from engine.model.ids import NAME_PATTERN
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
+def _any_of(*keys: str) -> dict[str, Any]:
+    return {"anyOf": [{"required": [key]} for key in keys]}
+
+
 def json_schema() -> dict[str, Any]:
     """A JSON Schema (2020-12) of a workflow file: its form. Needs, cycles and expressions are beyond it."""
     task = TASK.schema()
     task["oneOf"] = [{"required": [action]} for action in ("run", "shell", "python")]
     task["dependentRequired"] = {
         **{key: ["python"] for key in ("args", "interpreter", "isolate")},
-        **{key: ["for_each"] for key in ("max_parallel", "tolerate")},
+    }
+    rows, trials = _any_of("for_each", "matrix", "trials"), _any_of("matrix", "trials")
+    task["dependentSchemas"] = {
+        **dict.fromkeys(("max_parallel", "tolerate"), rows),
+        **dict.fromkeys(("warmups", "order", "seed", "repeat_noisy"), trials),
+        "for_each": {"not": trials},
     }
     schema = HEAD.schema()
     schema["properties"]["tasks"] = {

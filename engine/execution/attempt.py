@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import stat
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class Attempt:
 
     __slots__ = (
         "block", "cpu_ns", "ended_by", "grace_timer", "killing", "known", "log_end", "log_fd", "log_start", "number",
-        "order", "outcome", "result", "rss_bytes", "slice", "strays", "tree_pid", "tries", "wall_timer", "worker",
+        "order", "outcome", "reaped_ns", "result", "rss_bytes", "slice", "strays", "took_ns", "tree_pid", "tries",
+        "wall_timer", "worker",
     )  # fmt: skip
 
     def __init__(self, order: Order) -> None:
@@ -56,6 +58,8 @@ class Attempt:
         self.result: dict[str, Any] = {}
         self.cpu_ns = 0
         self.rss_bytes = 0
+        self.reaped_ns = 0
+        self.took_ns = 0
 
     @property
     def has_rows(self) -> bool:
@@ -72,6 +76,7 @@ class Attempt:
 
     def note_usage(self, usage: Any) -> None:
         """Of `wait4`: the CPU of the process and those that it waited for, the peak of the largest."""
+        self.reaped_ns = time.monotonic_ns()
         self.cpu_ns += round((usage.ru_utime + usage.ru_stime) * 1e9)
         self.rss_bytes = max(self.rss_bytes, usage.ru_maxrss * 1024)
 

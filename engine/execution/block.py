@@ -209,3 +209,21 @@ class Block:
         self.page.close()
         with contextlib.suppress(OSError):
             os.unlink(self._places.page(self.number))
+
+
+def left_behind(places: Places, number: int, rows: int, lost: Outcome) -> Block | None:
+    """What an earlier launcher left of a block; the row that ran when it died is lost, those behind never ran. No row
+    begins before there is a page."""
+    try:
+        block = Block(places, number)
+    except OSError:
+        try:
+            block = Block(places, number, rows) if rows > 1 else None
+        except OSError:
+            block = None
+    if block is None:
+        return None
+    if block.running >= 0:
+        block.end_running(lost, 0)
+    block.give_back("its launcher died before it began")
+    return block

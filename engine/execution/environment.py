@@ -70,6 +70,9 @@ def launcher_order(order: StartAttempt, table: Table) -> dict[str, Any]:
         "grace_ns": order.stop.grace_ns,
         "after": order.claim_from,
     }
+    if order.campaign is not None:
+        patterns = [[metric.name, metric.regex] for metric in order.campaign.metrics if metric.regex]
+        wire["measure"] = {"trial": order.campaign.trials > 0, "patterns": patterns}
     if isinstance(order.action, Python):
         wire["python"] = {
             "target": order.action.target,

@@ -15,6 +15,8 @@ from engine.core.events import (
     AttemptStarted,
     BlockStarted,
     LogSlice,
+    Measured,
+    Noise,
     RowsReturned,
     RowsSucceeded,
     Usage,
@@ -59,7 +61,15 @@ def exited(found: dict[str, Any]) -> AttemptExited | AttemptLost:
         result=result,
         block=found.get("b", 0),
         began_ns=found.get("began", 0),
+        measured=_measured(found["m"]) if found.get("m") else None,
     )
+
+
+def _measured(told: dict[str, Any]) -> Measured:
+    """What a launcher measured; see `measuring.Measuring`."""
+    before, during = (Noise(*told[name]) if name in told else None for name in ("before", "during"))
+    notes, marks = tuple(told.get("notes", ())), tuple(told.get("marks", ()))
+    return Measured(told["values"], notes, before, during, marks)
 
 
 def succeeded(fact: list[Any]) -> Sequence[RowsSucceeded | AttemptExited]:

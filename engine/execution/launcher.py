@@ -9,7 +9,6 @@ spool could forget. When the engine is away everything goes on: limits, stops an
 
 import contextlib
 import os
-import resource
 import signal
 import time
 from pathlib import Path
@@ -17,17 +16,18 @@ from typing import Any, NoReturn
 
 from engine.execution import proc, trees
 from engine.execution.attempt import DRAIN_S, Attempt, Order, Outcome, outcome_of, take_result
-from engine.execution.block import Block, Fact
+from engine.execution.block import Block, Fact, left_behind
 from engine.execution.ending import KILL_AGAIN_S, Ending
 from engine.execution.logs import Caps, Logs
 from engine.execution.loop import Loop, Peer
+from engine.execution.measuring import Measuring
 from engine.execution.metering import Metering
 from engine.execution.places import Places
 from engine.execution.pool import Pool, Worker
 from engine.execution.report import Report
 from engine.execution.resident import begin, serve_until_stopped
 from engine.execution.sharing import Sharing
-from engine.execution.spawn import Encoded, SpawnError, raise_file_limit, spawn
+from engine.execution.spawn import Encoded, SpawnError, limit_memory, raise_file_limit, spawn
 from engine.execution.spool import Exit, Spool, SpoolFull
 from engine.execution.wire import Message
 
@@ -52,6 +52,7 @@ class Launcher:
         self.attempts: dict[int, Attempt] = {}
         self.held: dict[int, Order] = {}
         self.followers: dict[int, list[int]] = {}
+        self.measuring = Measuring(loop, places, self.held)
         self.roots: dict[int, Attempt | Worker] = {}
         self.strays: dict[int, int] = {}
         self.logs = Logs(places)
@@ -194,8 +195,9 @@ class Launcher:
         why = "the host was started again" if self.spool.other_boot else "its launcher died"
         now = time.time_ns()
         for number, rows in self.spool.open.items():
+            self.measuring.forget(number)
             lost: Outcome = {"kind": "lost", "why": why}
-            block = None if self.spool.other_boot else self._found_block(number, rows, lost)
+            block = None if self.spool.other_boot else left_behind(self.places, number, rows, lost)
             if block is not None and (not block.lone or not block.begun):
                 self.kept[number] = block
             elif block is not None:
@@ -205,34 +207,17 @@ class Launcher:
                 self._ended.append({"a": number, "at": now, "o": lost})
         self._save_ends()
 
-    def _found_block(self, number: int, rows: int, lost: Outcome) -> Block | None:
-        """What an earlier launcher left of a block; the row that ran when it died is lost, those behind never ran. No
-        row begins before there is a page."""
-        try:
-            block = Block(self.places, number)
-        except OSError:
-            try:
-                block = Block(self.places, number, rows) if rows > 1 else None
-            except OSError:
-                block = None
-        if block is None:
-            return None
-        if block.running >= 0:
-            block.end_running(lost, 0)
-        block.give_back("its launcher died before it began")
-        return block
-
     # --- starting ---------------------------------------------------------------------------------------------------
 
     def _take_orders(self, orders: list[Order]) -> None:
         for order in orders:
-            number, leader = order["attempt"], order["after"]
+            number = order["attempt"]
             if self._knows(number):
                 continue
             order["environment"] = self.envs.get(order["env"], {})
-            if self._must_wait(order):
+            if self._must_wait(order) or self.measuring.look_first(order, self._release_followers):
                 self.held[number] = order
-                self.followers.setdefault(leader, []).append(number)
+                self.followers.setdefault(order["after"], []).append(number)
             else:
                 self._ready[order["attempt"]] = order
 
@@ -262,10 +247,13 @@ class Launcher:
         try:
             if attempt.log_fd < 0:
                 self.logs.open(attempt)
-            env = self._encoded.of(order["env"], order["environment"], self.identity(order))
-            cookie = self.cookie(attempt.number)
+            identity, cookie = self.identity(order), self.cookie(attempt.number)
             before = proc.ticks_now()
-            pid = spawn(order["argv"], env=env, output=attempt.log_fd, folder=order["dir"], cookie=cookie)
+            if "measure" in order:
+                pid = self.measuring.spawn(attempt, {**order["environment"], **identity}, cookie)
+            else:
+                env = self._encoded.of(order["env"], order["environment"], identity)
+                pid = spawn(order["argv"], env=env, output=attempt.log_fd, folder=order["dir"], cookie=cookie)
         except (SpawnError, OSError, ValueError) as error:
             if isinstance(error, SpawnError) and error.passing and attempt.tries < _SPAWN_TRIES:
                 attempt.tries += 1
@@ -276,7 +264,7 @@ class Launcher:
             return
         self.roots[pid] = attempt
         self.sharing.bind(pid, order)
-        self.set_memory_limit(pid, order["memory"])
+        limit_memory(pid, order["memory"])
         self.begun(attempt, pid, before if before == proc.ticks_now() else 0)
 
     def _try_again(self, attempt: Attempt) -> None:
@@ -297,13 +285,6 @@ class Launcher:
             "ORCHCTL_ATTEMPT": str(order["number"]),
             "ORCHCTL_RESULT": self.places.result(order["attempt"]),
         }
-
-    @staticmethod
-    def set_memory_limit(pid: int, memory_bytes: int) -> None:
-        """No process of the tree may have more private memory than the quota; the meter watches their sum."""
-        if memory_bytes:
-            with contextlib.suppress(OSError, ValueError):
-                resource.prlimit(pid, resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
 
     def begun(self, attempt: Attempt, pid: int, ticks: int = 0) -> None:
         """The attempt runs now: its limits count from here."""
@@ -392,6 +373,8 @@ class Launcher:
     def withdraw(self, attempt: Attempt) -> None:
         """Nothing of the attempt has begun, nor will, and the engine is told so: it is as if it had never come."""
         self._let_go(attempt)
+        if "measure" in attempt.order:
+            self.measuring.forget(attempt.number)
         self._close_gap(attempt.order)
         if attempt.has_rows and attempt.block is not None:
             self._keep(attempt, attempt.block)
@@ -478,6 +461,8 @@ class Launcher:
             self.logs.close(attempt)
         if attempt.slice is not None and attempt.slice[2]:
             found["log"] = attempt.slice
+        if "measure" in attempt.order:
+            found["m"] = self.measuring.take(attempt)
         self._ended.append(found)
         self._release_followers(attempt.number)
         if block is not None:

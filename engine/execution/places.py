@@ -61,6 +61,10 @@ class Places:
         """The file that ORCHCTL_RESULT names."""
         return f"{self._texts[0]}/{attempt}.json"
 
+    def metrics(self, attempt: int) -> str:
+        """The file to which ORCHCTL_METRICS_FD leads."""
+        return f"{self._texts[0]}/{attempt}.metrics"
+
     def page(self, block: int) -> str:
         """What launcher and worker share of a block."""
         return f"{self._texts[2]}/{block}.page"

@@ -25,7 +25,7 @@ from engine.execution.attempt import Attempt, Order, outcome_of
 from engine.execution.block import Block
 from engine.execution.loop import Peer
 from engine.execution.places import open_log, segment_path
-from engine.execution.spawn import SpawnError, spawn
+from engine.execution.spawn import SpawnError, limit_memory, spawn
 from engine.execution.wire import Message
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Pool:
             return None
         if single:
             self._launcher.sharing.bind(worker.pid, order)
-            self._launcher.set_memory_limit(worker.pid, order["memory"])
+            limit_memory(worker.pid, order["memory"])
         worker.ticks = proc.start_ticks(worker.pid)
         self._workers[worker.pid] = worker
         self._launcher.roots[worker.pid] = worker
@@ -176,8 +176,9 @@ class Pool:
         order, what = attempt.order, attempt.order["python"]
         try:
             block = attempt.block = attempt.block or Block(self._launcher.places, attempt.number, order["count"])
+            metrics = self._launcher.measuring.begin(attempt, worker.pid) if "measure" in order else ""
         except OSError as error:
-            self._launcher.refuse(attempt, f"its page cannot be made: {error}")
+            self._launcher.refuse(attempt, f"its page or report cannot be made: {error}")
             self._next(worker)
             return
         for offset in order.get("skips", ()):
@@ -195,7 +196,7 @@ class Pool:
             "attempt": attempt.number, "index": order["index"], "page": self._launcher.places.page(attempt.number),
             "target": what["target"], "args": what["args"], "columns": what["columns"], "script": what["script"],
             "dir": order["dir"], "env": env, "cookie": self._launcher.cookie(attempt.number), "segment": segment,
-            "result": self._launcher.places.result(attempt.number),
+            "result": self._launcher.places.result(attempt.number), "metrics": metrics,
         }  # fmt: skip
         worker.unsent.append(message)
         self._unsent.add(worker)
@@ -297,6 +298,7 @@ class Pool:
         for _, found in block.news():
             attempt.outcome = found["o"]
             attempt.cpu_ns, attempt.rss_bytes = found["cpu"], found["rss"]
+            attempt.took_ns = found["at"] - found["began"]
             attempt.result = {key: found[key] for key in ("result", "file", "bad") if key in found}
             if not (attempt.worker is not None and attempt.worker.single):
                 attempt.slice = found.get("log")

@@ -9,6 +9,7 @@ process ignores it must handle by a function that does nothing: exec takes handl
 """
 
 import _posixsubprocess
+import contextlib
 import errno
 import os
 import resource
@@ -50,6 +51,13 @@ def raise_file_limit() -> None:
     if soft != hard:
         _limits["child"], _limits["own"] = (soft, hard), (hard, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def limit_memory(pid: int, memory_bytes: int) -> None:
+    """No process of the tree may have more private memory than the quota; the meter watches their sum. 0 is none."""
+    if memory_bytes:
+        with contextlib.suppress(OSError, ValueError):
+            resource.prlimit(pid, resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
 
 
 class SpawnError(Exception):

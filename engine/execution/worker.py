@@ -48,6 +48,8 @@ CELL_MAX = 2**32 - 1
 
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     Json = dict[str, Any]
 
 SUCCESS: Json = {"kind": "succeeded", "exit_code": 0}
@@ -256,7 +258,8 @@ class Worker:
                 except OSError:  # it was taken back whole
                     self._channel.send("end", block["attempt"])
                     continue
-                self._serve_block(block, page)
+                with _metrics_file(block["metrics"]):
+                    self._serve_block(block, page)
                 page.close()
                 self._channel.send("end", block["attempt"])
                 if self._single or self._worn_out():
@@ -324,6 +327,24 @@ class Worker:
             rss = int(file.read().split()[1]) * mmap.PAGESIZE
         self._first_rss = self._first_rss or rss
         return rss > self._first_rss + GROWTH_BYTES_MAX
+
+
+@contextlib.contextmanager
+def _metrics_file(path: str) -> Generator[None, None, None]:
+    """Let ORCHCTL_METRICS_FD name a descriptor of the report, if there is one. User code may have closed it, and its
+    number may stand for another file by now, which is not ours to close."""
+    if not path:
+        yield
+        return
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+    os.set_inheritable(fd, True)  # noqa: FBT003
+    opened = os.fstat(fd)
+    os.environ["ORCHCTL_METRICS_FD"] = str(fd)
+    yield
+    os.environ.pop("ORCHCTL_METRICS_FD", None)
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.fstat(fd), opened):
+            os.close(fd)
 
 
 def _keep_result(path: str, value: Any, done: Json) -> Json:

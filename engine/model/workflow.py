@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from engine.model.campaign import Campaign
 from engine.model.instants import DAY, HOUR, SECOND
 from engine.model.packed import Packed, Packer
 from engine.model.resources import Claim
@@ -143,7 +144,8 @@ class Policy(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One task. `for_each` is a list or text holding one `{{ }}`; None means the task has a single row.
+    """One task. `for_each` is a list or text holding one `{{ }}`; None means the task has a single row, unless its
+    campaign has trials: these are its rows then.
 
     `tolerate` is the number of rows that may fail (`tolerate_percent`: of 100) before the task has failed.
     A teardown names its setups in `teardown_for`; a setup is a task that such a teardown names.
@@ -164,11 +166,22 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     description: str = ""
     owner: str = ""
     tags: tuple[str, ...] = ()
+    campaign: Campaign | None = None
 
     @property
     def mapped(self) -> bool:
         """Whether rows arrive by expansion, when the list of items is known."""
-        return self.for_each is not None
+        return self.for_each is not None or self.has_trials
+
+    @property
+    def has_trials(self) -> bool:
+        return self.campaign is not None and self.campaign.trials > 0
+
+    @property
+    def row_texts(self) -> tuple[str, ...]:
+        """The texts with `{{ }}` that say which rows there are."""
+        values = (self.for_each,) if self.campaign is None else (values for _, values in self.campaign.matrix)
+        return tuple(value for value in values if isinstance(value, str))
 
     @property
     def teardown(self) -> bool:

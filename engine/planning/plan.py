@@ -26,9 +26,9 @@ class Plan:
     """
 
     __slots__ = (
-        "_index", "down_start", "downstream", "has_when", "mapped", "max_parallel", "names", "needs_result", "order",
-        "policies", "programs", "reads_needs", "same_index", "setup", "tasks", "teardown", "up_start", "upstream",
-        "version", "weight", "workflow",
+        "_index", "down_start", "downstream", "has_when", "mapped", "max_parallel", "measures", "names",
+        "needs_result", "order", "policies", "programs", "reads_needs", "same_index", "setup", "tasks", "teardown",
+        "up_start", "upstream", "version", "weight", "workflow",
     )  # fmt: skip
 
     def __init__(self, workflow: Workflow, version: str) -> None:
@@ -41,9 +41,11 @@ class Plan:
         self.policies = array(_U32, bytes(4 * tasks))
         """Of each task, the index of its policy."""
         self.mapped: list[int] = []
-        """The tasks with a `for_each`, ascending."""
+        """The tasks with a `for_each` or with trials, ascending."""
         self.max_parallel = array(_U32, bytes(4 * tasks))
         self.has_when = bytearray(tasks)
+        self.measures = bytearray(tasks)
+        """Which tasks have a campaign."""
         self.programs: list[str] = []
         """Of each task, what it runs: those of one program take about as long as each other."""
         self.setup = bytearray(tasks)
@@ -133,10 +135,11 @@ def _read_tasks(plan: Plan) -> None:
                 above = 0
             upstream.append(above)
             same.append(need.same_index)
-        if task.for_each is not None:
+        if task.for_each is not None or task.has_trials:
             plan.mapped.append(number)
             plan.max_parallel[number] = task.max_parallel
         plan.has_when[number] = bool(task.when)
+        plan.measures[number] = task.campaign is not None
         plan.programs.append(intern(_program_of(task.action)))
         plan.setup[number] = task.setup
         plan.teardown[number] = bool(task.teardown_for)
@@ -219,9 +222,7 @@ def _mention_needs(texts: Iterable[str]) -> bool:
 
 def texts_of(task: Task) -> list[str]:
     """All texts of a task in which an expression may stand."""
-    texts = [task.when, *task.outputs]
-    if isinstance(task.for_each, str):
-        texts.append(task.for_each)
+    texts = [task.when, *task.outputs, *task.row_texts]
     texts.extend(_action_texts(task.action))
     return texts
 

@@ -137,6 +137,24 @@ class ListAttempts(Request, frozen=True, kw_only=True):
     index: int = -1
 
 
+class ListMetrics(Request, frozen=True, kw_only=True):
+    """What the tasks of a run measure (those with a campaign; or `task` alone, whatever it is)."""
+
+    run: int
+    task: str = ""
+
+
+class ListTrials(Request, frozen=True, kw_only=True):
+    """What rows of these tasks measured, task by task: the newest attempt of each row that has ended. `metrics` leaves
+    all others out; empty means all."""
+
+    run: int
+    task: str = ""
+    metrics: tuple[str, ...] = ()
+    offset: int = 0
+    limit: int = 1000
+
+
 class ExplainRun(Request, frozen=True, kw_only=True):
     """Why rows do not run: all waiting ones of the run, or those of one task, or one row."""
 
@@ -286,7 +304,7 @@ View = (
     GetEngine | ListRuns | GetRun | ListGroups | ListTasks | ListLanes | ListGrid | GetStats | ListAttempts | ExplainRun
     | ListSchedules | ListWorkflows | GetResources | ListQueue
 )  # fmt: skip
-Question = View | ReadLog | ListEvents | ListAudit | GetWorkflow | GetTask
+Question = View | ReadLog | ListEvents | ListAudit | GetWorkflow | GetTask | ListMetrics | ListTrials
 ActRequest = (
     Submit | AddWorkflow | RemoveWorkflow | PauseWorkflow | Act | Backup | CollectGarbage | StopEngine | Upload
 )  # fmt: skip

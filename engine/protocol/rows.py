@@ -104,6 +104,36 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     max_rss: int | None = None
     cpu_seconds: float | None = None
     log: dict[str, Any] | None = None
+    values: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    """What it reported, what was wrong with the report, and why a trial counts as disturbed by the host."""
+
+
+class MetricRow(Row, frozen=True, kw_only=True):
+    """A metric that the trials of a task measure. `better` is lower, higher, or empty: neither is."""
+
+    task: str
+    metric: str
+    unit: str = ""
+    better: str = ""
+
+
+class TrialRow(Row, frozen=True, kw_only=True):
+    """The newest attempt of a row that measures something. `cell` holds the parameters; `trial` counts from 1, warm-ups
+    have 0 and below; `values` may lack any metric. `noise` is what others did to the host just before and meanwhile.
+    """
+
+    task: str
+    index: int | None
+    cell: dict[str, Any]
+    trial: int
+    status: str
+    attempts: int
+    values: dict[str, float]
+    marks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    noise: dict[str, Any] = {}
 
 
 class GroupRow(Row, frozen=True, kw_only=True):

@@ -27,10 +27,12 @@ from engine.protocol.messages import (
     ListGrid,
     ListGroups,
     ListLanes,
+    ListMetrics,
     ListQueue,
     ListRuns,
     ListSchedules,
     ListTasks,
+    ListTrials,
     ListWorkflows,
     Request,
 )  # fmt: skip
@@ -44,10 +46,12 @@ from engine.server.rows_of_host import engine_row, queue_rows, resources_row, sc
 from engine.server.rows_of_journal import Names, audit_row, event_row
 from engine.server.rows_of_runs import group_rows, run_row
 from engine.server.rows_of_tasks import attempt_row, attempts_of_row, packed_tasks, reason_row
+from engine.server.rows_of_trials import metric_rows, places_of_trials, trial_rows
 from engine.server.shape import Place, count_in, matching, places_of, positions_of, status_of
 
 LIMIT_MAX = 5_000
 TEXT_MAX = 256
+NAMES_MAX = 1_000
 _INDEX_MAX = 10_000_000
 _NUMBER_MAX = 2**62
 _ATTENTION = (
@@ -280,6 +284,29 @@ def _spec(look: Look, question: GetTask) -> Page:
     return Page([pack(spec_row(run, _task(run, question.task)))], 1)
 
 
+def _metrics(look: Look, question: ListMetrics) -> Page:
+    run = _loaded(look, question.run)
+    rows = pack_all(metric_rows(run, _measuring(run, question.task)))
+    return Page(rows, len(rows))
+
+
+def _trials(look: Look, question: ListTrials) -> Page:
+    limit, offset = _limit(question.limit), _number(question.offset, "offset")
+    if len(question.metrics) > NAMES_MAX:
+        raise ValueFault(f"a question names at most {NAMES_MAX} metrics")
+    run = _loaded(look, question.run)
+    places, total = places_of_trials(run, _measuring(run, question.task), offset, limit)
+    rows = pack_all(trial_rows(look, run, places, frozenset(question.metrics)))
+    return Page(rows, total, _offsets(offset, len(rows)), more=offset + len(rows) < total)
+
+
+def _measuring(run: RunState, task: str) -> Sequence[int]:
+    """The tasks that measure something, or the one that is named."""
+    if task:
+        return [_task(run, task)]
+    return [number for number in run.plan.order if run.plan.measures[number]]
+
+
 def _explain(look: Look, question: ExplainRun) -> Page:
     limit = _limit(question.limit)
     run = _loaded(look, question.run)
@@ -372,6 +399,8 @@ _HANDLERS: dict[type[Request], Callable[[Look, Any], Page]] = {
     ListTasks: _tasks,
     ListAttempts: _attempts,
     GetTask: _spec,
+    ListMetrics: _metrics,
+    ListTrials: _trials,
     ExplainRun: _explain,
     ListEvents: _events,
     ListAudit: _audit,

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from engine.core.events import Measured
 from engine.core.state import Attempt, RunState
 from engine.model.ids import NO_INDEX
 from engine.model.instants import SECOND, optional_text
@@ -91,7 +92,7 @@ def _log(look: Look, attempt: Attempt) -> dict[str, Any] | None:
 
 def attempt_row(look: Look, run: RunState, attempt: Attempt) -> AttemptRow:
     """One attempt."""
-    outcome, ended = attempt.outcome, not attempt.live
+    outcome, ended, measured = attempt.outcome, not attempt.live, attempt.measured or Measured()
     return AttemptRow(
         task=run.plan.names[attempt.task], index=None if attempt.index == NO_INDEX else attempt.index,
         number=attempt.number, attempt=attempt.attempt, status=attempt.status.text,
@@ -101,6 +102,7 @@ def attempt_row(look: Look, run: RunState, attempt: Attempt) -> AttemptRow:
         signal=outcome.signal if outcome else None, pid=attempt.pid or None,
         max_rss=attempt.usage.max_rss_bytes if ended else None,
         cpu_seconds=attempt.usage.cpu_ns / SECOND if ended else None, log=_log(look, attempt),
+        values=measured.values, notes=measured.notes, marks=measured.marks,
     )  # fmt: skip
 
 

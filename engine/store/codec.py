@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from engine.core.changes import AuditEntry, Span
-from engine.core.events import AnyEvent, LogSlice, Usage
+from engine.core.events import AnyEvent, LogSlice, Measured, Usage
 from engine.core.state import CHUNK_ROWS, Attempt, Meta, RunHeader, RunState, WorkflowEntry
 from engine.model.resources import UNBOUND, Binding, Claim
 from engine.model.status import AttemptStatus, Outcome
@@ -54,6 +54,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, array_like=True):
     usage: Usage
     log: LogSlice
     binding: Binding = UNBOUND
+    measured: Measured | None = None
 
 
 class BlockRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -193,7 +194,7 @@ def encode_attempt(attempt: Attempt) -> bytes:
         (
             attempt.attempt, attempt.claim, attempt.status, attempt.ordered_ns, attempt.started_ns,
             attempt.finished_ns, attempt.pid, attempt.start_ticks, attempt.claim_from, attempt.stop, attempt.outcome,
-            attempt.usage, attempt.log, attempt.binding,
+            attempt.usage, attempt.log, attempt.binding, attempt.measured,
         )
     )  # fmt: skip
 
@@ -205,7 +206,7 @@ def decode_attempt(key: bytes, body: bytes) -> Attempt:
     return Attempt(
         record.attempt, run, task, index, number, record.claim, record.status, record.ordered_ns, record.started_ns,
         record.finished_ns, record.pid, record.start_ticks, record.claim_from, record.stop, record.outcome,
-        record.usage, record.log, binding=record.binding,
+        record.usage, record.log, binding=record.binding, measured=record.measured,
     )  # fmt: skip
 
 

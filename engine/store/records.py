@@ -151,8 +151,7 @@ def _put_blocks(batch: Batch, blocks: Iterable[Attempt], refs: list[bytes]) -> N
 
 def _put_spans(batch: Batch, spans: Iterable[Span]) -> None:
     batch.puts[Table.SPANS] = [
-        _sealed(Table.SPANS, span_key(span.run, span.task, span.number, span.index), encode(span))
-        for span in spans
+        _sealed(Table.SPANS, span_key(span.run, span.task, span.number, span.index), encode(span)) for span in spans
     ]
 
 

@@ -21,6 +21,7 @@ from engine.protocol.messages import (
     ListAudit,
     ListRuns,
     ListTasks,
+    ListTrials,
     PauseWorkflow,
     RemoveWorkflow,
     Reply,
@@ -127,7 +128,7 @@ class Session:
 
         return self._repeating(whole)
 
-    def tasks(self, request: ListTasks, most: int = 0) -> Iterator[dict[str, Any]]:
+    def pages(self, request: ListTasks | ListTrials, most: int = 0) -> Iterator[dict[str, Any]]:
         """All rows of a run that match, page by page; at most `most` of them unless it is 0."""
         sent = 0
         while True:

@@ -174,7 +174,7 @@ def tasks(words: Words, place: Place) -> int:
             run=number, task=task, index=None if index == NO_INDEX else index, statuses=tuple(words.status),
             sort=words.sort, limit=_PAGE,
         )  # fmt: skip
-        rows = session.tasks(request, most)
+        rows = session.pages(request, most)
         if out.json:
             out.rows(rows)
             return SUCCEEDED
@@ -229,7 +229,7 @@ def _attempts(session: Session, run: int, task: str, index: int, out: Output) ->
                 inert(row.pid),
                 seconds_text(row.cpu_seconds),
                 size_text(row.max_rss),
-                inert(row.sentence or row.outcome),
+                inert("; ".join(filter(None, (row.sentence or row.outcome, *row.marks)))),
             )
             for row in typed(maps, AttemptRow)
         ),

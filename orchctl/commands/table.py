@@ -45,6 +45,7 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("tasks", "runs", "list the rows of a run"),
             Entry("logs", "logs", "print or follow the log of an attempt"),
             Entry("explain", "explain", "say why tasks do not run"),
+            Entry("compare", "compare", "compare what trials measured, in a run or between runs"),
             Entry("resources", "host", "show what the host has, what is claimed and by whom"),
             Entry("events", "history", "print the journal, of a run or of everything"),
             Entry("audit", "history", "list who asked for what, newest first"),

@@ -402,7 +402,9 @@ def many(bars: Bars) -> None:
             bars.at_most("the frozen one is live again", time.perf_counter() - resumed, 5.0, "s")
             for person in people:
                 person.press(b"q")
-            bars.holds("all leave with 0", held=[person.ended(60) for person in people] == [0] * 20)
+            for person in people:
+                person.until(lambda _, p=person: p.process.poll() is not None, "a console to leave", 60)
+            bars.holds("all leave with 0", held={person.process.returncode for person in people} == {0})
         finally:
             for person in people:
                 person.close()

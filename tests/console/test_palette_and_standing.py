@@ -111,7 +111,7 @@ async def test_the_catalogue_shows_workflows_their_last_runs_and_their_definitio
         await console.press("enter")
         await console.shows(
             "1 name: ingest-daily   # all of it", "3   fetch: {run: 'true'}", "version v1", "long long", " end"
-        )  # fmt: skip
+        )
         await console.press("h", "slash", *"search", "enter")
         await console.shows("1 of 2", "/search", "reindex")
         await console.press("p")

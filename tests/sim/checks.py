@@ -17,6 +17,7 @@ from engine.core.events import (
     RowsReturned,
     TaskFinished,
     TaskReopened,
+    TrialRepeated,
 )  # fmt: skip
 from engine.core.machine import Machine
 from engine.core.state import NOT_FINAL, RunState
@@ -86,6 +87,8 @@ class History:
                 outcome = known.outcome if known is not None else event.outcome
                 if row is not None and outcome is not None and outcome.kind is OutcomeKind.SUCCEEDED:
                     self.successes[row] = self.successes.get(row, 0) + 1
+            elif isinstance(event, TrialRepeated):
+                self.successes.pop((event.run, event.task, event.index), None)
             elif isinstance(event, TaskReopened):
                 self._forget(event.run, event.task, event.index)
             elif isinstance(event, Expanded):

@@ -14,6 +14,7 @@ from engine.core.events import (
     AttemptNeverStarted,
     AttemptStarted,
     External,
+    Measured,
     RowsReturned,
 )  # fmt: skip
 from engine.model.instants import SECOND
@@ -29,6 +30,7 @@ _ENDS = (
     Outcome(OutcomeKind.NOT_STARTED, why="no such file"),
 )
 _RESULTS = (None, b"[1,2]", b"[]", b"[7]", b'{"a":1}', b"3", b"{broken")
+_MEASURED = (None, Measured({"x": 1.0}), Measured({}, ("a note",), marks=("others used 1.00 CPUs",)))
 
 
 @dataclass
@@ -168,7 +170,8 @@ class Launchers:
         if self.rng.random() < self.failing:
             return AttemptExited(number, now_ns, self.rng.choice(_ENDS))
         result = self.rng.choice(_RESULTS) if self.rng.random() < 0.6 else b"[1,2]"
-        return AttemptExited(number, now_ns, SUCCESS, result=result)
+        measured = self.rng.choice(_MEASURED) if child.start.campaign is not None else None
+        return AttemptExited(number, now_ns, SUCCESS, result=result, measured=measured)
 
     def die(self, now_ns: int) -> list[External]:
         """One launcher dies with about half of all attempts."""

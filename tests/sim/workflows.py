@@ -3,6 +3,7 @@
 from random import Random
 from typing import Any
 
+from engine.model.campaign import Campaign
 from engine.model.instants import MINUTE, SECOND
 from engine.model.resources import Claim
 from engine.model.workflow import Param, Python, Retry, Schedule, Workflow
@@ -40,7 +41,7 @@ def _task(rng: Random, name: str, earlier: list[Piece]) -> Piece:
     needs = rng.sample([piece.task.name for piece in earlier], k=rng.randint(0, min(3, len(earlier))))
     by_name = {piece.task.name: piece.task for piece in earlier}
     fields: dict[str, Any] = _policy(rng, has_needs=bool(needs))
-    plain = [need for need in needs if by_name[need].for_each is None]
+    plain = [need for need in needs if not by_name[need].mapped]
     lists = [need for need in needs if isinstance(by_name[need].for_each, list) and by_name[need].for_each]
     words: list[str] = list(needs)
     if lists and rng.random() < 0.6:
@@ -56,7 +57,13 @@ def _task(rng: Random, name: str, earlier: list[Piece]) -> Piece:
         fields["action"] = Python("m:f", {"x": "{{ 12 // (item - 3) }}" if rng.random() < 0.1 else "{{ item }}"})
         fields["for_each"] = "{{ range(24) }}" if rng.random() < 0.7 else fields.get("for_each", [1, 2, 3, 4, 5, 6])
         words = list(needs)
-    if "for_each" in fields:
+    if "for_each" not in fields and rng.random() < 0.15:
+        levels = rng.choice(([1], [1, "x"], *(f"{{{{ needs.{need}.result }}}}" for need in plain)))
+        fields["campaign"] = Campaign(
+            matrix=(("level", levels),), trials=rng.randint(1, 3), warmups=rng.randint(0, 1),
+            order=rng.choice(("interleaved", "random", "sequential")), repeat_noisy=rng.randint(0, 2),
+        )  # fmt: skip
+    if "for_each" in fields or "campaign" in fields:
         fields |= {
             "max_parallel": rng.choice((0, 0, 1, 2)),
             "tolerate": rng.choice((0, 0, 1)),
@@ -76,8 +83,11 @@ def _policy(rng: Random, *, has_needs: bool) -> dict[str, Any]:
     grow = (("memory", 2.0),)
     return {
         "claim": Claim(
-            rng.choice((0, 500, 1000, 2000)), rng.choice((0, GIB)), pools,
-            mutexes=("m",) if rng.random() < 0.1 else (), exclusive=rng.random() < 0.03,
+            rng.choice((0, 500, 1000, 2000)),
+            rng.choice((0, GIB)),
+            pools,
+            mutexes=("m",) if rng.random() < 0.1 else (),
+            exclusive=rng.random() < 0.03,
         ),
         "priority": rng.choice((0, 0, 1, -1)),
         "preemption": rng.choice(("never", "never", "requeue")),

@@ -34,6 +34,27 @@ name: waits
 tasks:
   long: {run: sleep 600, stop: {grace: 1s}}
 """
+CAMPAIGN = r"""
+name: campaign
+tasks:
+  values: {run: 'printf "[1, 3]" > "$ORCHCTL_RESULT"'}
+  measure:
+    needs: [values]
+    matrix: {size: "{{ needs.values.result }}"}
+    trials: 4
+    order: random
+    seed: 5
+    repeat_noisy: 1
+    metrics:
+      work: {better: lower}
+      rate: {unit: MB/s, better: higher, regex: "rate ([0-9]+)"}
+    run: |
+      echo rate $((100 / SIZE))
+      echo '{"work": '$((SIZE * PARAM_work + TRIAL))'}' >&$ORCHCTL_METRICS_FD
+      sleep 0.3
+    env: {SIZE: "{{ item.size }}", TRIAL: "{{ item.trial }}"}
+params: {work: 1000}
+"""
 GATE = """
 name: gate
 tasks:
@@ -298,3 +319,31 @@ def test_another_folder_named_engine_is_not_taken_for_ours(place: Home) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_campaign_is_run_twice_and_compared_and_a_neighbour_is_noticed(place: Home) -> None:
+    path = str(place.file("campaign.yaml", CAMPAIGN))
+    place.ok("run", path)
+    burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        place.ok("run", path, "--param", "work=5000")
+    finally:
+        burner.kill()
+        burner.wait()
+    lines = place.rows("compare", "r1", "r2", "--metric", "work", "--metric", "rate", "--with-noisy")
+    assert [(line["metric"], line["cell"], line["run"], line["n"]) for line in lines] == [
+        (metric, {"size": size}, run, 4) for metric in ("work", "rate") for size in (1, 3) for run in ("r1", "r2")
+    ]  # fmt: skip
+    work = {(line["cell"]["size"], line["run"]): line for line in lines if line["metric"] == "work"}
+    assert (work[3, "r1"]["median"], work[3, "r2"]["median"]) == (3002.5, 15002.5)
+    assert work[3, "r1"]["low"] <= 3002.5 <= work[3, "r1"]["high"]
+    assert [line["verdict"] for line in work.values()] == ["", "worse", "", "worse"]
+    assert {line["verdict"] for line in lines if line["metric"] == "rate"} == {"", "same"}
+    disturbed = place.rows("compare", "r2", "--metric", "duration")
+    assert [line["noisy"] for line in disturbed] == [4, 4]
+    failed = place.call("compare", "r1", "r2", "--metric", "work", "--with-noisy", "--fail-on-regression")
+    assert failed.returncode == 1
+    assert "REGRESSION" in failed.stdout
+    attempts = place.rows("tasks", "r2", "measure[0]", "--attempts")
+    assert [row["number"] for row in attempts] == [1, 2]
+    assert all(any(mark.startswith("others used") for mark in row["marks"]) for row in attempts)

@@ -35,6 +35,7 @@ def test_python_and_yaml_make_the_same_workflow() -> None:
         clean = task("clean", python="m:clean", args={"n": (1, 2)}, needs=[extract], for_each=range(64), tolerate="5%")
         task("pair", run="./y.sh", for_each=range(64), needs=[{"task": clean, "same_index": True}, "extract"])
         task("last", run="./z.sh a", needs=clean, quota={"wall": timedelta(minutes=5)}, dir=Path("/tmp"))
+        task("try", run=["t", "{{ item.n }}"], matrix={"n": range(2), "s": ("a",)}, trials=3, metrics={"size": "B"})
     text = """\
 name: orders
 schedule: {cron: "15 2 * * *", timezone: Europe/Berlin}
@@ -46,6 +47,7 @@ tasks:
   clean: {python: "m:clean", args: {n: [1, 2]}, needs: extract, for_each: "{{ range(0, 64, 1) }}", tolerate: 5%}
   pair: {run: ./y.sh, for_each: "{{ range(0, 64, 1) }}", needs: [{task: clean, same_index: true}, extract]}
   last: {run: ./z.sh a, needs: clean, quota: {wall: 5m}, dir: /tmp}
+  try: {run: [t, "{{ item.n }}"], matrix: {n: [0, 1], s: [a]}, trials: 3, metrics: {size: B}}
 """
     other = parse_yaml(text, "x.yaml", orders.workflow.source.folder)
     assert replace(orders.workflow, source=other.source) == other

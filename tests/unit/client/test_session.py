@@ -95,8 +95,8 @@ def test_all_pages_of_rows_are_read(engine: FakeEngine) -> None:
 
     engine.answers[ListTasks] = page
     with Session(Home(engine.home)) as session:
-        assert [row["index"] for row in session.tasks(ListTasks(run=1, limit=3))] == list(range(7))
-        assert [row["index"] for row in session.tasks(ListTasks(run=1, limit=3), most=4)] == list(range(4))
+        assert [row["index"] for row in session.pages(ListTasks(run=1, limit=3))] == list(range(7))
+        assert [row["index"] for row in session.pages(ListTasks(run=1, limit=3), most=4)] == list(range(4))
 
 
 def test_rows_that_are_no_rows_are_noticed() -> None:

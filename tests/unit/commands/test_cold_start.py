@@ -42,6 +42,7 @@ def modules(*words: str) -> set[str]:
         ["run", "--help"],
         ["logs", "--help"],
         ["cancel", "--help"],
+        ["compare", "--help"],
         ["engine", "status", "--help"],
         ["version", "--help"],
     ],

@@ -7,6 +7,7 @@ import pytest
 
 from engine.definition.check import check
 from engine.definition.load import parse_yaml
+from engine.model.campaign import Campaign, Metric
 from engine.model.errors import DefinitionError
 from engine.model.instants import MINUTE, SECOND
 from engine.model.resources import Claim
@@ -242,6 +243,22 @@ def test_a_fault_of_the_workflow_names_file_line_field_and_hint(text: str, expec
         ("{run: x, for_each: '{{ 5 }}'}", "the expression gives no list"),
         ("{run: x, for_each: '{{ range(1000001) }}'}", "1000001 items are more than the 1000000"),
         ("{run: x, for_each: '{{ item }}'}", "before there are rows"),
+        ("{run: x, matrix: {a: 5}}", "tasks.b.matrix.a: a list of values, or one {{ }} that gives one is expected"),
+        ("{run: x, matrix: {a: [[1]]}}", "a value is a text, a number, true, false or null"),
+        ("{run: x, matrix: {a: [1, 1]}}", "the value '1' is there twice"),
+        ("{run: x, matrix: {a: '{{ [2, 2] }}'}}", "the value '2' is there twice"),
+        ("{run: x, matrix: {a: '{{ item.a }}'}}", "before there are rows"),
+        ("{run: x, matrix: {trial: [1]}}", "`item.trial` is the number of the trial"),
+        ("{run: x, matrix: {a: '{{ range(90000) }}'}, trials: 20}", "make 1800000 rows, more than 1000000"),
+        ("{run: x, trials: 0}", "a whole number from 1"),
+        ("{run: x, trials: 3, for_each: [1]}", "tasks.b.trials: a task has rows by `for_each` or by `trials`"),
+        ("{run: x, warmups: 1}", "`warmups` makes sense only with `matrix` or `trials`"),
+        ("{run: x, trials: 2, order: randm}", "did you mean random?"),
+        ("{run: x, metrics: {a: {regex: '(a'}}}", "tasks.b.metrics.a.regex: this is no regular expression"),
+        ("{run: x, metrics: {a: {regex: a}}}", "one group is expected, not 0 (put ( ) around the number)"),
+        ("{run: x, metrics: {a: {better: more}}}", "one of lower, higher is expected"),
+        ("{run: x, metrics: {cpu: s}}", "cpu is measured of every attempt"),
+        ("{run: x, metrics: {'a b': s}}", "'a b' is not a name"),
         ("{run: x, for_each: [1], tolerate: 101%}", 'a count, or a share such as "5%"'),
         ("{run: x, needs: [{task: a, same_index: true}]}", "same_index pairs the rows of two `for_each`"),
         ("{run: x, when: needs.a.stauts == 1, needs: a}", "did you mean status?"),
@@ -358,3 +375,29 @@ def test_a_large_definition_is_read_in_a_time_linear_in_its_size() -> None:
 
     small, large = seconds(2_000), seconds(20_000)
     assert large < 10 * small * 3
+
+
+def test_a_campaign_is_read_with_its_matrix_in_the_order_of_the_file() -> None:
+    text = """
+tasks:
+  a:
+    run: [x, "{{ item.tool }}", "{{ item.trial }}"]
+    matrix: {tool: [b, a], level: "{{ range(3) }}"}
+    trials: 5
+    warmups: 1
+    order: random
+    seed: 7
+    repeat_noisy: 2
+    metrics: {size: B, rate: {unit: MB/s, better: higher, regex: '(\\d+)'}}
+  b: {run: x, matrix: {n: [1]}, max_parallel: 0}
+  c: {run: x, metrics: {size: B}, for_each: [1, 2]}
+"""
+    a, b, c = parse_yaml(text, "flow.yaml", "/").tasks
+    assert a.campaign == Campaign(
+        matrix=(("tool", ["b", "a"]), ("level", "{{ range(3) }}")), trials=5, warmups=1, order="random", seed=7,
+        repeat_noisy=2, metrics=(Metric("size", "B"), Metric("rate", "MB/s", "higher", r"(\d+)")),
+    )  # fmt: skip
+    assert (a.mapped, a.max_parallel) == (True, 1)
+    assert b.campaign is not None
+    assert (b.campaign.trials, b.max_parallel) == (1, 0)
+    assert (c.has_trials, c.mapped, c.max_parallel) == (False, True, 0)

@@ -15,6 +15,7 @@ from engine.model.errors import DefinitionError
 SCHEMA = json_schema()
 TYPES: dict[str, Any] = {
     "object": dict, "array": list, "string": str, "boolean": bool, "number": (int, float), "integer": int,
+    "null": type(None),
 }  # fmt: skip
 
 
@@ -49,6 +50,9 @@ CHECKS: dict[str, Any] = {
     "propertyNames": lambda v, w, _: not isinstance(v, dict) or all(valid(key, w) for key in v),
     "required": lambda v, w, _: not isinstance(v, dict) or all(key in v for key in w),
     "dependentRequired": lambda v, w, _: not isinstance(v, dict) or all(set(w[k]) <= set(v) for k in w if k in v),
+    "dependentSchemas": lambda v, w, _: not isinstance(v, dict) or all(valid(v, w[k]) for k in w if k in v),
+    "not": lambda v, w, _: not valid(v, w),
+    "maxLength": lambda v, w, _: not isinstance(v, str) or len(v) <= w,
     "anyOf": lambda v, w, _: any(valid(v, one) for one in w),
     "oneOf": lambda v, w, _: sum(valid(v, one) for one in w) == 1,
     "$ref": lambda v, w, _: valid(v, SCHEMA["$defs"][w.rpartition("/")[2]]),
@@ -56,6 +60,9 @@ CHECKS: dict[str, Any] = {
 SILENT = {"$schema", "$defs", "title", "description", "format"}
 
 ACCEPTED = [
+    "{run: x, matrix: {a: [1, x, null], b: '{{ range(3) }}'}, trials: 5, warmups: 1, order: random, seed: 7}",
+    "{run: x, trials: 3, tolerate: 1, repeat_noisy: 2, metrics: {a: B, b: {better: higher, regex: '(x)'}, c: {}}}",
+    "{run: x, metrics: {a: B}}", "{run: x, metrics: {a: B}, for_each: [1]}",
     "{run: x}", "{run: [x, 1, 2.5, true]}", "{shell: a | b}", "{python: 'm:f', args: {a: [1]}, isolate: true}",
     "{run: x, needs: a}", "{run: x, needs: [a, {task: c, same_index: true}], for_each: [1]}", "{run: x, retry: 3}",
     "{run: x, retry: {limit: 1, delay: 5, max_delay: 1h30m, on: failed, grow: {memory: 2}}}", "{run: x, priority: -5}",
@@ -66,6 +73,9 @@ ACCEPTED = [
     "{run: x, trigger_rule: none_failed_min_one_success, on_lost: hold, when: run.id == 1, dir: /tmp, description: d}",
 ]  # fmt: skip
 REFUSED = [
+    "{run: x, matrix: {a: 1}}", "{run: x, matrix: {a: [[1]]}}", "{run: x, trials: 0}", "{run: x, seed: 3}",
+    "{run: x, trials: 2, order: any}", "{run: x, trials: 2, for_each: [1]}", "{run: x, matrix: {}, for_each: [1]}",
+    "{run: x, warmups: 1, for_each: [1]}", "{run: x, metrics: {a: {regex: a}}}", "{run: x, metrics: {a: {unti: B}}}",
     "{}", "x", "[]", "{run: 5}", "{run: []}", "{run: x, shell: y}", "{rnu: x}", "{run: x, args: {}}",
     "{run: x, retry: x}",
     "{run: x, retry: {limt: 1}}", "{run: x, retry: {limit: -1}}", "{run: x, retry: {delay: soon}}",

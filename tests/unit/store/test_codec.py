@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.events import Actor, AttemptExited, AttemptOrdered, AttemptStarted, ClockAdvanced, LogSlice, Usage
+from engine.core.events import (
+    Actor,
+    AttemptExited,
+    AttemptOrdered,
+    AttemptStarted,
+    ClockAdvanced,
+    LogSlice,
+    Measured,
+    Noise,
+    Usage,
+)
 from engine.core.state import CHUNK_ROWS, Attempt, Meta, RunHeader, RunState, WorkflowEntry
 from engine.model.ids import NO_INDEX
 from engine.model.resources import Claim
@@ -35,6 +45,14 @@ OUTCOMES = st.builds(
     why=st.text(),
     used=U63,
 )
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+NOISE = st.none() | st.builds(
+    Noise, FINITE, FINITE, FINITE, st.dictionaries(st.text(), FINITE, max_size=3), st.none() | FINITE
+)
+MEASURED = st.builds(
+    Measured, st.dictionaries(st.text(), FINITE, max_size=4), st.lists(st.text(), max_size=3).map(tuple), NOISE, NOISE,
+    st.lists(st.text(), max_size=3).map(tuple),
+)  # fmt: skip
 ATTEMPTS = st.builds(
     Attempt,
     attempt=U63,
@@ -56,6 +74,7 @@ ATTEMPTS = st.builds(
     outcome=st.none() | OUTCOMES,
     usage=st.builds(Usage, U63, U63),
     log=st.builds(LogSlice, st.text(), U63, U63),
+    measured=st.none() | MEASURED,
 )
 HEADERS = st.builds(
     RunHeader,
@@ -84,7 +103,7 @@ def test_every_field_of_an_attempt_is_in_its_key_or_its_record() -> None:
     stored = {*codec.AttemptRecord.__struct_fields__, "run", "task", "index", "number"}
     of_a_block = {"count", "done", "limit", "stops"}
     assert stored | of_a_block == set(Attempt.__struct_fields__)
-    of_an_end = {"stop", "outcome", "usage"}
+    of_an_end = {"stop", "outcome", "usage", "measured"}
     assert {*codec.BlockRecord.__struct_fields__, "run", "attempt", *of_an_end} == set(Attempt.__struct_fields__)
 
 
@@ -238,3 +257,10 @@ def test_a_workflow_comes_back() -> None:
     body = version_body(workflow)
     assert codec.decode_version(b"v", body) == workflow
     assert len(body) < 10_000
+
+
+def test_an_attempt_that_was_stored_before_attempts_measured_anything_is_read() -> None:
+    key = attempt_key(1, 0, NO_INDEX, 1)
+    fields = msgspec.msgpack.decode(codec.encode_attempt(Attempt(5, 1, 0, NO_INDEX, 1, Claim())))
+    found = codec.decode_attempt(key, msgspec.msgpack.encode(fields[:-1]))
+    assert (found.attempt, found.measured) == (5, None)
