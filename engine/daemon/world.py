@@ -19,7 +19,9 @@ from engine.model.errors import Unavailable
 from engine.model.instants import to_text
 from engine.protocol.messages import PROTOCOL
 from engine.protocol.rows import EngineRow
-from engine.server.ports import HostUse, Installed
+from engine.scheduling.fair_queue import Entry
+from engine.server.ports import HostUse, Installed, Standing
+from engine.server.standing import standing, waiting
 
 HOST_FRESH_S = 2.0
 
@@ -123,11 +125,19 @@ class DaemonWorld:
         cpus = use["cpu_percent"] / 100 * (os.cpu_count() or 1)
         available = use["memory_available_bytes"]
         used = use["memory_total_bytes"] - available
-        self._host = HostUse(cpus, available, used, use["load"][0], rss)
+        self._host = HostUse(cpus, available, used, use["load"][0], rss, self._free())
 
     def explainer(self) -> Explainer:
         """For the state as it is now."""
         return Explainer(self._loop.machine.cx)
+
+    def standing(self) -> Standing:
+        """How admission stands now."""
+        return standing(self._loop.machine.cx)
+
+    def waiting(self, count: int) -> tuple[Sequence[Entry], int]:
+        """The first of what is ready and waits, in order, and how many there are."""
+        return waiting(self._loop.machine.cx, count)
 
     def audit(self, entry: AuditEntry) -> None:
         """Write down something that no event stands for."""

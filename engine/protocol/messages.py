@@ -71,11 +71,13 @@ class GetRun(Request, frozen=True, kw_only=True):
 
 class ListGroups(Request, frozen=True, kw_only=True):
     """The tasks of a run in topological order. `text` is a filter (engine.protocol.filters); with `statuses`
-    those that have a row of one of them."""
+    those that have a row of one of them. With `fold` many that are named alike (`load_001`, `load_002`, ...) are one
+    row."""
 
     run: int
     text: str = ""
     statuses: tuple[str, ...] = ()
+    fold: bool = False
     offset: int = 0
     limit: int = 200
 
@@ -120,6 +122,13 @@ class GetStats(Request, frozen=True, kw_only=True):
 
     run: int
     task: str = ""
+
+
+class GetTask(Request, frozen=True, kw_only=True):
+    """What a task of a run is to do, and its neighbours."""
+
+    run: int
+    task: str
 
 
 class ListAttempts(Request, frozen=True, kw_only=True):
@@ -267,6 +276,14 @@ class GetResources(Request, frozen=True, kw_only=True):
     pass
 
 
+class ListQueue(Request, frozen=True, kw_only=True):
+    """What is ready and waits for room, of all runs, in the order in which it is to start; a row for each stretch of
+    consecutive rows of a task."""
+
+    offset: int = 0
+    limit: int = 200
+
+
 # --- acts -----------------------------------------------------------------------------------------------------------
 
 
@@ -382,11 +399,11 @@ class StopEngine(Request, frozen=True, kw_only=True):
 
 View = (
     GetEngine | ListRuns | GetRun | ListGroups | ListTasks | ListLanes | ListGrid | GetStats | ListAttempts | ExplainRun
-    | ListSchedules | ListWorkflows | ListBackfills | GetResources
+    | ListSchedules | ListWorkflows | ListBackfills | GetResources | ListQueue
 )  # fmt: skip
 Question = (
-    View | ReadLog | ListSamples | ListEvents | ListAudit | GetWorkflow | ListPartitions | GetMoment | ListMoments
-    | ListPast | ListMetrics | ListTrials
+    View | ReadLog | ListSamples | ListEvents | ListAudit | GetWorkflow | GetTask | ListPartitions | GetMoment
+    | ListMoments | ListPast | ListMetrics | ListTrials
 )  # fmt: skip
 ActRequest = (
     Submit | AddWorkflow | RemoveWorkflow | PauseWorkflow | Act | StartBackfill | ActOnBackfill | ChangeSettings
@@ -495,14 +512,16 @@ AnyReply = Welcome | Refused | Done | Rows | LogChunk | Definition | Snapshot | 
 
 
 def key_of(row: dict[str, Any]) -> str:
-    """What identifies a row within one view: the task and index, the attempt number, the run or the workflow."""
+    """What identifies a row within one view: the task and index (of a view over all runs with the run before it), the
+    attempt number, the run or the workflow."""
     if "number" in row:
         return str(row["number"])
     if "pending" in row:
         return row["backfill"]
     if "task" in row:
         index = row.get("index")
-        return row["task"] if index is None else f"{row['task']}[{index}]"
+        name = row["task"] if index is None else f"{row['task']}[{index}]"
+        return f"{row['run']} {name}" if "run" in row else name
     if "schedule" in row:
         return f"{row['workflow']}/{row['schedule']}"
     return str(row.get("run") or row.get("workflow") or "")

@@ -63,6 +63,38 @@ class TaskRow(Row, frozen=True, kw_only=True):
     """What was changed for the task in this run."""
 
 
+class SpecRow(Row, frozen=True, kw_only=True):
+    """What a task is to do. `kind` is command, shell or python; `lines` the command, script or function, with
+    its `{{ }}` as written; values of `env` whose names look secret are hidden by the engine.
+
+    `claim` as in QueueRow; `quota` holds what was written, in seconds and bytes; neighbours are {"task", "status"}, at
+    most 200 each way.
+    """
+
+    task: str
+    kind: str
+    lines: list[str]
+    args: dict[str, Any] = {}
+    dir: str = ""
+    env: dict[str, str] = {}
+    pass_env: tuple[str, ...] = ()
+    claim: dict[str, Any] = {}
+    quota: dict[str, float] = {}
+    retry: dict[str, Any] = {}
+    trigger_rule: str = ""
+    when: str = ""
+    priority: int = 0
+    description: str = ""
+    owner: str = ""
+    outputs: tuple[str, ...] = ()
+    mapped: bool = False
+    max_parallel: int = 0
+    upstream: list[dict[str, Any]] = []
+    upstream_total: int = 0
+    downstream: list[dict[str, Any]] = []
+    downstream_total: int = 0
+
+
 class AttemptRow(Row, frozen=True, kw_only=True):
     """One attempt of a row. `number` counts from 1; `status` is ordered, running, suspended, stopping, exited, lost."""
 
@@ -163,6 +195,8 @@ class GroupRow(Row, frozen=True, kw_only=True):
     priority: int = 0
     settings: dict[str, int] = {}
     """What was changed for the task in this run; `max_parallel` and `priority` are as they are now."""
+    fold: str = ""
+    """Of several tasks that are shown as one (`task` is then `load_*`): the filter that lets them through."""
 
 
 class LaneRow(Row, frozen=True, kw_only=True):
@@ -340,7 +374,12 @@ class WorkflowRow(Row, frozen=True, kw_only=True):
 
 
 class ResourcesRow(Row, frozen=True, kw_only=True):
-    """The host: capacity, what attempts claim, what is really used; pools as {name: {"slots", "claimed"}}."""
+    """The host: capacity, what attempts claim, what is really used; pools as {name: {"slots", "claimed"}}.
+
+    GPUs are {UUID: the part that is claimed, 0 to 1}, mutexes {name: who holds it}, `cores` those that can be pinned
+    and `cores_bound` how many of them are, `reservation` who has room set aside ({"run", "row", "since", "due"}), and
+    `owners` who shares the host: {"owner", "weight", "share" held now, "used" host-seconds, decayed}.
+    """
 
     cpus: float
     cpus_claimed: float
@@ -354,7 +393,38 @@ class ResourcesRow(Row, frozen=True, kw_only=True):
     running: int = 0
     ready: int = 0
     holders: list[dict[str, Any]] = []
-    """Of live attempts, at most 100: {"row", "run", "cpu", "memory", "pools", "rss"}."""
+    """Of live attempts, at most 100, the largest claims first: {"row", "run", "owner", "since", "cpu", "memory",
+    "pools", "gpus", "scratch", "mutexes", "cpus": those that it is bound to, "exclusive", "rss"}."""
+    scratch: int = 0
+    scratch_claimed: int = 0
+    scratch_free: int | None = None
+    gpus: dict[str, float] = {}
+    mutexes: dict[str, str] = {}
+    cores: int = 0
+    cores_bound: int = 0
+    reservation: dict[str, Any] | None = None
+    owners: list[dict[str, Any]] = []
+
+
+class QueueRow(Row, frozen=True, kw_only=True):
+    """A stretch of `rows` rows of one task that wait for room, from the row named on. `rank` is its place in the queue
+    (1 is next), None while it waits for rows of its own task; `expected` seconds are what an attempt is to take.
+
+    `claim` holds what it asks for: {"cpu", "memory", "pools", "gpu", "scratch", "mutexes", "pin", "exclusive"}.
+    """
+
+    run: str
+    task: str
+    index: int | None
+    rows: int
+    rank: int | None = None
+    owner: str = ""
+    priority: int = 0
+    backfill: bool = False
+    reserved: bool = False
+    expected: float | None = None
+    claim: dict[str, Any] = {}
+    reasons: list[dict[str, Any]] = []
 
 
 class EngineRow(Row, frozen=True, kw_only=True):

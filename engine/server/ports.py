@@ -16,6 +16,7 @@ from engine.model.resources import Reason
 from engine.model.status import RunStatus
 from engine.model.workflow import Workflow
 from engine.protocol.rows import EngineRow
+from engine.scheduling.fair_queue import Entry
 
 
 class JournalEntry(msgspec.Struct, frozen=True):
@@ -62,6 +63,27 @@ class HostUse(msgspec.Struct, frozen=True):
     memory_used_bytes: int | None = None
     load: float | None = None
     rss_bytes: dict[int, int] = {}
+    scratch_free_bytes: int | None = None
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """One of those who share the host: the part of it that its attempts hold now, and the host-seconds that count
+    against it in the order of the queue."""
+
+    owner: str
+    weight: float
+    share: float
+    used_s: float
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How admission stands: who shares the host, most used first, and who has room set aside since when, expected when
+    (0: not reckoned yet)."""
+
+    owners: tuple[Owner, ...] = ()
+    reserved: Entry | None = None
+    since_ns: int = 0
+    due_ns: int = 0
 
 
 class Installed(msgspec.Struct, frozen=True):
@@ -158,6 +180,15 @@ class World(Protocol):
 
     def explainer(self) -> Explains:
         """For the state as it is now."""
+        ...
+
+    def standing(self) -> Standing:
+        """How admission stands now."""
+        ...
+
+    def waiting(self, count: int) -> tuple[Sequence[Entry], int]:
+        """The first entries of the queue in its order, behind it what waits for rows of its own task, and how many
+        there are in all."""
         ...
 
     def audit(self, entry: AuditEntry) -> None:

@@ -21,6 +21,7 @@ from engine.protocol.messages import (
     GetResources,
     GetRun,
     GetStats,
+    GetTask,
     GetWorkflow,
     ListAttempts,
     ListAudit,
@@ -33,6 +34,7 @@ from engine.protocol.messages import (
     ListMoments,
     ListPartitions,
     ListPast,
+    ListQueue,
     ListRuns,
     ListSchedules,
     ListTasks,
@@ -42,10 +44,12 @@ from engine.protocol.messages import (
 )  # fmt: skip
 from engine.protocol.rows import ChangeRow, Row
 from engine.server.backfilling import backfill_rows, partition_rows
+from engine.server.folding import fold_row
 from engine.server.look import Look, no_run
 from engine.server.packing import Page, fitting, pack, pack_all
+from engine.server.rows_of_definition import spec_row
 from engine.server.rows_of_figures import GRID_RUNS_MAX, grid_rows, row_lanes, stats_row, task_lanes
-from engine.server.rows_of_host import engine_row, resources_row, schedule_rows, workflow_rows
+from engine.server.rows_of_host import engine_row, queue_rows, resources_row, schedule_rows, workflow_rows
 from engine.server.rows_of_journal import Names, audit_row, event_row
 from engine.server.rows_of_past import moment_row, past_groups, past_tasks
 from engine.server.rows_of_runs import group_rows, run_row
@@ -124,8 +128,16 @@ def _kept_header(look: Look, number: int) -> RunHeader:
 
 def _groups(look: Look, question: ListGroups) -> Page:
     run = _loaded(look, question.run)
-    shown, total = _window(look, run, question)
-    return _paged(group_rows(look, run, shown), question, total)
+    if not question.fold:
+        shown, total = _window(look, run, question)
+        return _paged(group_rows(look, run, shown), question, total)
+    limit, offset = _limit(question.limit), _number(question.offset, "offset")
+    items = look.plans.of(run.plan).folded(_chosen(look, run, question))
+    window = items[offset : offset + limit]
+    depth = look.plans.of(run.plan).depth
+    single = iter(group_rows(look, run, [item for item in window if isinstance(item, int)]))
+    rows = [next(single) if isinstance(item, int) else fold_row(run, item, depth[item[0]]) for item in window]
+    return _paged(rows, question, len(items))
 
 
 def _grid(look: Look, question: ListGrid) -> Page:
@@ -156,6 +168,12 @@ def _stats(look: Look, question: GetStats) -> Page:
 def _window(look: Look, run: RunState, question: Windowed) -> tuple[Sequence[int], int]:
     """The tasks that a question's window shows, and how many match."""
     limit, offset = _limit(question.limit), _number(question.offset, "offset")
+    tasks = _chosen(look, run, question)
+    return tasks[offset : offset + limit], len(tasks)
+
+
+def _chosen(look: Look, run: RunState, question: Windowed) -> Sequence[int]:
+    """The tasks that a question's filter lets through, in topological order."""
     wanted = () if isinstance(question, ListGrid) else _statuses(question.statuses, TaskStatus)
     tasks: Sequence[int] = run.plan.order
     if question.text:
@@ -163,7 +181,7 @@ def _window(look: Look, run: RunState, question: Windowed) -> tuple[Sequence[int
     if wanted:
         numbers = frozenset(map(int, wanted))
         tasks = [task for task in tasks if count_in(run, [task], numbers)]
-    return tasks[offset : offset + limit], len(tasks)
+    return tasks
 
 
 def _paged(rows: Sequence[Row], question: Windowed, total: int) -> Page:
@@ -270,6 +288,11 @@ def _attempts(look: Look, question: ListAttempts) -> Page:
     return Page(rows, len(attempts))
 
 
+def _spec(look: Look, question: GetTask) -> Page:
+    run = _loaded(look, question.run)
+    return Page([pack(spec_row(run, _task(run, question.task)))], 1)
+
+
 def _metrics(look: Look, question: ListMetrics) -> Page:
     run = _loaded(look, question.run)
     rows = pack_all(metric_rows(run, _measuring(run, question.task)))
@@ -356,6 +379,13 @@ def _resources(look: Look, question: GetResources) -> Page:
     return Page([pack(resources_row(look))], 1)
 
 
+def _queue(look: Look, question: ListQueue) -> Page:
+    limit, offset = _limit(question.limit), _number(question.offset, "offset")
+    rows, total = queue_rows(look, offset, limit)
+    packed = pack_all(rows)
+    return Page(packed, total, _offsets(offset, len(packed)), more=offset + len(packed) < total)
+
+
 def definition_of(look: Look, question: GetWorkflow) -> tuple[str, str, str, str]:
     """(workflow, version, file, text) of a workflow's version, the current one where none is named."""
     entry = look.state.workflows.get(question.workflow)
@@ -423,6 +453,7 @@ _HANDLERS: dict[type[Request], Callable[[Look, Any], Page]] = {
     GetStats: _stats,
     ListTasks: _tasks,
     ListAttempts: _attempts,
+    GetTask: _spec,
     ListMetrics: _metrics,
     ListTrials: _trials,
     ExplainRun: _explain,
@@ -436,6 +467,7 @@ _HANDLERS: dict[type[Request], Callable[[Look, Any], Page]] = {
     GetMoment: _moment,
     ListMoments: _moments,
     ListPast: _past,
+    ListQueue: _queue,
 }
 
 

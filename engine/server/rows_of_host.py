@@ -1,20 +1,28 @@
 """The host and the engine's standing things: resources, workflows, schedules."""
 
 from collections import Counter
+from heapq import nsmallest
 from typing import Any
 
 import msgspec
 
-from engine.core.state import EngineState, WorkflowEntry
-from engine.model.ids import run_text
-from engine.model.instants import duration_text, optional_text
+from engine.core.state import Attempt, EngineState, WorkflowEntry
+from engine.model.ids import NO_INDEX, run_text
+from engine.model.instants import SECOND, duration_text, optional_text
 from engine.model.status import TaskStatus
 from engine.model.workflow import Param, Schedule, Workflow
-from engine.protocol.rows import EngineRow, ResourcesRow, ScheduleRow, WorkflowRow
+from engine.protocol.rows import EngineRow, QueueRow, ResourcesRow, ScheduleRow, WorkflowRow
+from engine.scheduling.fair_queue import Entry
 from engine.server.look import Look
 from engine.server.packing import MAP_BYTES_MAX, short_text, short_value
+from engine.server.ports import Standing
+from engine.server.rows_of_definition import claim_map
+from engine.server.standing import first_ready
 
 _HOLDERS = 100
+_OWNERS = 100
+_EXPLAINED_MAX = 20_000
+"""In a longer queue ranks and reasons are told of those only that are asked for one by one."""
 _PARAMS_SHOWN = 1_000
 
 
@@ -26,14 +34,25 @@ def resources_row(look: Look) -> ResourcesRow:
     """Capacity, what live attempts claim of it, and what the host really uses."""
     state, use = look.state, look.world.host_use()
     claimed: Counter[str] = Counter()
-    cpu_milli = memory_bytes = 0
+    gpus = dict.fromkeys((uuid for uuid, _ in state.capacity.gpus), 0)
+    mutexes: dict[str, str] = {}
+    bound: set[int] = set()
+    cpu_milli = memory_bytes = scratch_bytes = 0
     for attempt in state.holding():
-        cpu_milli += attempt.claim.cpu_milli
-        memory_bytes += attempt.claim.memory_bytes
-        for name, slots in attempt.claim.pools:
+        claim = attempt.claim
+        cpu_milli += claim.cpu_milli
+        memory_bytes += claim.memory_bytes
+        scratch_bytes += claim.scratch_bytes
+        bound.update(attempt.binding.cpus)
+        for name, slots in claim.pools:
             claimed[name] += slots
+        for uuid, milli in attempt.binding.gpus:
+            gpus[uuid] = gpus.get(uuid, 0) + milli
+        for name in claim.mutexes:
+            mutexes[name] = _name_of(state, attempt)
     slots_of = _pools(state)
     capacity = state.capacity
+    standing = look.world.standing()
     return ResourcesRow(
         cpus=capacity.cpu_milli / 1000, cpus_claimed=cpu_milli / 1000, cpus_used=use.cpus,
         memory=capacity.memory_bytes, memory_claimed=memory_bytes, memory_available=use.memory_available_bytes,
@@ -42,7 +61,31 @@ def resources_row(look: Look) -> ResourcesRow:
         pools={name: {"slots": slots, "claimed": claimed[name]} for name, slots in sorted(slots_of.items())},
         running=len(state.attempts), ready=sum(run.header.counts[TaskStatus.READY] for run in state.runs.values()),
         holders=_holders(look, use.rss_bytes),
+        scratch=capacity.scratch_bytes, scratch_claimed=scratch_bytes, scratch_free=use.scratch_free_bytes,
+        gpus={uuid: milli / 1000 for uuid, milli in gpus.items()}, mutexes=dict(sorted(mutexes.items())),
+        cores=len(capacity.cores), cores_bound=sum(not bound.isdisjoint(cpus) for _, cpus in capacity.cores),
+        reservation=_reservation(state, standing),
+        owners=[
+            {"owner": owner.owner, "weight": owner.weight, "share": owner.share, "used": owner.used_s}
+            for owner in standing.owners[:_OWNERS]
+        ],
     )  # fmt: skip
+
+
+def _name_of(state: EngineState, attempt: Attempt) -> str:
+    run = state.runs[attempt.run]
+    return f"{run_text(run.run)} {run.text(attempt.task, attempt.index)}"
+
+
+def _reservation(state: EngineState, standing: Standing) -> dict[str, Any] | None:
+    entry = standing.reserved
+    if entry is None or entry.run not in state.runs:
+        return None
+    run = state.runs[entry.run]
+    return {
+        "run": run_text(run.run), "row": run.text(*run.place(entry.low)),
+        "since": optional_text(standing.since_ns), "due": optional_text(standing.due_ns),
+    }  # fmt: skip
 
 
 def _pools(state: EngineState) -> dict[str, int]:
@@ -58,18 +101,44 @@ def _pools(state: EngineState) -> dict[str, int]:
 def _holders(look: Look, rss_bytes: dict[int, int]) -> list[dict[str, Any]]:
     """Live attempts, those that hold most first."""
     state = look.state
-    live = sorted(
-        state.holding(),
-        key=lambda held: (-held.claim.cpu_milli, -held.claim.memory_bytes, held.attempt),
-    )
+    live = nsmallest(
+        _HOLDERS, state.holding(),
+        key=lambda held: (not held.claim.exclusive, -held.claim.cpu_milli, -held.claim.memory_bytes, held.attempt),
+    )  # fmt: skip
     return [
         {
             "row": state.runs[held.run].text(held.task, held.index), "run": run_text(held.run),
-            "cpu": held.claim.cpu_milli / 1000, "memory": held.claim.memory_bytes,
-            "pools": dict(held.claim.pools), "rss": rss_bytes.get(held.attempt),
+            "owner": state.runs[held.run].owner, "since": optional_text(held.started_ns or held.ordered_ns),
+            "cpu": held.claim.cpu_milli / 1000, "memory": held.claim.memory_bytes, "pools": dict(held.claim.pools),
+            "gpus": {uuid: milli / 1000 for uuid, milli in held.binding.gpus}, "scratch": held.claim.scratch_bytes,
+            "mutexes": held.claim.mutexes, "cpus": held.binding.cpus, "exclusive": held.claim.exclusive,
+            "rss": rss_bytes.get(held.attempt),
         }
-        for held in live[:_HOLDERS]
+        for held in live
     ]  # fmt: skip
+
+
+def queue_rows(look: Look, offset: int, limit: int) -> tuple[list[QueueRow], int]:
+    """What waits for room, from a place on, and how many stretches of rows wait in all."""
+    waiting, total = look.world.waiting(offset + limit)
+    reserved, told = look.world.standing().reserved, total <= _EXPLAINED_MAX
+    return [_queue_row(look, entry, reserved, told=told) for entry in waiting[offset:]], total
+
+
+def _queue_row(look: Look, entry: Entry, reserved: Entry | None, *, told: bool) -> QueueRow:
+    run = look.state.runs[entry.run]
+    first = first_ready(look.state, entry)
+    task, index = run.place(first)
+    rank, _, reasons = look.explainer().reasons(run, task, index) if told else (None, None, [])
+    priority, backfill = entry.band
+    return QueueRow(
+        run=run_text(run.run), task=run.plan.names[task], index=None if index == NO_INDEX else index,
+        rows=run.status.count(TaskStatus.READY, first, entry.high), rank=rank,
+        owner=entry.owner, priority=-priority, backfill=backfill,
+        reserved=entry is reserved, expected=entry.expected_ns / SECOND if entry.expected_ns else None,
+        claim=claim_map(entry.claim),
+        reasons=[msgspec.structs.asdict(reason) for reason in reasons],
+    )  # fmt: skip
 
 
 def workflow_rows(look: Look) -> list[WorkflowRow]:

@@ -17,6 +17,7 @@ from engine.model.ids import NO_INDEX
 from engine.model.status import TaskStatus
 from engine.planning.plan import Plan
 from engine.protocol.filters import parse_filter, select
+from engine.server.folding import Item, folded
 
 _PLANS_KEPT = 64
 _FILTERS_KEPT = 8
@@ -44,6 +45,15 @@ class PlanFacts:
         self.mapped = sorted(plan.mapped, key=self._at)
 
         self._named: dict[str, list[int]] = {}
+        self._folded: list[Item] | None = None
+
+    def folded(self, tasks: Sequence[int]) -> Sequence[Item]:
+        """The tasks, those that are named alike as one; of all tasks the answer is kept."""
+        if tasks is not self.plan.order:
+            return folded(self.plan, tasks)
+        if self._folded is None:
+            self._folded = folded(self.plan, tasks)
+        return self._folded
 
     def named(self, text: str) -> Sequence[int]:
         """The tasks in topological order that a filter's text means. Raises ValueFault, and Unavailable where looking

@@ -27,6 +27,7 @@ from engine.protocol.messages import (
     ListGrid,
     ListGroups,
     ListLanes,
+    ListQueue,
     ListRuns,
     ListSchedules,
     ListTasks,
@@ -156,7 +157,7 @@ class Hub:
             shared = self._views[key] = SharedView(key, view)
             for index in self._indexes(shared):
                 index.add(shared)
-        rate = min(rate, _COSTLY_RATE) if isinstance(view, ExplainRun) else rate
+        rate = min(rate, _COSTLY_RATE) if isinstance(view, ExplainRun | ListQueue) else rate
         subscriber = Subscriber(number, outbox, shared, rate)
         shared.subscribers.add(subscriber)
         self._count += 1
@@ -334,7 +335,7 @@ def _touches(view: Request, changes: Changes, touched: set[int]) -> bool:
         return bool(changes.workflows or changes.new_runs or changes.finished_runs or changes.runs)
     if isinstance(view, ListBackfills):
         return bool(changes.backfills)
-    if isinstance(view, GetResources):
+    if isinstance(view, GetResources | ListQueue):
         return bool(changes.attempts or touched or changes.workflows)
     if isinstance(view, ListRuns):
         return bool(changes.runs)

@@ -133,6 +133,22 @@ def on_workflow(row: WorkflowRow) -> Intent:
     return Intent(request, f"{verb.capitalize()}: {said}", (f"workflow {row.workflow}",), 1, "", "workflow", verb)
 
 
+def undo_of(intent: Intent) -> Intent | None:
+    """What takes the act back; None where nothing does."""
+    request = intent.request
+    if intent.verb not in ("pause", "resume"):
+        return None
+    verb: Verb = "resume" if intent.verb == "pause" else "pause"
+    title = f"{verb.capitalize()} again"
+    if isinstance(request, PauseWorkflow):
+        back = msgspec.structs.replace(request, request_id="", paused=not request.paused)
+        return msgspec.structs.replace(intent, request=back, title=title, verb=verb)
+    if isinstance(request, Act):
+        back = msgspec.structs.replace(request, request_id="", verb=verb, seen="")
+        return msgspec.structs.replace(intent, request=back, title=title, verb=verb)
+    return None
+
+
 def on_trigger(row: WorkflowRow, params: dict[str, Any], note: str) -> Intent:
     """Make a run of a workflow that was added."""
     names = [f"workflow {row.workflow}, {count_text(row.tasks, 'task')}"]

@@ -9,23 +9,34 @@ from typing import Literal
 
 import msgspec
 
-Place = Literal["overview", "run", "workflows", "schedules", "audit", "definition", "explain", "help"]
-TABLES: tuple[Place, ...] = ("overview", "run", "workflows", "schedules", "audit")
-TEXTS: tuple[Place, ...] = ("definition", "explain", "help")
+Place = Literal[
+    "overview", "run", "task", "workflows", "schedules", "audit", "resources", "definition", "explain", "help"
+]
+FILTERED: tuple[Place, ...] = ("overview", "run", "workflows", "schedules", "audit")
+TABLES: tuple[Place, ...] = (*FILTERED, "resources")
+TEXTS: tuple[Place, ...] = ("task", "definition", "explain", "help")
 LISTS: tuple[Place, ...] = (*TABLES, *TEXTS)
-INNER: tuple[Place, ...] = ("run", "workflows", "schedules", "audit", "definition", "explain", "help")
+INNER: tuple[Place, ...] = tuple(place for place in LISTS if place != "overview")
+GOING: tuple[Place, ...] = (*TABLES, "task")
+"""From where other screens are a key away."""
+PANED: tuple[Place, ...] = ("run", "task")
+"""Screens with panes that have keys of their own."""
 GROUPS = ("graph", "outline", "gantt", "grid")
 """Panes of a run that show its tasks."""
 LISTED = (*GROUPS, "tasks")
 """Those that show tasks or rows."""
 PANES = (*LISTED, "log", "events")
+ALL_PANES = (*PANES, "about")
+"""Those of a run, and that of a task."""
+ACTED = (*LISTED, "about")
+"""Panes in which something that can be acted on is in sight."""
 
 
 class Action(msgspec.Struct, frozen=True):
     """One thing that a key does. `acts`: it changes something, so a read-only console has no such key.
 
     `brief` is the word at the foot of the screen, empty for what is shown by the help only. `panes` limits it to
-    some panes of the run screen; `name` is the method, `action_<name>`, and what follows a dot is its argument.
+    some panes of the screens of a run and of a task; `name` is the method, `action_<name>`, with its argument.
     """
 
     id: str
@@ -55,43 +66,52 @@ ACTIONS: tuple[Action, ...] = (
     Action("pane.grid", ("4",), ("run",), "pane('grid')", "the tasks in the last runs"),
     Action("pane.log", ("5",), ("run",), "pane('log')", "the log of a row"),
     Action("pane.events", ("6",), ("run",), "pane('events')", "the journal of the run"),
-    Action("log", ("L",), ("run",), "log", "the log of the row under the cursor", "log", panes=LISTED),
-    Action("follow", ("f",), ("run",), "follow", "follow the log as it grows", "follow", panes=("log",)),
-    Action("search", ("slash",), ("run",), "search(1)", "search on: a regular expression", "search", panes=("log",)),
-    Action("search_back", ("ctrl+r",), ("run",), "search(-1)", "search back", panes=("log",)),
-    Action("next", ("n",), ("run",), "again(1)", "the next match", "next", panes=("log",)),
-    Action("previous", ("N",), ("run",), "again(-1)", "the match before", "", panes=("log",)),
-    Action("error", ("e",), ("run",), "error", "to the first line that looks like an error", "error", panes=("log",)),
-    Action("wrap", ("w",), ("run",), "wrap", "wrap long lines, or not", "wrap", panes=("log",)),
-    Action("colours", ("C",), ("run",), "colours", "show the colours that were written, or not", panes=("log",)),
-    Action("copy", ("y",), ("run", "definition"), "copy", "copy to the clipboard (OSC 52)", "copy", panes=("log",)),
-    Action("save", ("Y",), ("run", "definition"), "save", "save to a file", "save", panes=("log",)),
-    Action("attempt_before", ("left_square_bracket",), ("run",), "attempt(-1)", "the log of the attempt before",
+    Action("about", ("1",), ("task",), "about", "what it is, its attempts and its neighbours"),
+    Action("its_log", ("2",), ("task",), "log", "its log"),
+    Action("holders", ("1",), ("resources",), "table('holders')", "who holds the host"),
+    Action("queue", ("2",), ("resources",), "table('queue')", "what waits for room, and why"),
+    Action("owners", ("3",), ("resources",), "table('owners')", "whose shares the host is"),
+    Action("log", ("L",), PANED, "log", "the log of the row under the cursor", "log", panes=ACTED),
+    Action("follow", ("f",), PANED, "follow", "follow the log as it grows", "follow", panes=("log",)),
+    Action("search", ("slash",), PANED, "search(1)", "search on: a regular expression", "search", panes=("log",)),
+    Action("search_back", ("ctrl+r",), PANED, "search(-1)", "search back", panes=("log",)),
+    Action("next", ("n",), PANED, "again(1)", "the next match", "next", panes=("log",)),
+    Action("previous", ("N",), PANED, "again(-1)", "the match before", "", panes=("log",)),
+    Action("error", ("e",), PANED, "error", "to the first line that looks like an error", "error", panes=("log",)),
+    Action("wrap", ("w",), PANED, "wrap", "wrap long lines, or not", "wrap", panes=("log",)),
+    Action("colours", ("C",), PANED, "colours", "show the colours that were written, or not", panes=("log",)),
+    Action("copy", ("y",), (*PANED, "definition"), "copy", "copy to the clipboard (OSC 52)", "copy", panes=("log",)),
+    Action("save", ("Y",), (*PANED, "definition"), "save", "save to a file", "save", panes=("log",)),
+    Action("attempt_before", ("left_square_bracket",), PANED, "attempt(-1)", "the log of the attempt before",
            panes=("log",)),
-    Action("attempt_after", ("right_square_bracket",), ("run",), "attempt(1)", "the log of the attempt after",
+    Action("attempt_after", ("right_square_bracket",), PANED, "attempt(1)", "the log of the attempt after",
            panes=("log",)),
-    Action("scroll_right", ("greater_than_sign", "shift+right"), ("run",), "sideways(1)", "scroll to the right",
+    Action("scroll_right", ("greater_than_sign", "shift+right"), PANED, "sideways(1)", "scroll to the right",
            panes=("log", "gantt")),
-    Action("scroll_left", ("less_than_sign", "shift+left"), ("run",), "sideways(-1)", "scroll to the left",
+    Action("scroll_left", ("less_than_sign", "shift+left"), PANED, "sideways(-1)", "scroll to the left",
            panes=("log", "gantt")),
     Action("zoom_in", ("plus",), ("run",), "zoom(2)", "look closer at the time around the middle", "zoom",
            panes=("gantt",)),
     Action("zoom_out", ("minus",), ("run",), "zoom(0)", "look at more time", panes=("gantt",)),
     Action("pause", ("p",), ("overview", "run", "workflows", "schedules"), "act('pause')",
            "pause or resume the run; of a workflow its schedules", "pause", acts=True),
-    Action("cancel", ("c",), ("overview", "run"), "act('cancel')", "cancel, politely", "cancel", acts=True),
-    Action("retry", ("r",), ("overview", "run"), "act('retry')", "run again what failed", "retry", acts=True),
+    Action("undo", ("z",), ("overview", "run", "workflows", "schedules"), "undo", "undo a pause or a resume",
+           acts=True),
+    Action("cancel", ("c",), ("overview", *PANED), "act('cancel')", "cancel, politely", "cancel", acts=True),
+    Action("retry", ("r",), ("overview", *PANED), "act('retry')", "run again what failed", "retry", acts=True),
     Action("trigger", ("t",), ("overview", "workflows", "schedules"), "trigger", "make a run of the workflow",
            "trigger", acts=True),
-    Action("rerun", ("R",), ("run",), "act('rerun')", "run again, with everything downstream", acts=True,
-           panes=LISTED),
-    Action("mark_succeeded", ("m",), ("run",), "act('mark succeeded')", "take it as succeeded", acts=True,
-           panes=LISTED),
-    Action("mark_failed", ("M",), ("run",), "act('mark failed')", "take it as failed", acts=True, panes=LISTED),
-    Action("kill", ("K",), ("overview", "run"), "act('kill')", "kill, at once", "", acts=True),
-    Action("explain", ("x",), ("overview", "run"), "explain", "why it waits", "why"),
-    Action("filter", ("slash",), TABLES, "filter", "filter; its signs stand below", "filter", panes=LISTED),
+    Action("rerun", ("R",), PANED, "act('rerun')", "run again, with everything downstream", acts=True,
+           panes=ACTED),
+    Action("mark_succeeded", ("m",), PANED, "act('mark succeeded')", "take it as succeeded", acts=True,
+           panes=ACTED),
+    Action("mark_failed", ("M",), PANED, "act('mark failed')", "take it as failed", acts=True, panes=ACTED),
+    Action("kill", ("K",), ("overview", *PANED), "act('kill')", "kill, at once", "", acts=True),
+    Action("explain", ("x",), ("overview", *PANED, "resources"), "explain", "why it waits", "why"),
+    Action("filter", ("slash",), FILTERED, "filter", "filter; its signs stand below", "filter", panes=LISTED),
     Action("mark", ("space",), ("run",), "mark", "mark or unmark, to act on many", "mark", acts=True, panes=LISTED),
+    Action("mark_range", ("V",), ("run",), "mark_range", "mark from here on; once more, up to here", acts=True,
+           panes=("outline", "tasks")),
     Action("mark_all", ("asterisk",), ("run",), "mark_all", "mark all that the filter lets through", acts=True,
            panes=LISTED),
     Action("unmark", ("ctrl+backslash",), ("run",), "unmark", "take all marks away", acts=True, panes=LISTED),
@@ -104,11 +124,13 @@ ACTIONS: tuple[Action, ...] = (
            panes=("tasks",)),
     Action("faults", ("F",), ("run",), "faults", "failures only, or all", "", panes=LISTED),
     Action("details", ("i",), ("run",), "details", "show or hide the details", "details", panes=LISTED),
-    Action("workflows", ("W",), TABLES, "go('workflows')", "the workflows that the engine keeps"),
-    Action("schedules", ("S",), TABLES, "go('schedules')", "the schedules"),
-    Action("audit", ("A",), TABLES, "go('audit')", "who did what, from where"),
+    Action("workflows", ("W",), GOING, "go('workflows')", "the workflows that the engine keeps"),
+    Action("schedules", ("S",), GOING, "go('schedules')", "the schedules"),
+    Action("resources", ("H",), GOING, "go('resources')", "the host: who holds it, what waits for it"),
+    Action("audit", ("A",), GOING, "go('audit')", "who did what, from where"),
     Action("palette", ("colon",), LISTS, "palette", "say what to do: screens, runs, tasks, actions"),
-    Action("help", ("question_mark", "f1"), (*TABLES, "definition", "explain"), "help", "this help", "help"),
+    Action("help", ("question_mark", "f1"), (*TABLES, "task", "definition", "explain"), "help", "this help", "help"),
+    Action("redraw", ("ctrl+l",), LISTS, "redraw", "draw the whole screen again"),
     Action("suspend", ("ctrl+z",), LISTS, "suspend", "stop the console for a while; `fg` comes back"),
     Action("leave", ("q",), LISTS, "leave", "leave; the engine and its runs go on", "leave"),
 )  # fmt: skip
@@ -132,7 +154,7 @@ def actions_of(place: Place, *, may_act: bool, pane: str = "", actions: Sequence
         for action in actions
         if place in action.places
         and (may_act or not action.acts)
-        and (place != "run" or not action.panes or pane in action.panes)
+        and (place not in PANED or not action.panes or pane in action.panes)
     ]
 
 
@@ -146,7 +168,7 @@ def clash(actions: Iterable[Action]) -> tuple[str, str, str] | None:
     taken: dict[tuple[str, str, str], str] = {}
     for action in actions:
         for place in action.places:
-            for pane in (action.panes or PANES) if place == "run" else ("",):
+            for pane in (action.panes or ALL_PANES) if place in PANED else ("",):
                 for key in action.keys:
                     other = taken.setdefault((place, pane, key), action.id)
                     if other != action.id:

@@ -11,15 +11,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from rich.console import RenderableType
+from textual import events
+from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.filter import LineFilter
 from textual.screen import Screen
 
 from engine.protocol.messages import Request
+from orchctl.console.actions import Intent
+from orchctl.console.difference import Difference, Shown
 from orchctl.console.feed import Feed
+from orchctl.console.hostlines import Use
 from orchctl.console.memory import Memory
 from orchctl.console.notices import Notices
 from orchctl.console.screens.base import BaseScreen
@@ -36,6 +41,9 @@ from orchctl.text import count_text, size_text
 COPY_MAX = 100_000
 _THEMES = {"": "textual-dark", "dark": "textual-dark", "light": "textual-light", "ansi": "ansi-dark"}
 BACKLOG_MAX = 1
+BACKLOG_FULL = 20
+"""Textual's queue holds 30 writes, and then waits for the terminal."""
+_STALLED_S = 0.15
 _CATCH_UP_S = 0.1
 _WATCH_S = 1.0
 _END_S = 3.0
@@ -75,10 +83,16 @@ class Console(App[int]):
         self.actions = self.settings.actions()
         self.signs = Signs(ascii_only)
         self.feed = Feed(home, read_only=read_only or self.settings.read_only, on_link=self._link_changed)
+        self.use = Use()
+        self.undo: Intent | None = None
+        """What takes the last act back, where something does."""
         self.notices = Notices(self.feed, self.say)
         self._first_run = run
         self._feeding: asyncio.Task[None] | None = None
         self._behind = False
+        self._kept_up_s = time.monotonic()
+        self._shown = Shown()
+        self._early: list[events.Key] = []
         self._guard = Guard(ascii_only=ascii_only)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -93,6 +107,7 @@ class Console(App[int]):
         self._feeding.add_done_callback(self._feed_ended)
         self.push_screen(OverviewScreen())
         self.notices.start()
+        cast("Any", self).app_resume_signal.subscribe(self, self._resumed)
         if self._first_run:
             self.open_run(self._first_run)
         if not self.is_headless:
@@ -146,6 +161,13 @@ class Console(App[int]):
         """Show one run."""
         self.push_screen(RunScreen(run))
 
+    def open_task(self, run: int, row: str) -> None:
+        """Show one row of a run, by its name."""
+        from orchctl.console.screens.task import TaskScreen
+
+        task, _, index = row.partition("[")
+        self.push_screen(TaskScreen(run, task, int(index.rstrip("]")) if index else None))
+
     def go(self, name: str) -> None:
         """Show a screen by its name: over the overview, in the place of what was over it."""
         while len(self.screen_stack) > 2:
@@ -156,6 +178,20 @@ class Console(App[int]):
     def acted(self, request: Request) -> None:
         """This console asks for something itself: its own acts are no news."""
         self.notices.own(request)
+
+    # --- keys that come early -------------------------------------------------------------------------------------
+
+    def on_key(self, event: events.Key) -> None:
+        """Hold what is typed while a prompt is on its way."""
+        if getattr(self.screen, "awaits_prompt", False):
+            event.prevent_default()
+            self._early.append(event)
+
+    def early_keys(self) -> list[events.Key]:
+        """What was typed for the prompt that has the keys now."""
+        cast("Any", self.screen).awaits_prompt = False
+        early, self._early = self._early, []
+        return early
 
     # --- looks ----------------------------------------------------------------------------------------------------
 
@@ -181,19 +217,41 @@ class Console(App[int]):
     # --- a slow terminal ------------------------------------------------------------------------------------------
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        """Send a frame, unless the terminal has not taken the ones before: then the whole screen, once it has."""
-        if not self.is_headless and backlog(self._driver) > BACKLOG_MAX:
+        """Send what is different, unless the terminal has not taken the frames before: then once it has."""
+        if not self.is_headless and self._stalled():
             if not self._behind:
                 self._behind = True
                 self.set_timer(_CATCH_UP_S, self._catch_up)
             return
+        if isinstance(renderable, CompositorUpdate):
+            renderable = cast("RenderableType", Difference(renderable, self._shown))
         super()._display(screen, renderable)  # pyright: ignore[reportUnknownMemberType]
+
+    def _stalled(self) -> bool:
+        """Whether writes wait for the terminal, and not only for the moment."""
+        now_s = time.monotonic()
+        waiting = backlog(self._driver)
+        if waiting <= BACKLOG_MAX:
+            self._kept_up_s = now_s
+        return waiting >= BACKLOG_FULL or now_s - self._kept_up_s > _STALLED_S
 
     def _catch_up(self) -> None:
         if backlog(self._driver) > BACKLOG_MAX:
             self.set_timer(_CATCH_UP_S, self._catch_up)
             return
         self._behind = False
+        self.screen.refresh()
+
+    def on_resize(self) -> None:
+        self._shown.forget()
+
+    def _resumed(self, app: object) -> None:
+        """The shell has written on the terminal meanwhile."""
+        self._shown.forget()
+
+    def redraw(self) -> None:
+        """Send the whole screen: something else may have written on it."""
+        self._shown.forget()
         self.screen.refresh()
 
 

@@ -3,6 +3,7 @@ pane knows them, so a mark that was set in one pane is seen in the others. `all`
 through when the act comes, of the tasks or of the rows.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 from engine.protocol.rows import GroupRow, LaneRow, TaskRow
@@ -34,6 +35,11 @@ class Selection:
             self.clear()
         elif self._marks.pop(key, None) is None:
             self._marks[key] = row
+
+    def add(self, rows: Iterable[Marked]) -> None:
+        """Mark these too."""
+        self.all = ""
+        self._marks.update((key_of_row(row), row) for row in rows)
 
     def mark_all(self, what: Literal["tasks", "rows"], total: int) -> None:
         self._marks.clear()

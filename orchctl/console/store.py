@@ -113,7 +113,7 @@ class Window(Generic[RowT]):
         view: PagedView,
         on_change: Callable[[Change], None],
         on_end: Callable[[str], None] = lambda why: None,
-        rate: float = 10.0,
+        rate: float = 5.0,
     ) -> None:
         self._feed = feed
         self._kind = kind

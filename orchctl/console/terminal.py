@@ -8,7 +8,7 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 _LOCAL = {"TEXTUAL_FPS": "30", "TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
-_REMOTE = {**_LOCAL, "TEXTUAL_FPS": "10"}
+_REMOTE = {**_LOCAL, "TEXTUAL_FPS": "20"}
 
 
 def prepare(environment: MutableMapping[str, str], frames: int = 0) -> None:

@@ -17,6 +17,11 @@ _TICK = 12
 GRID_CELL = 6
 
 
+def levels_of(signs: Signs) -> str:
+    """Characters of growing height, from none."""
+    return _LEVELS_ASCII if signs.ascii_only else _LEVELS
+
+
 class Axis(msgspec.Struct, frozen=True):
     """The time that is shown, in seconds since the epoch."""
 
@@ -80,7 +85,7 @@ def _put_busy(cells: list[Span], row: LaneRow, axis: Axis, signs: Signs) -> None
     most = max(row.busy, default=0)
     if start is None or end is None or not most:
         return
-    levels = _LEVELS_ASCII if signs.ascii_only else _LEVELS
+    levels = levels_of(signs)
     width, parts = len(cells), len(row.busy)
     style = status_style("failed" if row.tasks.get("failed") else row.status)
     for at in range(max(0, axis.column(start, width)), min(axis.column(end, width) + 1, width)):
@@ -116,7 +121,7 @@ def grid_runs_that_fit(width: int) -> int:
 def strip_line(rows: Sequence[RunRow], width: int, signs: Signs) -> Line:
     """Runs of a workflow from old to new: how each ended, and how long it took in proportion to the longest."""
     shown = rows[-(max(4, (width - 30) // 2)) :]
-    levels = (_LEVELS_ASCII if signs.ascii_only else _LEVELS)[1:]
+    levels = levels_of(signs)[1:]
     spent = [(instant_s(row.started_at), instant_s(row.finished_at)) for row in shown]
     seconds = [end - start if start is not None and end is not None else None for start, end in spent]
     most = max((value for value in seconds if value is not None), default=0.0)

@@ -48,17 +48,27 @@ async def test_the_pause_key_pauses_what_runs_and_resumes_what_is_paused(tmp_pat
     async with console_on(tmp_path, ingest()) as console:
         await console.shows("reindex")
         await console.press("p")
-        await _asked(console, "Pause:")
-        await console.press("y")
-        await console.shows("paused: run r12")
+        await console.shows("paused: run r12 of ingest-daily; z undoes it")
         await console.press("j", "p")
-        await _asked(console, "Resume:", "run r11 of reindex, paused")
-        await console.press("y")
-        await console.shows("resumed: run r11")
+        await console.shows("resumed: run r11 of reindex; z undoes it")
         assert [(act.verb, act.run, act.seen) for act in console.engine.acts] == [
             ("pause", 12, "running"),
             ("resume", 11, "paused"),
         ]
+
+
+@pytest.mark.asyncio
+async def test_a_pause_is_done_at_once_and_undone_by_a_key(tmp_path: Path) -> None:
+    async with console_on(tmp_path, ingest()) as console:
+        await console.shows("reindex")
+        await console.press("p")
+        await console.shows("paused: run r12 of ingest-daily; z undoes it")
+        await console.press("z")
+        await console.shows("resumed: run r12")
+        assert [(act.verb, act.run) for act in console.engine.acts] == [("pause", 12), ("resume", 12)]
+        assert len({act.request_id for act in console.engine.acts}) == 2
+        await console.press("z")
+        await until(lambda: [act.verb for act in console.engine.acts] == ["pause", "resume", "pause"])
 
 
 @pytest.mark.asyncio

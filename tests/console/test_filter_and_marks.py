@@ -182,3 +182,50 @@ async def test_the_outline_counts_a_running_task_with_failed_rows_among_the_fail
         assert "fetch" not in console.text()
         await console.press("F")
         await until(lambda: "quarantine" in console.text())
+
+
+@pytest.mark.asyncio
+async def test_a_range_is_marked_from_one_row_to_another_also_beyond_what_is_here(tmp_path: Path) -> None:
+    world = ingest()
+    world.tasks[12] = [TaskRow(task="parse", index=at, status="failed", attempts=1) for at in range(1_000)]
+    async with console_on(tmp_path, world, run=12) as console:
+        await console.shows("publish")
+        await console.press("2")
+        await console.shows("1,000 rows")
+        await console.press("j", "V")
+        await console.shows("V ends the range")
+        await console.press("G")
+        await console.shows("parse[999]")
+        await console.press("k", "V")
+        await console.shows("998 marked")
+        await console.press("ctrl+backslash")
+        await console.lacks("998 marked")
+
+
+@pytest.mark.asyncio
+async def test_a_range_of_tasks_is_marked_in_the_outline(tmp_path: Path) -> None:
+    async with console_on(tmp_path, ingest(), run=12) as console:
+        await console.shows("publish")
+        await console.press("j", "V", "j", "j", "V")
+        await console.shows("3 marked")
+
+
+@pytest.mark.asyncio
+async def test_a_filter_that_is_given_up_is_what_it_was(tmp_path: Path) -> None:
+    async with console_on(tmp_path, ingest()) as console:
+        await console.shows("reindex", "orders")
+        await console.press("slash", *"reind")
+        await console.lacks("orders")
+        await console.press("escape")
+        await console.shows("orders")
+
+
+@pytest.mark.asyncio
+async def test_what_is_typed_before_the_prompt_is_there_goes_to_the_prompt(tmp_path: Path) -> None:
+    async with console_on(tmp_path, ingest()) as console:
+        await console.shows("reindex", "orders")
+        for key in ("slash", *"reindq", "backspace", "enter"):
+            console.console.simulate_key(key)
+        await console.shows("/reind", "reindex")
+        await console.lacks("orders")
+        assert console.console.is_running

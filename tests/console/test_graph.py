@@ -112,13 +112,12 @@ async def test_upstream_and_downstream_are_lit_and_the_filter_says_so(tmp_path: 
 
 
 @pytest.mark.asyncio
-async def test_enter_opens_the_rows_of_a_mapped_task_and_the_log_of_another(tmp_path: Path) -> None:
+async def test_enter_opens_the_rows_of_a_mapped_task_and_the_screen_of_another(tmp_path: Path) -> None:
     world = pipeline()
-    world.logs["inventory"] = b"all there\n"
     async with console_on(tmp_path, world, run=12, shape="") as console:
         await console.shows("quarantine")
         await console.press("j", "enter")
-        await console.shows("all there")
+        await console.shows("r12 › inventory", "WHAT IT DOES")
         await console.press("h", "right", "enter")
         await console.shows("37 rows of count")
         await console.press("h")

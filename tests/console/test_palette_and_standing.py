@@ -115,8 +115,6 @@ async def test_the_catalogue_shows_workflows_their_last_runs_and_their_definitio
         await console.press("h", "slash", *"search", "enter")
         await console.shows("1 of 2", "/search", "reindex")
         await console.press("p")
-        await console.shows("Resume: its schedules count again from now")
-        await console.press("y")
         await until(
             lambda: any(isinstance(asked, PauseWorkflow) and not asked.paused for asked in console.engine.requests)
         )

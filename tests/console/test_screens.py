@@ -306,10 +306,11 @@ def test_every_action_of_the_keymap_is_a_method_of_its_screens() -> None:
     from orchctl.console.screens.overview import OverviewScreen
     from orchctl.console.screens.run import RunScreen
     from orchctl.console.screens.standing import SCREENS
+    from orchctl.console.screens.task import TaskScreen
 
     screens = {
         "overview": OverviewScreen, "run": RunScreen, "explain": ExplainScreen, "help": HelpScreen,
-        "definition": DefinitionScreen, **SCREENS,
+        "task": TaskScreen, "definition": DefinitionScreen, **SCREENS,
     }  # fmt: skip
     for action in ACTIONS:
         for place in action.places:

@@ -12,8 +12,11 @@ from tests.support.console_world import pipeline
 WALK = (
     ("W", "Workflows"), ("enter", "1 name: ingest-daily"), ("h", "OWNER"), ("t", "Make a run of"),
     ("escape", "nothing was done"), ("h", "Attention"), ("S", "SCHEDULE"), ("h", "Attention"), ("A", "alice"),
-    ("h", "Attention"), ("enter", "quarantine"), ("2", "count[0]"), ("3", "|0ms"), ("4", "r10"), ("1", "quarantine"),
-    ("o", "Outline*"), ("j", "inventory"), ("L", "all there"), ("6", "AttemptStarted"), ("1", "quarantine"),
+    ("h", "Attention"), ("H", "HOLDS"), ("2", "WHY"), ("3", "WEIGHT"), ("h", "Attention"), ("enter", "quarantine"),
+    ("2", "count[0]"), ("3", "|0ms"), ("4", "r10"), ("1", "quarantine"),
+    ("o", "Outline*"), ("j", "inventory"),
+    ("enter", "WHAT IT DOES"), ("2", "all there"), ("h", "WHAT IT DOES"), ("h", "Outline*"),
+    ("L", "all there"), ("6", "AttemptStarted"), ("1", "quarantine"),
     ("x", "Why"), ("h", "quarantine"), ("question_mark", "Help"), ("h", "quarantine"), ("colon", "tab completes"),
     ("escape", "quarantine"), ("slash", "quarantine"), ("escape", "q leave"), ("c", "inventory is succeeded"),
     ("k", "quarantine"), ("c", "Cancel:"), ("n", "nothing was done"),

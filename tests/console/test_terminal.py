@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from engine.protocol.messages import Definition, Subscribe
-from engine.protocol.rows import AuditRow, GridRow, LaneRow, ScheduleRow, StatsRow, WorkflowRow
+from engine.protocol.rows import AuditRow, GridRow, LaneRow, QueueRow, ScheduleRow, SpecRow, StatsRow, WorkflowRow
 from orchctl.console.terminal import backlog, prepare, speaks_utf8
 from orchctl.text import inert
 from tests.support.console_engine import ConsoleEngine, World, engine_row
@@ -67,6 +67,18 @@ def hostile_world() -> World:
             revision=1, at=HOSTILE, uid=1, actor=HOSTILE, via=HOSTILE, verb=HOSTILE, target=HOSTILE, result=HOSTILE
         )
     ]
+    world.specs["fetch"] = SpecRow(
+        task="fetch", kind=HOSTILE, lines=[HOSTILE], args={HOSTILE: HOSTILE}, dir=HOSTILE, env={HOSTILE: HOSTILE},
+        pass_env=(HOSTILE,), claim={"pools": {HOSTILE: HOSTILE}, "mutexes": [HOSTILE], "pin": HOSTILE},
+        quota={HOSTILE: 1.0}, retry={"limit": HOSTILE, "on": [HOSTILE]}, trigger_rule=HOSTILE, when=HOSTILE,
+        owner=HOSTILE, upstream=[{"task": HOSTILE, "status": HOSTILE}], upstream_total=1,
+    )  # fmt: skip
+    world.queue = [QueueRow(run=HOSTILE, task=HOSTILE, index=None, rows=2, owner=HOSTILE, claim={"pin": HOSTILE},
+                            reasons=[{"kind": HOSTILE}])]  # fmt: skip
+    world.resources = msgspec.structs.replace(
+        world.resources, holders=[{"run": HOSTILE, "row": HOSTILE, "owner": HOSTILE}], gpus={HOSTILE: 1.0},
+        mutexes={HOSTILE: HOSTILE}, reservation={"run": HOSTILE, "row": HOSTILE}, owners=[{"owner": HOSTILE}],
+    )  # fmt: skip
     world.logs["fetch"] = HOSTILE.encode() + b"\xff\n" * 5
     return world
 
@@ -87,12 +99,14 @@ async def test_nothing_that_is_alive_reaches_the_terminal(tmp_path: Path, enviro
             (b"\r", "publish"), (b"i", "\\x1b]52"), (b"j", "fetch"), (b"jj", "publish"), (b"2", "102 rows"),
             (b"6", "6 Events*"), (b"3", "3 Gantt*"), (b"4", "4 Grid*"), (b"1", "publish"),
             (b"x", "Why "), (b"h", "publish"),
-            (b"kk", "publish"), (b"L", "fetch try 1"), (b"h", "publish"),
+            (b"kk", "publish"), (b"\r", "WHAT IT DOES"), (b"G", "NEIGHBOURS"), (b"h", "publish"),
+            (b"L", "fetch try 1"), (b"h", "publish"),
             (b"c", "fetch is succeeded: nothing to cancel"),
             (b"k", "trigger"), (b"c", "Cancel:"), (b"n", "nothing was done"), (b"?", "Help"), (b"h", "publish"),
             (b"W", "Workflows"), (b"\r", "1 a: "), (b"h", "Workflows"), (b"t", "Make a run of"),
             (b"\x1b", "nothing was done"),
-            (b"S", "Schedules"), (b"A", "Audit"), (b":", "tab completes"),
+            (b"S", "Schedules"), (b"A", "Audit"),
+            (b"H", "Resources"), (b"2", "RANK"), (b"3", "WEIGHT"), (b"A", "Audit"), (b":", "tab completes"),
             (b"trigger", "trigger \\x1b]52"), (b"\x1b", "q leave"),
         ):  # fmt: skip
             terminal.send(keys)
@@ -191,7 +205,7 @@ def test_over_ssh_there_are_fewer_frames_and_what_the_operator_set_stays() -> No
     away = {"SSH_CONNECTION": "1.2.3.4 5 6.7.8.9 22", "TEXTUAL_ANIMATIONS": "full"}
     prepare(away)
     assert here["TEXTUAL_ANIMATIONS"] == "none"
-    assert away["TEXTUAL_FPS"] == "10"
+    assert away["TEXTUAL_FPS"] == "20"
     assert away["TEXTUAL_ANIMATIONS"] == "full"
 
 

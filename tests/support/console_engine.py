@@ -27,6 +27,7 @@ from engine.protocol.messages import (
     GetResources,
     GetRun,
     GetStats,
+    GetTask,
     GetWorkflow,
     Gone,
     Hello,
@@ -36,6 +37,7 @@ from engine.protocol.messages import (
     ListGrid,
     ListGroups,
     ListLanes,
+    ListQueue,
     ListRuns,
     ListSchedules,
     ListTasks,
@@ -61,11 +63,13 @@ from engine.protocol.rows import (
     GridRow,
     GroupRow,
     LaneRow,
+    QueueRow,
     ReasonRow,
     ResourcesRow,
     Row,
     RunRow,
     ScheduleRow,
+    SpecRow,
     StatsRow,
     TaskRow,
     WorkflowRow,
@@ -97,6 +101,8 @@ class World:
         self.groups: dict[int, list[GroupRow]] = {}
         self.tasks: dict[int, list[TaskRow]] = {}
         self.attempts: list[AttemptRow] = []
+        self.specs: dict[str, SpecRow] = {}
+        self.queue: list[QueueRow] = []
         self.reasons: list[ReasonRow] = []
         self.events: list[EventRow] = []
         self.lanes: list[LaneRow] = []
@@ -263,7 +269,11 @@ class ConsoleEngine:
             case ListTasks():
                 return self._task_rows(view)
             case ListAttempts():
-                found = [row for row in world.attempts if row.task == view.task]
+                found = [row for row in world.attempts if (row.task, row.index) == (view.task, _index(view.index))]
+            case GetTask():
+                found = [world.specs.get(view.task, SpecRow(task=view.task, kind="command", lines=["true"]))]
+            case ListQueue():
+                return _window(view, world.queue)
             case ExplainRun():
                 found = [row for row in world.reasons if view.task in ("", row.task)]
             case _:
@@ -291,6 +301,7 @@ class ConsoleEngine:
             row
             for row in self.world.tasks.get(view.run, [])
             if view.task in ("", row.task)
+            and (view.index is None or view.index == (-1 if row.index is None else row.index))
             and (named is None or row.task in named)
             and (not view.statuses or row.status in view.statuses)
         ]
@@ -323,6 +334,10 @@ class ConsoleEngine:
                     )  # fmt: skip
                 else:
                     self.send(client, Delta(id=number, since=before, revision=self.revision, rows=[], total=total))
+
+
+def _index(index: int) -> int | None:
+    return None if index < 0 else index
 
 
 def _window(view: Any, rows: Sequence[Row]) -> tuple[list[Map], int]:

@@ -14,7 +14,7 @@ from textual.widgets import Input
 from engine.model.errors import EngineError
 from engine.protocol.messages import ListWorkflows, Rows
 from engine.protocol.rows import WorkflowRow
-from orchctl.console.actions import Intent, told
+from orchctl.console.actions import Intent, told, undo_of
 from orchctl.console.drawing import Line, clock, duration, fitted, width_of
 from orchctl.console.feed import Feed
 from orchctl.console.keymap import Action, Place, action_named, actions_of, key_text
@@ -64,6 +64,9 @@ class BaseScreen(Screen[None]):
         self._notice_style = "plain"
         self._notice_until = 0.0
         self._bars: dict[str, Bar] = {}
+        self._before_prompt = ""
+        self.awaits_prompt = False
+        """Whether what is typed now is for a prompt that is on its way."""
 
     def bar(self, name: str, draw: Callable[[int], list[Line]], height: int = 1) -> Bar:
         """A bar that `update` finds by its name."""
@@ -177,6 +180,9 @@ class BaseScreen(Screen[None]):
     def action_leave(self) -> None:
         self.console_app.exit(0)
 
+    def action_redraw(self) -> None:
+        self.console_app.redraw()
+
     def action_suspend(self) -> None:
         self.console_app.action_suspend_process()
 
@@ -242,6 +248,8 @@ class BaseScreen(Screen[None]):
             return
         prompt = Prompt(value=value, placeholder=label, id="prompt", select_on_focus=False, history=history)
         self._bars["notice"].display = False
+        self.awaits_prompt = True
+        self._before_prompt = value
         self.mount(prompt, before="#keys")
         prompt.focus()
 
@@ -249,14 +257,19 @@ class BaseScreen(Screen[None]):
         """What was typed at the prompt; also while typing."""
 
     def close_prompt(self) -> None:
+        self.awaits_prompt = False
         for prompt in self.query(Prompt):
             prompt.remove()
         self._bars["notice"].display = True
         self.set_focus(None)
 
+    def gave_up(self, before: str) -> None:
+        """The operator typed nothing after all: what the prompt began with holds."""
+
     def on_prompt_given_up(self, event: Prompt.GivenUp) -> None:
         event.stop()
         self.close_prompt()
+        self.gave_up(self._before_prompt)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -266,9 +279,12 @@ class BaseScreen(Screen[None]):
     # --- acting ---------------------------------------------------------------------------------------------------
 
     def confirm(self, intent: Intent, on_done: Callable[[], None] | None = None) -> None:
-        """Ask, then have it done and say what became of it."""
+        """Ask, then have it done and say what became of it. What can be undone is done at once."""
         if not self.feed.may_act:
             self.say("the engine is away: nothing can be done now", "yellow")
+            return
+        if undo_of(intent) is not None:
+            self.run_worker(self._perform(intent, on_done), exit_on_error=True)
             return
 
         def decided(yes: bool | None) -> None:
@@ -278,6 +294,18 @@ class BaseScreen(Screen[None]):
                 self.say("nothing was done")
 
         self.console_app.push_screen(ConfirmScreen(intent, self.signs), decided)
+
+    def _key_of(self, action: str) -> str:
+        """The key that an action has with this operator."""
+        return next((key_text(known.keys[0]) for known in self.console_app.actions if known.id == action), "")
+
+    def action_undo(self) -> None:
+        """Take the last act back, where it can be."""
+        intent, self.console_app.undo = self.console_app.undo, None
+        if intent is None:
+            self.say("nothing can be undone: only a pause and a resume can", "yellow")
+        else:
+            self.confirm(intent)
 
     def trigger(self, workflow: str) -> None:
         """Ask for the parameters of a run of a workflow that was added, then make it."""
@@ -316,6 +344,8 @@ class BaseScreen(Screen[None]):
             self.say(f"not done: {error.sentence}{f' ({error.hint})' if error.hint else ''}", "red")
             return
         text = told(intent, done)
-        self.say(text, "red" if "refused:" in text else "green")
+        self.console_app.undo = None if "refused:" in text else undo_of(intent)
+        hint = f"; {self._key_of('undo')} undoes it" if self.console_app.undo is not None else ""
+        self.say(text + hint, "red" if "refused:" in text else "green")
         if on_done is not None:
             on_done()

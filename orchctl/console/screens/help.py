@@ -6,7 +6,18 @@ from typing import ClassVar
 from textual.app import ComposeResult
 
 from orchctl.console.drawing import Line, column, ends
-from orchctl.console.keymap import ACTIONS, GROUPS, LISTED, PANES, Action, Place, actions_of, key_text
+from orchctl.console.keymap import (
+    ACTED,
+    ACTIONS,
+    ALL_PANES,
+    GROUPS,
+    LISTED,
+    PANED,
+    Action,
+    Place,
+    actions_of,
+    key_text,
+)
 from orchctl.console.screens.base import BaseScreen, Mover
 from orchctl.console.theme import GLYPHS, Signs, status_style
 from orchctl.console.widgets.lines import TextView
@@ -26,11 +37,13 @@ def help_lines(place: Place, signs: Signs, *, may_act: bool, keymap: Sequence[Ac
     """A line an action: its keys, what it does, and in which panes; then the glyphs."""
     lines: list[Line] = []
     actions: dict[str, Action] = {}
-    for pane in ("", *PANES) if place == "run" else ("",):
+    for pane in ("", *ALL_PANES) if place in PANED else ("",):
         for action in actions_of(place, may_act=may_act, pane=pane, actions=keymap):
             actions.setdefault(action.id, action)
-    for action in sorted(actions.values(), key=lambda action: (bool(action.panes), list(actions).index(action.id))):
-        where = f"  ({_where(action.panes)})" if action.panes and place == "run" else ""
+    for action in sorted(
+        actions.values(), key=lambda action: (bool(action.panes) and place in PANED, list(actions).index(action.id))
+    ):
+        where = f"  ({_where(action.panes)})" if action.panes and place in PANED else ""
         keys = " ".join(key_text(key) for key in action.keys)
         lines.append([(f"  {column(keys, 21)}", "key"), (action.help, "plain"), (where, "dim")])
     if "filter" in actions:
@@ -46,7 +59,7 @@ def help_lines(place: Place, signs: Signs, *, may_act: bool, keymap: Sequence[Ac
 
 def _where(panes: tuple[str, ...]) -> str:
     """The panes in few words."""
-    return "lists" if panes == LISTED else "of tasks" if panes == GROUPS else ", ".join(panes)
+    return "lists" if panes in (LISTED, ACTED) else "of tasks" if panes == GROUPS else ", ".join(panes)
 
 
 class HelpScreen(BaseScreen):

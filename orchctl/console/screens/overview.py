@@ -265,6 +265,9 @@ class OverviewScreen(BaseScreen):
         self.update_bar("title")
 
     def _host_changed(self, change: Change) -> None:
+        row = self._resources.at(0)
+        if row is not None:
+            self.console_app.use.take(row, self.console_app.now_s())
         self.update_bar("head")
         self.update_bar("attention")
 
@@ -294,6 +297,9 @@ class OverviewScreen(BaseScreen):
     def answered(self, text: str) -> None:
         self.memory.remember_filter(text)
         self._show(text)
+
+    def gave_up(self, before: str) -> None:
+        self._show(before)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self._show(inert(event.value))

@@ -57,6 +57,7 @@ class PaletteScreen(ModalScreen[Callable[[], object] | None]):
     def __init__(self, below: "BaseScreen") -> None:
         super().__init__()
         self._below = below
+        self.awaits_prompt = True
         self._fixed = self._known()
         self._asked: list[Candidate] = []
         self._found: list[Candidate] = []

@@ -8,13 +8,14 @@ keys.
 
 from typing import ClassVar, Literal, cast
 
+import msgspec
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.geometry import Size
 from textual.widgets import ContentSwitcher, Input
 
-from engine.model.errors import ValueFault
+from engine.model.errors import EngineError, ValueFault
 from engine.protocol.messages import GetRun
 from engine.protocol.rows import GroupRow, RunRow, TaskRow
 from orchctl.console import actions
@@ -33,9 +34,9 @@ from orchctl.console.drawing import (
 from orchctl.console.feed import Subscription
 from orchctl.console.filtering import RunFilter, read_filter
 from orchctl.console.keymap import LISTED, Place
-from orchctl.console.runlines import tasks_heading
+from orchctl.console.runlines import row_name, tasks_heading
 from orchctl.console.screens.base import Mover
-from orchctl.console.screens.run_acts import act
+from orchctl.console.screens.run_acts import act, failed_row, rows_of
 from orchctl.console.screens.run_log import LogKeys
 from orchctl.console.screens.sources import EventRows, GridRows, Journal, LaneRows, TaskRows
 from orchctl.console.selection import Marked, Selection
@@ -76,6 +77,8 @@ class RunScreen(LogKeys):
         self._details = self.memory.details
         self._back_to: Pane = "graph"
         self._filter_before = ""
+        self._range: tuple[Pane, int] | None = None
+        """Where a range of marks begins: the pane and the line."""
         self._focus = ""
         """The task that the operator looks at, from pane to pane."""
         self._moved = False
@@ -187,7 +190,8 @@ class RunScreen(LogKeys):
             chosen = name == ("graph" if self._pane == "outline" else self._pane)
             shown = "Outline" if self._pane == "outline" and name == "graph" else title
             line += [(key, "key"), (f" {shown}" + ("* " if chosen else "  "), "strong" if chosen else "dim")]
-        said = [self.selection.text(), self.filter_text(), "read-only" if self.feed.viewer else ""]
+        begun = "V ends the range" if self._range is not None and self._range[0] == self._pane else ""
+        said = [begun, self.selection.text(), self.filter_text(), "read-only" if self.feed.viewer else ""]
         right = cut(", ".join(part for part in said if part), width - width_of(line) - 1)
         return ends(line, [(f"{right} ", "yellow")] if right else [], width)
 
@@ -320,28 +324,54 @@ class RunScreen(LogKeys):
     def action_open(self) -> None:
         if self._pane == "outline":
             spot = self.outline.here()
-            if spot.kind == "more":
-                self._list_rows(spot.task)
+            if spot.kind == "run":
+                self.run_worker(self._open_failed(), exit_on_error=True)
+            elif spot.kind == "more":
+                self._list_rows(spot.task, spot.group)
             elif spot.kind == "row" or (spot.group is not None and not spot.group.mapped):
-                self.action_log()
+                self._open_row(spot.row or spot.group)
             elif spot.kind == "task":
                 self.outline.toggle(spot)
             return
         subject = self.subject()
-        if self._pane == "gantt" and isinstance(subject, GroupRow) and subject.mapped:
+        if isinstance(subject, RunRow) and self._pane == "graph":
+            self.run_worker(self._open_failed(), exit_on_error=True)
+        elif self._pane == "gantt" and isinstance(subject, GroupRow) and subject.mapped:
             self._lanes.task = subject.task
             self._again()
         elif self._pane in ("graph", "grid") and isinstance(subject, GroupRow) and subject.mapped:
             self._list_rows(subject.task)
         elif self._pane in LISTED and isinstance(subject, GroupRow | TaskRow):
-            self.action_log()
+            self._open_row(subject)
+
+    async def _open_failed(self) -> None:
+        """From the run to its newest trouble: the first row that failed."""
+        try:
+            row = await failed_row(self.feed, self.run_number)
+        except (EngineError, msgspec.ValidationError) as error:
+            self.say(str(error), "red")
+            return
+        if row is None:
+            self.say("nothing has failed: j goes down to the tasks")
+        else:
+            self._open_row(row)
+
+    def _open_row(self, row: Marked | None) -> None:
+        """The screen of one row, or of a task that has no others."""
+        if row is not None:
+            index = row.index if isinstance(row, TaskRow) else None
+            self.console_app.open_task(self.run_number, row_name(row.task, index))
 
     def action_aside(self, columns: int) -> None:
         if self._pane == "graph" and (self.graph.aside(columns) or columns > 0):
             return
         super().action_aside(columns)
 
-    def _list_rows(self, task: str) -> None:
+    def _list_rows(self, task: str, group: GroupRow | None = None) -> None:
+        """All rows of a task; tasks that are shown as one are what the filter then lets through."""
+        if group is not None and group.fold:
+            self.set_filter(group.fold)
+            task = ""
         self._rows.task = task
         self._rows.sort = "attention"
         self._again()
@@ -370,7 +400,12 @@ class RunScreen(LogKeys):
                 return TaskRow(task=lane.task, index=lane.index, status=lane.status, attempts=len(lane.spans))
             return GroupRow(task=lane.task, status=lane.status, mapped=lane.mapped, rows=lane.rows, tasks=lane.tasks)
         if self._pane == "grid":
-            return self.outline.group(self.grid.cursor_key)
+            cell = self._cells.at(self.grid.cursor)
+            status = cell.cells.get(f"r{self.run_number}", "unknown") if cell is not None else "unknown"
+            known = self.outline.group(self.grid.cursor_key)
+            if known is not None or cell is None:
+                return known
+            return GroupRow(task=cell.task, status=status, mapped=False, rows=1, tasks={status: 1})
         if self._pane == "graph":
             return self.graph.here() or self.run_row()
         if self._pane == "outline":
@@ -401,6 +436,10 @@ class RunScreen(LogKeys):
             self.log_view.show(group.task, -1)
             return
         named = [*group.failed, *group.running]
+        if group.fold:
+            if named:
+                self.log_view.show(named[0], -1)
+            return
         self.log_view.show(group.task, _index_of(named[0]) if named else 0)
 
     def action_log(self) -> None:
@@ -535,6 +574,32 @@ class RunScreen(LogKeys):
             self.mover().move(1)
         self._marks_changed()
 
+    def action_mark_range(self) -> None:
+        """The first time the range begins at the cursor, the second time it ends there."""
+        view = cast("LineView", self._view())
+        if self._range is None or self._range[0] != self._pane:
+            self._range = (self._pane, view.cursor)
+        else:
+            first, last = sorted((self._range[1], view.cursor))
+            self._range = None
+            self.run_worker(self._mark_rows(first, last), exit_on_error=True)
+        self._marks_changed()
+
+    async def _mark_rows(self, first: int, last: int) -> None:
+        rows: list[Marked] = []
+        if self._pane == "outline":
+            spots = (self.outline.spot(at) for at in range(first, last + 1))
+            rows = [found for spot in spots if (found := spot.row or spot.group) is not None and spot.kind != "more"]
+        elif last - first < actions.TARGETS_MAX:
+            try:
+                rows += await rows_of(self.feed, self._rows, first, last)
+            except (EngineError, msgspec.ValidationError) as error:
+                self.say(f"the range could not be asked: {error}", "red")
+        else:
+            self.say(f"{last - first + 1:,} are too many at once: filter, and * marks all", "yellow")
+        self.selection.add(rows)
+        self._marks_changed()
+
     def action_mark_all(self) -> None:
         rows = self._pane == "tasks" or (self._pane == "gantt" and bool(self._lanes.task))
         total = self._rows.count() if self._pane == "tasks" else self._lanes.count() if rows else self.outline.total
@@ -544,6 +609,7 @@ class RunScreen(LogKeys):
 
     def action_unmark(self) -> None:
         self.selection.clear()
+        self._range = None
         self._marks_changed()
 
     def _marks_changed(self) -> None:

@@ -3,6 +3,7 @@ lets through, else what the cursor is on. Everything marked at once is asked for
 names each row with the state in which the operator could see it, and the engine refuses those that have moved on.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,7 +12,10 @@ from engine.model.errors import EngineError
 from engine.protocol.messages import ListGroups, ListTasks, Rows
 from engine.protocol.rows import GroupRow, RunRow, TaskRow
 from orchctl.console import actions
+from orchctl.console.drawing import run_number
+from orchctl.console.feed import Feed
 from orchctl.console.filtering import RunFilter
+from orchctl.console.screens.sources import TaskRows
 from orchctl.console.selection import Marked
 
 if TYPE_CHECKING:
@@ -35,7 +39,7 @@ async def act(screen: "RunScreen", verb: actions.Verb) -> None:
         try:
             targets = await _targets(screen, verb, subject)
             why = actions.why_not_rows(verb, targets)
-            below = await _below(screen, verb, targets) if not why else 0
+            below = await tasks_below(screen.feed, run_number(run.run), verb, targets) if not why else 0
         except (EngineError, msgspec.ValidationError) as error:
             screen.say(f"what would be touched could not be asked: {error}", "red")
             return
@@ -50,11 +54,18 @@ async def _targets(screen: "RunScreen", verb: actions.Verb, subject: RunRow | Ma
     chosen = screen.selection
     if chosen.all:
         return actions.acted_on(verb, await _everything(screen, chosen.all == "rows", screen.filter))
-    if chosen:
-        return chosen.rows
-    assert subject is not None
-    assert not isinstance(subject, RunRow)
-    return [subject]
+    marked: list[Marked] = chosen.rows
+    if not chosen:
+        assert subject is not None
+        assert not isinstance(subject, RunRow)
+        marked = [subject]
+    found: list[Marked] = []
+    for target in marked:
+        if isinstance(target, GroupRow) and target.fold:  # the engine knows each of them by its own name
+            found += actions.acted_on(verb, await _everything(screen, True, RunFilter(text=target.fold)))  # noqa: FBT003
+        else:
+            found.append(target)
+    return found
 
 
 async def _everything(screen: "RunScreen", rows: bool, chosen: RunFilter) -> list[Marked]:
@@ -80,13 +91,31 @@ async def _everything(screen: "RunScreen", rows: bool, chosen: RunFilter) -> lis
     return found
 
 
-async def _below(screen: "RunScreen", verb: actions.Verb, targets: list[Marked]) -> int:
+async def tasks_below(feed: Feed, run: int, verb: actions.Verb, targets: Sequence[Marked]) -> int:
     """How many tasks downstream an act touches too: of one task exactly, of several at least the most."""
     names = list(dict.fromkeys(target.task for target in targets))
     if verb not in _BELOW_VERBS or len(names) > _BELOW_MAX:
         return 0
     most = 0
     for name in names:
-        answer = await screen.feed.ask(ListGroups(run=screen.run_number, text=f"{name}+", limit=1), Rows)
+        answer = await feed.ask(ListGroups(run=run, text=f"{name}+", limit=1), Rows)
         most = max(most, answer.total - 1)
     return most
+
+
+async def rows_of(feed: Feed, source: TaskRows, first: int, last: int) -> list[TaskRow]:
+    """The rows of a list from one place to another, whether they are here or not."""
+    found: list[TaskRow] = []
+    while first + len(found) <= last:
+        limit = min(_PAGE, last + 1 - first - len(found))
+        page = (await feed.ask(source.view(first + len(found), limit), Rows)).rows
+        found += msgspec.convert(page, list[TaskRow])
+        if not page:
+            break
+    return found
+
+
+async def failed_row(feed: Feed, run: int) -> TaskRow | None:
+    """The first row of a run that failed."""
+    answer = await feed.ask(ListTasks(run=run, statuses=("failed",), limit=1), Rows)
+    return msgspec.convert(answer.rows[0], TaskRow) if answer.rows else None

@@ -8,6 +8,7 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from engine.model.errors import EngineError
+from engine.protocol.filters import matches, parse_filter
 from engine.protocol.messages import ListEvents, ListGrid, ListLanes, ListTasks, Rows, View
 from engine.protocol.rows import EventRow, GridRow, LaneRow, Row, TaskRow
 from orchctl.console.drawing import Line, run_number
@@ -23,10 +24,48 @@ EVENTS_PAGE = 500
 EVENTS_MAX = 50_000
 POLL_S = 1.0
 
+ItemT = TypeVar("ItemT")
 RowT = TypeVar("RowT", bound=Row)
 
 
-class _Windowed(Generic[RowT]):
+class Few(Generic[ItemT]):
+    """The source of a table whose rows are all here."""
+
+    def __init__(self, key: Callable[[ItemT], str], words: Callable[[ItemT], str], draw: Callable[[ItemT, int], Line],
+                 empty: Callable[[], str]) -> None:  # fmt: skip
+        self._key = key
+        self._words = words
+        self._draw = draw
+        self._empty = empty
+        self.rows: list[ItemT] = []
+        self._places: dict[str, int] = {}
+
+    def arrange(self, rows: list[ItemT], text: str) -> None:
+        """Show those that the filter lets through. Raises ValueFault for one that makes no sense."""
+        words = parse_filter(text)
+        self.rows = [row for row in rows if matches(words, self._words(row))]
+        self._places = {self._key(row): place for place, row in enumerate(self.rows)}
+
+    def count(self) -> int:
+        return len(self.rows)
+
+    def key_at(self, row: int) -> str:
+        return self._key(self.rows[row]) if 0 <= row < len(self.rows) else ""
+
+    def position(self, key: str) -> int | None:
+        return self._places.get(key)
+
+    def line(self, row: int, width: int) -> Line:
+        return self._draw(self.rows[row], width) if row < len(self.rows) else []
+
+    def look(self, first: int, count: int) -> None:
+        """All rows are here."""
+
+    def empty_text(self) -> str:
+        return self._empty()
+
+
+class Windowed(Generic[RowT]):
     """Rows of a run that the filter lets through; the engine sorts and filters, and only a window of them is here.
 
     It is a source of a table: `view` says what is asked for, `draw` what a row looks like.
@@ -96,13 +135,18 @@ class _Windowed(Generic[RowT]):
         if self._window is not None:
             self._window.look(first, count)
 
+    @property
+    def known(self) -> bool:
+        """Whether the engine has answered."""
+        return self._window is not None and self._window.known
+
     def empty_text(self) -> str:
-        if self._window is None or not self._window.known:
+        if not self.known:
             return "waiting for the engine"
         return "nothing matches the filter" if self.filter or self.task else "no rows yet"
 
 
-class TaskRows(_Windowed[TaskRow]):
+class TaskRows(Windowed[TaskRow]):
     """All rows, or those of one task."""
 
     kind = TaskRow
@@ -119,7 +163,7 @@ class TaskRows(_Windowed[TaskRow]):
         return task_line(row, width, self._signs, self._now())
 
 
-class LaneRows(_Windowed[LaneRow]):
+class LaneRows(Windowed[LaneRow]):
     """When the tasks ran, or the rows of one. `zoom` 1 shows the whole run; `middle` is the share of it in sight."""
 
     kind = LaneRow
@@ -148,7 +192,7 @@ class LaneRows(_Windowed[LaneRow]):
         return lane_line(row, self.axis, width, self._signs, self._now())
 
 
-class GridRows(_Windowed[GridRow]):
+class GridRows(Windowed[GridRow]):
     """How the tasks went in the last runs of the workflow; `runs` are those that have been seen, oldest first."""
 
     kind = GridRow

@@ -12,13 +12,14 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from engine.model.errors import EngineError, ValueFault
-from engine.protocol.filters import matches, parse_filter
 from engine.protocol.messages import ListAudit, ListRuns, ListSchedules, ListWorkflows, Rows
 from engine.protocol.rows import AuditRow, Row, RunRow, ScheduleRow, WorkflowRow
 from orchctl.console import actions
 from orchctl.console.drawing import Line, column, duration, ends, fitted, instant_s, run_number, time_of
 from orchctl.console.keymap import Place
 from orchctl.console.screens.base import BaseScreen, Mover
+from orchctl.console.screens.resources import ResourcesScreen
+from orchctl.console.screens.sources import Few
 from orchctl.console.store import Change, Picture
 from orchctl.console.theme import status_style
 from orchctl.console.timelines import strip_line
@@ -29,43 +30,6 @@ RowT = TypeVar("RowT", bound=Row)
 _AUDIT_PAGE = 200
 _AUDIT_MAX = 10_000
 _STRIP_RUNS = 60
-
-
-class Few(Generic[RowT]):
-    """The source of a table whose rows are all here."""
-
-    def __init__(self, key: Callable[[RowT], str], words: Callable[[RowT], str], draw: Callable[[RowT, int], Line],
-                 empty: Callable[[], str]) -> None:  # fmt: skip
-        self._key = key
-        self._words = words
-        self._draw = draw
-        self._empty = empty
-        self.rows: list[RowT] = []
-        self._places: dict[str, int] = {}
-
-    def arrange(self, rows: list[RowT], text: str) -> None:
-        """Show those that the filter lets through. Raises ValueFault for one that makes no sense."""
-        words = parse_filter(text)
-        self.rows = [row for row in rows if matches(words, self._words(row))]
-        self._places = {self._key(row): place for place, row in enumerate(self.rows)}
-
-    def count(self) -> int:
-        return len(self.rows)
-
-    def key_at(self, row: int) -> str:
-        return self._key(self.rows[row]) if 0 <= row < len(self.rows) else ""
-
-    def position(self, key: str) -> int | None:
-        return self._places.get(key)
-
-    def line(self, row: int, width: int) -> Line:
-        return self._draw(self.rows[row], width) if row < len(self.rows) else []
-
-    def look(self, first: int, count: int) -> None:
-        """All rows are here."""
-
-    def empty_text(self) -> str:
-        return self._empty()
 
 
 class StandingScreen(BaseScreen, Generic[RowT]):
@@ -140,6 +104,10 @@ class StandingScreen(BaseScreen, Generic[RowT]):
     def answered(self, text: str) -> None:
         self.memory.remember_filter(text)
         self.filter = text
+        self.rearrange()
+
+    def gave_up(self, before: str) -> None:
+        self.filter = before
         self.rearrange()
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -407,5 +375,6 @@ SCREENS: dict[str, Callable[[], Screen[None]]] = {
     "workflows": cast("Callable[[], Screen[None]]", WorkflowsScreen),
     "schedules": cast("Callable[[], Screen[None]]", SchedulesScreen),
     "audit": cast("Callable[[], Screen[None]]", AuditScreen),
+    "resources": ResourcesScreen,
 }
 """By the name under which the keymap and the palette know them."""

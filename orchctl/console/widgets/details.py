@@ -98,7 +98,8 @@ class Details(TextView):
             self._ask()
 
     def _ask(self) -> None:
-        if self.display and self._feed.live and not self._asking and self._subject is not None:
+        folded = isinstance(self._subject, GroupRow) and self._subject.fold
+        if self.display and self._feed.live and not self._asking and self._subject is not None and not folded:
             self._asking = True
             self.run_worker(self._fetch(self._subject), exit_on_error=True)
 

@@ -87,7 +87,9 @@ class Outline(LineView):
 
     def _view(self, offset: int, limit: int) -> View:
         chosen = self._filter
-        return ListGroups(run=self._run, text=chosen.text, statuses=chosen.statuses, offset=offset, limit=limit)
+        return ListGroups(
+            run=self._run, text=chosen.text, statuses=chosen.statuses, fold=True, offset=offset, limit=limit
+        )
 
     @property
     def total(self) -> int:
@@ -213,8 +215,10 @@ class Outline(LineView):
         if place is None:
             return
         picture: Picture[TaskRow] = Picture(TaskRow, self._child_changed)
-        statuses = self._filter.statuses
-        view = ListTasks(run=self._run, task=task, statuses=statuses, sort="attention", limit=CHILDREN)
+        statuses, fold = self._filter.statuses, spot.group.fold
+        view = ListTasks(
+            run=self._run, task="" if fold else task, text=fold, statuses=statuses, sort="attention", limit=CHILDREN
+        )
         self._opened[task] = _Opened(picture, self._feed.subscribe(view, picture, 4.0), place)
         self._changed(Change(set(), moved=True))
 

@@ -1,11 +1,19 @@
-"""Where an operator types: one line, at the foot of a screen or in a question."""
+"""Where an operator types: one line, at the foot of a screen or in a question.
+
+Keys that come between the one that opens a prompt and the prompt itself, from a quick hand or a slow link, belong to
+the prompt: the console holds them, for as commands they could do anything.
+"""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+from textual import events
 from textual.binding import Binding
 from textual.message import Message
 from textual.widgets import Input
+
+if TYPE_CHECKING:
+    from orchctl.console.program import Console
 
 
 class Prompt(Input):
@@ -28,6 +36,13 @@ class Prompt(Input):
         self._history = [*history]
         self._at = len(self._history)
         self._typed = self.value
+
+    def on_focus(self) -> None:
+        for key in cast("Console", self.app).early_keys():
+            if key.is_printable and key.character:
+                self.insert_text_at_cursor(key.character)
+            else:
+                self.post_message(events.Key(key.key, key.character))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return bool(self._history) if action == "recall" else True

@@ -23,6 +23,7 @@ from engine.protocol.messages import (
     ListAttempts,
     ListBackfills,
     ListGroups,
+    ListQueue,
     ListRuns,
     ListSchedules,
     ListTasks,
@@ -109,6 +110,7 @@ async def test_deltas_lead_to_what_a_fresh_question_answers(seed: int) -> None:
         ListTasks(run=first, statuses=("running",)),
         ListTasks(run=first, sort="duration", offset=2, limit=4), ListAttempts(run=first, task="a"),
         ExplainRun(run=first), ListSchedules(), ListWorkflows(), ListBackfills(), GetResources(), GetEngine(),
+        ListQueue(limit=3),
     ]  # fmt: skip
     async with site(house) as here:
         client, asker = await here.client(), await here.client()
@@ -131,9 +133,11 @@ async def test_deltas_lead_to_what_a_fresh_question_answers(seed: int) -> None:
 
 
 def _still(row: dict[str, Any]) -> dict[str, Any]:
-    """Without what goes on changing by being asked: the time that a delay still takes."""
+    """Without what goes on changing with time alone: how long a delay still takes, what an owner has used."""
     row = dict(row)
     row.pop("predicted_start", None)
+    if "owners" in row:
+        row["owners"] = [{**owner, "used": 0} for owner in row["owners"]]
     return row
 
 

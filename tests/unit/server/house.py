@@ -32,8 +32,10 @@ from engine.model.status import SUCCESS, Outcome, RunStatus
 from engine.model.workflow import Command, Need, Task, Workflow, decode
 from engine.planning.plan import make_plan
 from engine.protocol.rows import EngineRow
+from engine.scheduling.fair_queue import Entry
 from engine.server.look import Look
-from engine.server.ports import AuditLine, HostUse, Installed, JournalEntry, JournalPage, PastPage
+from engine.server.ports import AuditLine, HostUse, Installed, JournalEntry, JournalPage, PastPage, Standing
+from engine.server.standing import standing, waiting
 
 BEGIN_NS = 1_795_000_000 * SECOND
 TRUE = Command(("true",))
@@ -152,8 +154,10 @@ class MemoryHistory:
 class House:
     """The World port, and the loop around the machine: every batch is committed as soon as it is stepped."""
 
-    def __init__(self, cpus: int = 8, pools: tuple[tuple[str, int], ...] = ()) -> None:
-        self.state = EngineState(Meta(instance=7, seed=1), Capacity(cpus * 1000, 2**34, pools))
+    def __init__(
+        self, cpus: int = 8, pools: tuple[tuple[str, int], ...] = (), capacity: Capacity | None = None
+    ) -> None:
+        self.state = EngineState(Meta(instance=7, seed=1), capacity or Capacity(cpus * 1000, 2**34, pools))
         self.machine = Machine(self.state)
         self.history = MemoryHistory()
         self.look = Look(self.state, self.history, self, "/logs")
@@ -271,6 +275,12 @@ class House:
 
     def explainer(self) -> Explainer:
         return Explainer(self.machine.cx)
+
+    def standing(self) -> Standing:
+        return standing(self.machine.cx)
+
+    def waiting(self, count: int) -> tuple[Sequence[Entry], int]:
+        return waiting(self.machine.cx, count)
 
     def audit(self, entry: AuditEntry) -> None:
         self.audited.append(entry)

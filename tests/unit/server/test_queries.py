@@ -11,20 +11,22 @@ from engine.core.events import Ask, LogSlice, RunRequested, WorkflowPauseRequest
 from engine.core.state import RunHeader, RunState
 from engine.model.errors import NotFound, ValueFault
 from engine.model.instants import SECOND
-from engine.model.resources import Claim
+from engine.model.resources import Capacity, Claim
 from engine.model.status import Outcome, OutcomeKind, TaskStatus
-from engine.model.workflow import Command, Param, Policy, Retry, Schedule, Task, Workflow
+from engine.model.workflow import Command, Need, Param, Policy, Quota, Retry, Schedule, Shell, Task, Workflow
 from engine.planning.plan import make_plan
 from engine.protocol.messages import (
     ExplainRun,
     GetEngine,
     GetResources,
     GetRun,
+    GetTask,
     GetWorkflow,
     ListAttempts,
     ListAudit,
     ListEvents,
     ListGroups,
+    ListQueue,
     ListRuns,
     ListSchedules,
     ListTasks,
@@ -464,9 +466,92 @@ def test_resources_add_up_what_live_attempts_claim() -> None:
     assert (row["cpus"], row["cpus_claimed"], row["cpus_used"], row["memory_claimed"]) == (4.0, 2.0, 1.5, 2**20)
     assert row["pools"] == {"db": {"slots": 3, "claimed": 2}, "w/own": {"slots": 5, "claimed": 1}}
     assert (row["running"], row["ready"]) == (2, 1)
-    assert row["holders"][0] == {
-        "row": "a", "run": f"r{run}", "cpu": 1.5, "memory": 2**20, "pools": {"db": 2}, "rss": 777,
-    }  # fmt: skip
+    held = row["holders"][0]
+    assert (held["row"], held["run"], held["cpu"], held["memory"]) == ("a", f"r{run}", 1.5, 2**20)
+    assert (held["pools"], held["rss"], held["since"] is not None) == ({"db": 2}, 777, True)
+
+
+def test_resources_name_gpus_mutexes_pins_scratch_owners_and_the_reservation() -> None:
+    capacity = Capacity(
+        4000, 2**30, scratch_bytes=2**30, gpus=(("GPU-a", 0), ("GPU-b", 0)), cores=((0, (0, 1)), (0, (2, 3)))
+    )
+    house = House(capacity=capacity)
+    policies = (
+        Policy(claim=Claim(1000, 0, (), 1000, 2**20, ("lock",), "core")),
+        Policy(claim=Claim(4000)),
+    )
+    flow = Workflow("w", (Task("a", TRUE), Task("wide", TRUE, policy=1)), policies, owner="data")
+    run = house.begin(flow)
+    row = rows(house, GetResources())[0]
+    assert sorted(row["gpus"].values()) == [0.0, 1.0]
+    assert row["mutexes"] == {"lock": f"r{run} a"}
+    assert (row["scratch"], row["scratch_claimed"]) == (2**30, 2**20)
+    assert (row["cores"], row["cores_bound"]) == (2, 1)
+    assert row["holders"][0]["owner"] == "data"
+    assert (row["reservation"]["run"], row["reservation"]["row"]) == (f"r{run}", "wide")
+    assert [owner["owner"] for owner in row["owners"]] == ["data"]
+    assert row["owners"][0]["share"] == 0.5
+
+
+def test_tasks_that_are_named_alike_are_one_row_with_their_counts() -> None:
+    house = House(cpus=3)
+    loads = [(f"load_{number:03d}", "begin") for number in range(12)]
+    parts = [(f"daily.{letter}", "begin") for letter in "abcdefghij"]
+    few = [(f"few_{number}", "begin") for number in range(3)]
+    run = house.begin(Workflow("w", tasks_of(("begin", ""), *loads, *parts, *few)))
+    house.end(house.attempt_of(run, "begin"))
+    assert names(house, ListGroups(run=run, fold=True)) == ["begin", "load_*", "daily.*", "few_0", "few_1", "few_2"]
+    house.start(house.live(run)[0])
+    load = rows(house, ListGroups(run=run, fold=True))[1]
+    assert (load["rows"], load["status"], load["running"][0]) == (12, "running", "load_000")
+    assert sum(load["tasks"].values()) == 12
+    members = names(house, ListTasks(run=run, text=load["fold"]))
+    assert members == [name for name, _ in loads]
+    assert names(house, ListTasks(run=run, text=rows(house, ListGroups(run=run, fold=True))[2]["fold"])) == [
+        name for name, _ in parts
+    ]
+    assert names(house, ListGroups(run=run, fold=True, text="load_00")) == ["load_*"]
+    assert names(house, ListGroups(run=run, fold=True, text="~^load_00[1-3]$")) == ["load_001", "load_002", "load_003"]
+    assert page(house, ListGroups(run=run, fold=True, offset=4, limit=1)).total == 6
+
+
+def test_a_task_is_told_whole_but_for_its_secrets() -> None:
+    house = House()
+    policy = Policy(
+        claim=Claim(2000, 2**20),
+        quota=Quota(wall_ns=90 * SECOND, memory_bytes=2**30),
+        retry=Retry(limit=2),
+        env=(("API_TOKEN", "abc"), ("db_password", "abc"), ("MODE", "fast"), ("SSH_KEY", "abc")),
+    )
+    tasks = (
+        Task("a", TRUE),
+        Task("b", Command(("run", "two words", "x")), 1, needs=(Need("a"),)),
+        Task("c", Shell("echo 1\necho 2"), needs=(Need("b"),)),
+    )
+    run = house.begin(Workflow("w", tasks, (Policy(), policy)))
+    row = rows(house, GetTask(run=run, task="b"))[0]
+    assert row["lines"] == ["run 'two words' x"]
+    assert row["env"] == {"API_TOKEN": "(hidden)", "db_password": "(hidden)", "MODE": "fast", "SSH_KEY": "(hidden)"}
+    assert (row["quota"], row["claim"]["cpu"]) == ({"wall": 90.0, "memory": 2**30}, 2.0)
+    assert row["upstream"] == [{"task": "a", "status": "running"}]
+    assert row["downstream"] == [{"task": "c", "status": "waiting"}]
+    assert rows(house, GetTask(run=run, task="c"))[0]["lines"] == ["echo 1", "echo 2"]
+    with pytest.raises(NotFound, match="no task"):
+        rows(house, GetTask(run=run, task="nowhere"))
+
+
+def test_the_queue_is_a_window_over_stretches_of_rows_with_ranks_and_reasons() -> None:
+    house = House(cpus=1)
+    flow = Workflow("w", tasks_of(("a", "", [1, 2, 3]), ("b", "")), owner="data")
+    run = house.begin(flow)
+    assert page(house, ListQueue(limit=1)).total == 2
+    first, second = rows(house, ListQueue())
+    assert [first["rank"], second["rank"]] == [1, 1 + first["rows"]]
+    assert {first["run"], second["run"]} == {f"r{run}"}
+    assert first["claim"]["cpu"] == 1.0
+    assert first["reasons"][0]["resource"] == "cpu"
+    assert first["reasons"][0]["holders"]
+    assert [row["rank"] for row in rows(house, ListQueue(offset=1))] == [second["rank"]]
 
 
 def test_the_engine_row_knows_its_clients_and_revision() -> None:

@@ -1,0 +1,90 @@
+"""What a task of a run is to do: its command, surroundings, claim and quota, and its neighbours.
+
+The environment is shown without its secrets: a value whose name says that it is one never leaves the engine, whatever
+the client's role.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from engine.core.state import RunState
+from engine.model.instants import SECOND
+from engine.model.resources import Claim
+from engine.model.workflow import Action, Command, Python, Quota, Retry, Shell
+from engine.protocol.rows import SpecRow
+from engine.server.packing import short_map, short_text
+
+HIDDEN = "(hidden)"
+_SECRET = re.compile(r"TOKEN|SECRET|PASSW|PASSPHRASE|KEY|CREDENTIAL|AUTH", re.IGNORECASE)
+_NEIGHBOURS_SHOWN = 200
+_NAMES_SHOWN = 500
+
+
+def spec_row(run: RunState, task: int) -> SpecRow:
+    """One task as it is defined, and as its neighbours stand now."""
+    spec, policy, plan = run.plan.tasks[task], run.plan.policy(task), run.plan
+    ups, downs = plan.ups(task), plan.downs(task)
+    return SpecRow(
+        task=spec.name, kind=type(spec.action).__name__.lower(), lines=short_text(_text(spec.action)).split("\n"),
+        args=short_map(spec.action.args) if isinstance(spec.action, Python) else {},
+        dir=policy.dir or plan.workflow.source.folder, env=_environment(policy.env),
+        pass_env=policy.pass_env[:_NAMES_SHOWN],
+        claim=claim_map(policy.claim), quota=_quota(policy.quota), retry=_retry(policy.retry),
+        trigger_rule=policy.trigger_rule, when=short_text(spec.when), priority=policy.priority,
+        description=short_text(spec.description), owner=spec.owner or run.owner, outputs=spec.outputs[:_NAMES_SHOWN],
+        mapped=spec.mapped, max_parallel=spec.max_parallel,
+        upstream=[_neighbour(run, up) for up in ups[:_NEIGHBOURS_SHOWN]], upstream_total=len(ups),
+        downstream=[_neighbour(run, down) for down in downs[:_NEIGHBOURS_SHOWN]], downstream_total=len(downs),
+    )  # fmt: skip
+
+
+def claim_map(claim: Claim) -> dict[str, Any]:
+    """A claim in the units that clients see."""
+    return {
+        "cpu": claim.cpu_milli / 1000, "memory": claim.memory_bytes, "pools": dict(claim.pools),
+        "gpu": claim.gpu_milli / 1000, "scratch": claim.scratch_bytes, "mutexes": claim.mutexes,
+        "pin": claim.pin, "exclusive": claim.exclusive,
+    }  # fmt: skip
+
+
+def _text(action: Action) -> str:
+    match action:
+        case Command():
+            return " ".join(map(_word, action.argv))
+        case Shell():
+            return action.script
+        case Python():
+            return action.target
+
+
+def _word(word: str) -> str:
+    """A word of a command, quoted where blanks would hide where it ends."""
+    return repr(word) if not word or any(letter.isspace() for letter in word) else word
+
+
+def _environment(env: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    shown = env[:_NAMES_SHOWN]
+    return {name: HIDDEN if _SECRET.search(name) else short_text(value) for name, value in shown}
+
+
+def _quota(quota: Quota) -> dict[str, float]:
+    """What was written, by the names of the definition: seconds and bytes."""
+    found: dict[str, float] = {}
+    for name, value in msgspec.structs.asdict(quota).items():
+        if value:
+            plain = name.removesuffix("_ns").removesuffix("_bytes").removesuffix("_milli")
+            unit = SECOND if name.endswith("_ns") else 1000 if name.endswith("_milli") else 1
+            found[plain] = value / unit if unit > 1 else value
+    return found
+
+
+def _retry(retry: Retry) -> dict[str, Any]:
+    if not retry.limit:
+        return {}
+    return {"limit": retry.limit, "delay": retry.delay_ns / SECOND, "backoff": retry.backoff, "on": retry.on}
+
+
+def _neighbour(run: RunState, task: int) -> dict[str, Any]:
+    return {"task": run.plan.names[task], "status": run.task_status(task).text}

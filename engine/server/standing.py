@@ -1,0 +1,50 @@
+"""How admission stands, read from the machine's working set: who shares the host, who has room set aside, who waits."""
+
+from collections import Counter
+from collections.abc import Sequence
+from heapq import nsmallest
+from typing import Any
+
+from engine.core.context import Context
+from engine.core.state import EngineState
+from engine.model.status import TaskStatus
+from engine.scheduling.fair_queue import Entry
+from engine.server.ports import Owner, Standing
+
+
+def standing(cx: Context) -> Standing:
+    """Owners by what counts against them, and the reservation."""
+    held: Counter[str] = Counter()
+    for attempt in cx.state.holding():
+        held[cx.state.runs[attempt.run].owner] += cx.ledger.share_ppm(attempt.claim)
+    used = {usage.owner: usage.seconds for usage in cx.shares.usage(cx.now_ns)}
+    weights = cx.state.weights
+    owners = [
+        Owner(name, weights.get(name, 1.0), held[name] / 1e6, used.get(name, 0.0))
+        for name in sorted(used.keys() | held.keys() | weights.keys())
+    ]
+    owners.sort(key=lambda owner: (-owner.share, -owner.used_s))
+    entry, reservation = cx.gate.reserved, cx.gate.reservation
+    if reservation is None:
+        return Standing(tuple(owners))
+    return Standing(tuple(owners), entry, reservation.since_ns, reservation.due_ns)
+
+
+def waiting(cx: Context, count: int) -> tuple[Sequence[Entry], int]:
+    """The first entries of the queue in its order, behind it what waits for rows of its own task, and how many there
+    are in all. What is not ready any more, and was not dropped yet, is left out."""
+    shares = cx.shares
+
+    def place(entry: Entry) -> tuple[Any, ...]:  # as in the queue: band, share, way to the end, age
+        return entry.band, shares.key(entry.owner), entry.owner, -entry.weight, entry.age
+
+    queued = list(cx.queue.entries())
+    parked = [entry for entries in cx.parallel_parked.values() for entry in entries]
+    first = [*nsmallest(count, queued, key=place), *parked][:count]
+    return [entry for entry in first if first_ready(cx.state, entry) >= 0], len(queued) + len(parked)
+
+
+def first_ready(state: EngineState, entry: Entry) -> int:
+    """The first row of an entry that is ready, -1 if none is."""
+    run = state.runs.get(entry.run)
+    return -1 if run is None else run.status.find(TaskStatus.READY, entry.low, entry.high)
