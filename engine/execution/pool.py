@@ -37,6 +37,7 @@ _QUEUE_MAX = 500
 _LOOK_S = worker_file.TICK_US / 1e6
 _WORKER_BIT = 1 << 39
 _PAUSE_TRIES = 200
+_BEGIN_TRIES = 3
 _RECALLED = "recalled: the attempt before it takes long"
 
 
@@ -371,11 +372,20 @@ class Pool:
         never_ready = f"the worker did not start: {_words(status)}" if not (worker.ready or worker.closing) else ""
         worker.closing = True
         sent, worker.sent = worker.sent, deque()
-        for attempt in sent:
+        for place, attempt in enumerate(sent):
             if attempt.worker is worker:
-                touched += self._bereave(worker, attempt, status, usage, never_ready)
+                why = never_ready or (self._vain(attempt, status) if place == 0 else "")
+                touched += self._bereave(worker, attempt, status, usage, why)
         self._close_segment(worker, sent)
         return touched
+
+    @staticmethod
+    def _vain(attempt: Attempt, status: int) -> str:
+        """Why no further worker is tried for what was next, if none is: to load its module may be what ends them."""
+        attempt.tries += 1
+        if attempt.tries < _BEGIN_TRIES:
+            return ""
+        return f"{attempt.tries} workers ended one after the other before it began; the last: {_words(status)}"
 
     def _bereave(self, worker: Worker, attempt: Attempt, status: int, usage: Any, never_ready: str) -> list[Attempt]:
         """The worker of a block is dead. Whether the attempt's end is to be looked at."""

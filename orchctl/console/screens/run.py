@@ -13,9 +13,9 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.geometry import Size
-from textual.widgets import ContentSwitcher, Input
+from textual.widgets import ContentSwitcher
 
-from engine.model.errors import EngineError, ValueFault
+from engine.model.errors import EngineError
 from engine.protocol.messages import GetRun
 from engine.protocol.rows import GroupRow, RunRow, TaskRow
 from orchctl.console import actions
@@ -32,14 +32,13 @@ from orchctl.console.drawing import (
     word,
 )
 from orchctl.console.feed import Subscription
-from orchctl.console.filtering import RunFilter, read_filter
 from orchctl.console.keymap import LISTED, Place
 from orchctl.console.runlines import row_name, tasks_heading
 from orchctl.console.screens.base import Mover
-from orchctl.console.screens.run_acts import act, failed_row, rows_of
-from orchctl.console.screens.run_log import LogKeys
+from orchctl.console.screens.run_acts import act, failed_row
+from orchctl.console.screens.run_marks import MarkKeys, Pane
 from orchctl.console.screens.sources import EventRows, GridRows, Journal, LaneRows, TaskRows
-from orchctl.console.selection import Marked, Selection
+from orchctl.console.selection import Marked
 from orchctl.console.store import Change, Picture
 from orchctl.console.timelines import Axis, axis_line, grid_heading, grid_runs_that_fit
 from orchctl.console.widgets.details import Details
@@ -48,9 +47,8 @@ from orchctl.console.widgets.lines import LineView
 from orchctl.console.widgets.logview import LogView
 from orchctl.console.widgets.outline import Outline
 from orchctl.console.widgets.vtable import Source, VirtualTable
-from orchctl.text import count_text, cut, inert
+from orchctl.text import count_text, cut
 
-Pane = Literal["graph", "outline", "tasks", "gantt", "grid", "log", "events"]
 _TABS: tuple[tuple[str, Pane, str], ...] = (
     ("1", "graph", "Graph"),
     ("2", "tasks", "Tasks"),
@@ -62,7 +60,7 @@ _TABS: tuple[tuple[str, Pane, str], ...] = (
 WIDE = 100
 
 
-class RunScreen(LogKeys):
+class RunScreen(MarkKeys):
     """The screen of one run."""
 
     place: ClassVar[Place] = "run"
@@ -70,15 +68,11 @@ class RunScreen(LogKeys):
     def __init__(self, run: int) -> None:
         super().__init__()
         self.run_number = run
-        self.filter = RunFilter()
-        self.selection = Selection()
         self._pane: Pane = "graph" if self.memory.shape != "outline" else "outline"
         self._shape = self.memory.shape
         self._details = self.memory.details
         self._back_to: Pane = "graph"
         self._filter_before = ""
-        self._range: tuple[Pane, int] | None = None
-        """Where a range of marks begins: the pane and the line."""
         self._focus = ""
         """The task that the operator looks at, from pane to pane."""
         self._moved = False
@@ -539,102 +533,6 @@ class RunScreen(LogKeys):
         else:
             self.graph.around(task, self.graph.steps + 1)
         self._go(self._graph_pane())
-
-    # --- filter and marks -----------------------------------------------------------------------------------------
-
-    def action_filter(self) -> None:
-        label = "filter: load !test ~^a.*7$ ?ldt +task task+ is:failed"
-        self.ask(label, self.filter.written, self.memory.filters)
-
-    def set_filter(self, written: str) -> None:
-        """Filter all panes. Says what is wrong with one that makes no sense, and then changes nothing."""
-        try:
-            chosen = read_filter(written)
-        except ValueFault as fault:
-            self.say(f"{fault.sentence}{f': {fault.hint}' if fault.hint else ''}", "yellow")
-            return
-        if chosen != self.filter:
-            self.filter = chosen
-            self.memory.remember_filter(chosen.written)
-            if self.selection.all:
-                self.selection.clear()
-            self.graph.set_filter(chosen)
-            self.outline.set_filter(chosen)
-            self._again()
-
-    def action_faults(self) -> None:
-        words = [word for word in self.filter.written.split() if word != "is:faults"]
-        added = [] if "is:faults" in self.filter.written.split() else ["is:faults"]
-        self.set_filter(" ".join([*words, *added]))
-
-    def action_mark(self) -> None:
-        subject = self.subject()
-        if subject is not None and not isinstance(subject, RunRow):
-            self.selection.toggle(subject)
-            self.mover().move(1)
-        self._marks_changed()
-
-    def action_mark_range(self) -> None:
-        """The first time the range begins at the cursor, the second time it ends there."""
-        view = cast("LineView", self._view())
-        if self._range is None or self._range[0] != self._pane:
-            self._range = (self._pane, view.cursor)
-        else:
-            first, last = sorted((self._range[1], view.cursor))
-            self._range = None
-            self.run_worker(self._mark_rows(first, last), exit_on_error=True)
-        self._marks_changed()
-
-    async def _mark_rows(self, first: int, last: int) -> None:
-        rows: list[Marked] = []
-        if self._pane == "outline":
-            spots = (self.outline.spot(at) for at in range(first, last + 1))
-            rows = [found for spot in spots if (found := spot.row or spot.group) is not None and spot.kind != "more"]
-        elif last - first < actions.TARGETS_MAX:
-            try:
-                rows += await rows_of(self.feed, self._rows, first, last)
-            except (EngineError, msgspec.ValidationError) as error:
-                self.say(f"the range could not be asked: {error}", "red")
-        else:
-            self.say(f"{last - first + 1:,} are too many at once: filter, and * marks all", "yellow")
-        self.selection.add(rows)
-        self._marks_changed()
-
-    def action_mark_all(self) -> None:
-        rows = self._pane == "tasks" or (self._pane == "gantt" and bool(self._lanes.task))
-        total = self._rows.count() if self._pane == "tasks" else self._lanes.count() if rows else self.outline.total
-        if total:
-            self.selection.mark_all("rows" if rows else "tasks", total)
-        self._marks_changed()
-
-    def action_unmark(self) -> None:
-        self.selection.clear()
-        self._range = None
-        self._marks_changed()
-
-    def _marks_changed(self) -> None:
-        for view in (self.graph, self.outline, self.table, self.gantt, self.grid):
-            view.touch()
-        self.update_bar("head")
-
-    def action_sort(self) -> None:
-        self._rows.sort = "topological" if self._rows.sort == "attention" else "attention"
-        self._again()
-
-    def answered(self, text: str) -> None:
-        if self._pane == "log":
-            self.answered_log(text)
-        else:
-            self.set_filter(text)
-        self.tick()
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """The graph lights up while the filter is typed; lists wait for Enter, because the engine makes them."""
-        if self._pane == "graph":
-            try:
-                self.graph.set_filter(read_filter(inert(event.value)))
-            except ValueFault:
-                return
 
     # --- acts -----------------------------------------------------------------------------------------------------
 

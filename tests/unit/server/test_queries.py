@@ -11,14 +11,13 @@ from engine.core.events import Ask, LogSlice, RunRequested, WorkflowPauseRequest
 from engine.core.state import RunHeader, RunState
 from engine.model.errors import NotFound, ValueFault
 from engine.model.instants import SECOND
-from engine.model.resources import Capacity, Claim
+from engine.model.resources import Claim
 from engine.model.status import Outcome, OutcomeKind, TaskStatus
 from engine.model.workflow import Command, Need, Param, Policy, Quota, Retry, Schedule, Shell, Task, Workflow
 from engine.planning.plan import make_plan
 from engine.protocol.messages import (
     ExplainRun,
     GetEngine,
-    GetResources,
     GetRun,
     GetTask,
     GetWorkflow,
@@ -26,7 +25,6 @@ from engine.protocol.messages import (
     ListAudit,
     ListEvents,
     ListGroups,
-    ListQueue,
     ListRuns,
     ListSchedules,
     ListTasks,
@@ -38,7 +36,6 @@ from engine.server.desk import Desk
 from engine.server.gate import Gate
 from engine.server.look import RunNeeded
 from engine.server.packing import Page, fitting, rows_frame
-from engine.server.ports import HostUse
 from engine.server.queries import answer, definition_of
 from tests.unit.server.house import TRUE, House, tasks_of
 
@@ -453,46 +450,6 @@ def test_workflows_and_schedules_show_their_newest_run_and_next_instant() -> Non
     assert [plan["next_at"] for plan in rows(house, ListSchedules())] == [None, None]
 
 
-def test_resources_add_up_what_live_attempts_claim() -> None:
-    house = House(cpus=4, pools=(("db", 3),))
-    policies = (Policy(claim=Claim(1500, 2**20, (("db", 2),))), Policy(claim=Claim(500, 0, (("own", 1),))))
-    flow = Workflow(
-        "w", (Task("a", TRUE), Task("b", TRUE), Task("c", Command(("x",)), policy=1)), policies, pools=(("own", 5),)
-    )
-    run = house.begin(flow)
-    first = house.live(run)[0]
-    house.use = HostUse(1.5, 2**30, 2**29, 0.25, {first.attempt: 777})
-    row = rows(house, GetResources())[0]
-    assert (row["cpus"], row["cpus_claimed"], row["cpus_used"], row["memory_claimed"]) == (4.0, 2.0, 1.5, 2**20)
-    assert row["pools"] == {"db": {"slots": 3, "claimed": 2}, "w/own": {"slots": 5, "claimed": 1}}
-    assert (row["running"], row["ready"]) == (2, 1)
-    held = row["holders"][0]
-    assert (held["row"], held["run"], held["cpu"], held["memory"]) == ("a", f"r{run}", 1.5, 2**20)
-    assert (held["pools"], held["rss"], held["since"] is not None) == ({"db": 2}, 777, True)
-
-
-def test_resources_name_gpus_mutexes_pins_scratch_owners_and_the_reservation() -> None:
-    capacity = Capacity(
-        4000, 2**30, scratch_bytes=2**30, gpus=(("GPU-a", 0), ("GPU-b", 0)), cores=((0, (0, 1)), (0, (2, 3)))
-    )
-    house = House(capacity=capacity)
-    policies = (
-        Policy(claim=Claim(1000, 0, (), 1000, 2**20, ("lock",), "core")),
-        Policy(claim=Claim(4000)),
-    )
-    flow = Workflow("w", (Task("a", TRUE), Task("wide", TRUE, policy=1)), policies, owner="data")
-    run = house.begin(flow)
-    row = rows(house, GetResources())[0]
-    assert sorted(row["gpus"].values()) == [0.0, 1.0]
-    assert row["mutexes"] == {"lock": f"r{run} a"}
-    assert (row["scratch"], row["scratch_claimed"]) == (2**30, 2**20)
-    assert (row["cores"], row["cores_bound"]) == (2, 1)
-    assert row["holders"][0]["owner"] == "data"
-    assert (row["reservation"]["run"], row["reservation"]["row"]) == (f"r{run}", "wide")
-    assert [owner["owner"] for owner in row["owners"]] == ["data"]
-    assert row["owners"][0]["share"] == 0.5
-
-
 def test_tasks_that_are_named_alike_are_one_row_with_their_counts() -> None:
     house = House(cpus=3)
     loads = [(f"load_{number:03d}", "begin") for number in range(12)]
@@ -538,20 +495,6 @@ def test_a_task_is_told_whole_but_for_its_secrets() -> None:
     assert rows(house, GetTask(run=run, task="c"))[0]["lines"] == ["echo 1", "echo 2"]
     with pytest.raises(NotFound, match="no task"):
         rows(house, GetTask(run=run, task="nowhere"))
-
-
-def test_the_queue_is_a_window_over_stretches_of_rows_with_ranks_and_reasons() -> None:
-    house = House(cpus=1)
-    flow = Workflow("w", tasks_of(("a", "", [1, 2, 3]), ("b", "")), owner="data")
-    run = house.begin(flow)
-    assert page(house, ListQueue(limit=1)).total == 2
-    first, second = rows(house, ListQueue())
-    assert [first["rank"], second["rank"]] == [1, 1 + first["rows"]]
-    assert {first["run"], second["run"]} == {f"r{run}"}
-    assert first["claim"]["cpu"] == 1.0
-    assert first["reasons"][0]["resource"] == "cpu"
-    assert first["reasons"][0]["holders"]
-    assert [row["rank"] for row in rows(house, ListQueue(offset=1))] == [second["rank"]]
 
 
 def test_the_engine_row_knows_its_clients_and_revision() -> None:
