@@ -7,12 +7,10 @@ the client's role.
 import re
 from typing import Any
 
-import msgspec
-
 from engine.core.state import RunState
 from engine.model.instants import SECOND
 from engine.model.resources import Claim
-from engine.model.workflow import Action, Command, Python, Quota, Retry, Shell
+from engine.model.workflow import QUOTA_FIELDS, Action, Command, Python, Quota, Retry, Shell
 from engine.protocol.rows import SpecRow
 from engine.server.packing import short_map, short_text
 
@@ -20,6 +18,8 @@ HIDDEN = "(hidden)"
 _SECRET = re.compile(r"TOKEN|SECRET|PASSW|PASSPHRASE|KEY|CREDENTIAL|AUTH", re.IGNORECASE)
 _NEIGHBOURS_SHOWN = 200
 _NAMES_SHOWN = 500
+_QUOTA_FIELDS = {"wall": "wall_ns", "cpu": "cpu_milli", **QUOTA_FIELDS}
+_UNITS = {"ns": SECOND, "milli": 1000}
 
 
 def spec_row(run: RunState, task: int) -> SpecRow:
@@ -32,9 +32,9 @@ def spec_row(run: RunState, task: int) -> SpecRow:
         dir=policy.dir or plan.workflow.source.folder, env=_environment(policy.env),
         pass_env=policy.pass_env[:_NAMES_SHOWN],
         claim=claim_map(policy.claim), quota=_quota(policy.quota), retry=_retry(policy.retry),
-        trigger_rule=policy.trigger_rule, when=short_text(spec.when), priority=policy.priority,
+        trigger_rule=policy.trigger_rule, when=short_text(spec.when), priority=run.priority(task),
         description=short_text(spec.description), owner=spec.owner or run.owner, outputs=spec.outputs[:_NAMES_SHOWN],
-        mapped=spec.mapped, max_parallel=spec.max_parallel,
+        mapped=spec.mapped, max_parallel=run.max_parallel(task),
         upstream=[_neighbour(run, up) for up in ups[:_NEIGHBOURS_SHOWN]], upstream_total=len(ups),
         downstream=[_neighbour(run, down) for down in downs[:_NEIGHBOURS_SHOWN]], downstream_total=len(downs),
     )  # fmt: skip
@@ -70,13 +70,13 @@ def _environment(env: tuple[tuple[str, str], ...]) -> dict[str, str]:
 
 
 def _quota(quota: Quota) -> dict[str, float]:
-    """What was written, by the names of the definition: seconds and bytes."""
+    """What was written, by the names of the definition: seconds, bytes, CPUs and counts."""
     found: dict[str, float] = {}
-    for name, value in msgspec.structs.asdict(quota).items():
+    for name, field in _QUOTA_FIELDS.items():
+        value = getattr(quota, field)
         if value:
-            plain = name.removesuffix("_ns").removesuffix("_bytes").removesuffix("_milli")
-            unit = SECOND if name.endswith("_ns") else 1000 if name.endswith("_milli") else 1
-            found[plain] = value / unit if unit > 1 else value
+            unit = _UNITS.get(field.rpartition("_")[2])
+            found[name] = value / unit if unit else value
     return found
 
 

@@ -13,8 +13,8 @@ from orchctl.console.theme import Signs, status_style
 from orchctl.text import inert, size_text
 
 _NAME = 11
-_SECONDS = ("wall", "silence", "cpu_seconds")
-_SIZES = ("memory", "log", "disk")
+_SECONDS = frozenset({"wall", "cpu_time", "silence"})
+_SIZES = frozenset({"memory", "log", "disk"})
 
 
 def task_lines(
