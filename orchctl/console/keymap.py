@@ -110,7 +110,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("explain", ("x",), ("overview", *PANED, "resources"), "explain", "why it waits", "why"),
     Action("filter", ("slash",), FILTERED, "filter", "filter; its signs stand below", "filter", panes=LISTED),
     Action("mark", ("space",), ("run",), "mark", "mark or unmark, to act on many", "mark", acts=True, panes=LISTED),
-    Action("mark_range", ("V",), ("run",), "mark_range", "mark from here on; once more, up to here", acts=True,
+    Action("mark_range", ("V",), ("run",), "mark_range", "mark from here; once more, to here", acts=True,
            panes=("outline", "tasks")),
     Action("mark_all", ("asterisk",), ("run",), "mark_all", "mark all that the filter lets through", acts=True,
            panes=LISTED),
