@@ -239,7 +239,8 @@ def on_mark(cx: Context, event: MarkRequested) -> None:
     reopen_tasks(cx, run, reopened)
     for task in unborn:
         finish_task(cx, run, task, event.status, why)
-    for task, index in rows:
+    depth = {task: at for at, task in enumerate(run.plan.order) if task in tasks}
+    for task, index in sorted(rows, key=lambda place: -depth[place[0]]):  # else one's end would decide a later one's
         run.header.outcomes.pop(run.row(task, index), None)  # no attempt made it so
         finish_row(cx, run, task, index, cause, why, alone=False)
     for task in sorted({task for task, _ in rows}):
