@@ -39,7 +39,7 @@ def exit_to_successor(bench: lab.Engine, hops: int) -> list[float]:
     """Milliseconds from the end of each task of a chain to the start of the next, both on the engine's clock."""
     run = bench.rows("run", str(bench.file("chain.yaml", as_workflow("chain", Work(parents=chain(hops))))))[-1]["run"]
     with bench.session() as session:
-        rows = typed(list(session.tasks(ListTasks(run=parse_run(run)))), TaskRow)
+        rows = typed(list(session.pages(ListTasks(run=parse_run(run)))), TaskRow)
     ends = [(from_text(row.started_at or ""), from_text(row.finished_at or "")) for row in rows]
     ends.sort()
     return [(start - end) / 1e6 for (_, end), (start, _) in itertools.pairwise(ends)]

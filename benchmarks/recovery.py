@@ -98,7 +98,7 @@ def waiting(label: str, name: str, text: Callable[[int, Path], str], tasks: int)
         run = parse_run(bench.rows("submit", str(bench.file(name, text(tasks, bench.files))))[0]["run"])
         with bench.session() as session:
             lab.until(lambda: counts(session, run).get("running") == LIVE, f"{LIVE} attempts", 300)
-            half = len([row for row in session.tasks(ListTasks(run=run, statuses=("running",))) if _even(row)])
+            half = len([row for row in session.pages(ListTasks(run=run, statuses=("running",))) if _even(row)])
         time.sleep(1)  # so that all of them wait at their FIFO
         kill(bench)
         os.close(os.open(bench.files / "fifo0", os.O_WRONLY))

@@ -138,7 +138,7 @@ async def measure(bench: lab.Engine, tasks: int, count: int) -> dict[tuple[str, 
         seconds, used = time.perf_counter() - begin, used_by(engine) - before
         await _informed(watchers, tasks)
     with bench.session() as session:
-        rows = typed(list(session.tasks(ListTasks(run=run, limit=1000))), TaskRow)
+        rows = typed(list(session.pages(ListTasks(run=run, limit=1000))), TaskRow)
     ends = sorted(from_text(row.finished_at or "") for row in rows)
     figures = {
         ("changes", "changes/s"): 2 * tasks / seconds,
