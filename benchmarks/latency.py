@@ -46,7 +46,7 @@ def exit_to_successor(bench: lab.Engine, hops: int) -> list[float]:
 
 
 def key_to_effect(bench: lab.Engine, presses: int) -> tuple[list[float], list[float], list[float]]:
-    """Milliseconds from `p` to its question, from `y` to the run's new status at another client, and to its paint."""
+    """Milliseconds from `c` to its question, from `p` to the run's new status at another client, and to its paint."""
     from benchmarks.screen import console  # needs pyte, which the other questions do not
 
     moves: list[float] = []
@@ -56,14 +56,16 @@ def key_to_effect(bench: lab.Engine, presses: int) -> tuple[list[float], list[fl
     with bench.session() as session, console(bench, run_text(run)) as screen:
         screen.until(lambda text: "running" in text and "long" in text)
         for press in range(presses):
-            question, wanted = ("Pause", "paused") if press % 2 == 0 else ("Resume", "running")
+            wanted = "paused" if press % 2 == 0 else "running"
+            screen.settle(BETWEEN_KEYS_S)
+            begin = time.perf_counter()
+            screen.type("c")
+            moves.append((screen.until(lambda text: "Cancel:" in text) - begin) * 1e3)
+            screen.type("n")
+            screen.until(lambda text: "Cancel:" not in text)
             screen.settle(BETWEEN_KEYS_S)
             begin = time.perf_counter()
             screen.type("p")
-            moves.append((screen.until(lambda text, word=question: f"{word}:" in text) - begin) * 1e3)
-            screen.settle(BETWEEN_KEYS_S)
-            begin = time.perf_counter()
-            screen.type("y")
             lab.until(lambda word=wanted: session.one(GetRun(run=run), RunRow)[0].status == word, wanted, 10, every_s=0)
             effects.append((time.perf_counter() - begin) * 1e3)
             paints.append((screen.until(lambda text, word=wanted: word in text.splitlines()[0]) - begin) * 1e3)
@@ -123,8 +125,8 @@ def run(options: lab.Options) -> list[lab.Record]:
         starts = [console_start(bench) for _ in range(max(presses // 10, 2))]
         found += lab.compare("cold start of the console, to its runs", "ms", {"orchctl": starts})
         moves, effects, paints = key_to_effect(bench, presses)
-    found += lab.spread("key to paint (p asks)", "ms", moves)
-    found += lab.spread("key to effect (y pauses, at another client)", "ms", effects)
+    found += lab.spread("key to paint (c asks)", "ms", moves)
+    found += lab.spread("key to effect (p pauses, at another client)", "ms", effects)
     found += lab.spread("key to paint of the effect", "ms", paints)
     whole = [from_nothing() for _ in range(nothing)]
     return [*found, *lab.compare("no engine running: orchctl run of one true", "s", {"orchctl": whole})]
