@@ -366,6 +366,7 @@ class Pool:
         self._leave_idle(worker)
         self._changed = True
         touched: list[Attempt] = []
+        held_up = worker.left is not None  # by the tree of the one before, so that nothing else could begin
         if worker.left is not None:
             touched.append(worker.left)
             worker.left = None
@@ -374,7 +375,7 @@ class Pool:
         sent, worker.sent = worker.sent, deque()
         for place, attempt in enumerate(sent):
             if attempt.worker is worker:
-                why = never_ready or (self._vain(attempt, status) if place == 0 else "")
+                why = never_ready or (self._vain(attempt, status) if place == 0 and not held_up else "")
                 touched += self._bereave(worker, attempt, status, usage, why)
         self._close_segment(worker, sent)
         return touched
