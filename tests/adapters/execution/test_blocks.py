@@ -317,6 +317,16 @@ async def test_an_interpreter_that_does_not_start_fails_every_row_clearly(world:
     assert "exit 1" in whys.pop()
 
 
+async def test_rows_whose_workers_always_die_before_they_begin_are_not_tried_for_ever(world: Any) -> None:
+    site = world.file("sitecustomize.py")
+    site.write_text("import mmap, os\nopen('workers', 'a').write('.')\nmmap.mmap = lambda *_: os._exit(7)\n")
+    block = Rowwise(world, "def f(x): pass\n", [1, 2, 3], env=(("PYTHONPATH", str(site.parent)),))
+    ends = await block.over()
+    assert [end.outcome.kind for end in ends.values()] == [OutcomeKind.NOT_STARTED] * 3
+    assert "3 workers ended one after the other before it began; the last: exit 7" in ends[0].outcome.why
+    assert world.file("workers").read_text() == "..."
+
+
 async def test_an_interpreter_that_is_not_there_fails_every_row_clearly(world: Any) -> None:
     world.file("m.py").write_text("def f(x): pass\n")
     order = world.order(
