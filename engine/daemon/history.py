@@ -11,7 +11,7 @@ from engine.model.workflow import Workflow
 from engine.server.ports import AuditLine, JournalEntry, JournalPage, PastPage
 from engine.store import queries
 from engine.store.environment import Environment
-from engine.store.journal import events_page, moments, past_page
+from engine.store.journal import events_page, moments, notable_moments, past_page
 from engine.store.load import load_run
 
 
@@ -39,8 +39,8 @@ class StoredHistory:
     def attempts_at(self, run: int, places: Sequence[tuple[int, int, int]]) -> Sequence[Attempt | None]:
         return queries.last_attempts(self._environment, run, places)
 
-    def events_page(self, run: int, cursor: str, limit: int) -> JournalPage:
-        page = events_page(self._environment, run, cursor, limit)
+    def events_page(self, run: int, cursor: str, limit: int, since: int = 0) -> JournalPage:
+        page = events_page(self._environment, run, cursor, limit, since)
         _say(page.damage)
         entries = [
             JournalEntry(entry.revision, entry.now_ns, entry.event, entry.run, entry.task, entry.index)
@@ -55,6 +55,9 @@ class StoredHistory:
 
     def moments(self, run: int, before: int, after: int, limit: int) -> Sequence[tuple[int, int]]:
         return moments(self._environment, run, before, after, limit)
+
+    def notable_moments(self, run: int, before: int, after: int, limit: int) -> Sequence[tuple[int, int, bool]]:
+        return notable_moments(self._environment, run, before, after, limit)
 
     def newest_of_partitions(self, workflow: str, dues: Sequence[int]) -> dict[int, tuple[int, RunStatus]]:
         return queries.newest_of_partitions(self._environment, workflow, dues)

@@ -188,10 +188,12 @@ class ListSamples(Request, frozen=True, kw_only=True):
 
 
 class ListEvents(Request, frozen=True, kw_only=True):
-    """The journal of a run (0: of everything) in order, after a cursor that the page before gave."""
+    """The journal of a run (0: of everything) in order, after a cursor that the page before gave; without one, from the
+    revision `since` on."""
 
     run: int = 0
     cursor: str = ""
+    since: int = 0
     limit: int = 500
 
 
@@ -244,23 +246,32 @@ class GetMoment(Request, frozen=True, kw_only=True):
 
 class ListMoments(Request, frozen=True, kw_only=True):
     """Revisions at which something of the run changed: the last ones below `before`, newest first, or (where that is 0)
-    the first ones above `after`."""
+    the first ones above `after`.
+
+    `notable`: only those at which something failed or was tried again, somebody asked for something, or the run itself
+    changed. A bounded number of changes is looked at for each request: where the last row is not notable, looking has
+    come to there, and goes on from it.
+    """
 
     run: int
     before: int = 0
     after: int = 0
     limit: int = 50
+    notable: bool = False
 
 
 class ListPast(Request, frozen=True, kw_only=True):
-    """The tasks of a run as they were after a revision to which GetMoment has gone; with `task`, its rows. Filters as
-    in ListGroups."""
+    """The tasks of a run as they were after a revision to which GetMoment has gone; with `task`, its rows. `of` rows
+    lists those of all tasks, `of` lanes is as ListLanes. Filters, `fold` and `sort` as in ListGroups and ListTasks."""
 
     run: int
     revision: int
+    of: Literal["tasks", "rows", "lanes"] = "tasks"
     task: str = ""
     text: str = ""
     statuses: tuple[str, ...] = ()
+    fold: bool = False
+    sort: Literal["topological", "attention"] = "topological"
     offset: int = 0
     limit: int = 200
 

@@ -346,10 +346,11 @@ class MomentRow(Row, frozen=True, kw_only=True):
 
 
 class ChangeRow(Row, frozen=True, kw_only=True):
-    """A revision at which something of a run changed."""
+    """A revision at which something of a run changed. `notable` is said where it was asked for."""
 
     revision: int
     at: str
+    notable: bool = False
 
 
 class WorkflowRow(Row, frozen=True, kw_only=True):

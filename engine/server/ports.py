@@ -112,8 +112,9 @@ class History(Protocol):
         """The attempt at each (task, index, number), None where there is none."""
         ...
 
-    def events_page(self, run: int, cursor: str, limit: int) -> JournalPage:
-        """The journal of a run (0: of everything) after the cursor. Raises ValueFault for a foreign cursor."""
+    def events_page(self, run: int, cursor: str, limit: int, since: int = 0) -> JournalPage:
+        """The journal of a run (0: of everything) after the cursor, without one from a revision on. Raises ValueFault
+        for a foreign cursor."""
         ...
 
     def past_page(self, run: int, after: int, until: int, until_ns: int, most: int) -> PastPage:
@@ -122,6 +123,10 @@ class History(Protocol):
 
     def moments(self, run: int, before: int, after: int, limit: int) -> Sequence[tuple[int, int]]:
         """(revision, instant) of batches that concern the run: newest first below `before`, else on from `after`."""
+        ...
+
+    def notable_moments(self, run: int, before: int, after: int, limit: int) -> Sequence[tuple[int, int, bool]]:
+        """As `moments`, of those that are notable; the last of a bounded search also where it is not."""
         ...
 
     def newest_of_partitions(self, workflow: str, dues: Sequence[int]) -> dict[int, tuple[int, RunStatus]]:

@@ -9,6 +9,7 @@ from enum import IntEnum
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
+from engine.core.replay import Replay
 from engine.core.state import RunHeader, RunState
 from engine.model.errors import NotFound, Unavailable, ValueFault
 from engine.model.ids import NO_INDEX, is_name, run_text
@@ -44,14 +45,14 @@ from engine.protocol.messages import (
 )  # fmt: skip
 from engine.protocol.rows import ChangeRow, Row
 from engine.server.backfilling import backfill_rows, partition_rows
-from engine.server.folding import fold_row
+from engine.server.folding import Item, fold_row
 from engine.server.look import Look, no_run
 from engine.server.packing import Page, fitting, pack, pack_all
 from engine.server.rows_of_definition import spec_row
 from engine.server.rows_of_figures import GRID_RUNS_MAX, grid_rows, row_lanes, stats_row, task_lanes
 from engine.server.rows_of_host import engine_row, queue_rows, resources_row, schedule_rows, workflow_rows
 from engine.server.rows_of_journal import Names, audit_row, event_row
-from engine.server.rows_of_past import moment_row, past_groups, past_tasks
+from engine.server.rows_of_past import moment_row, past_groups, past_items, past_lanes, past_row_lanes, past_tasks
 from engine.server.rows_of_runs import group_rows, run_row
 from engine.server.rows_of_tasks import attempt_row, attempts_of_row, packed_tasks, reason_row
 from engine.server.rows_of_trials import metric_rows, places_of_trials, trial_rows
@@ -131,13 +132,18 @@ def _groups(look: Look, question: ListGroups) -> Page:
     if not question.fold:
         shown, total = _window(look, run, question)
         return _paged(group_rows(look, run, shown), question, total)
-    limit, offset = _limit(question.limit), _number(question.offset, "offset")
-    items = look.plans.of(run.plan).folded(_chosen(look, run, question))
-    window = items[offset : offset + limit]
+    window, total = _folded_window(look, run, question)
     depth = look.plans.of(run.plan).depth
     single = iter(group_rows(look, run, [item for item in window if isinstance(item, int)]))
     rows = [next(single) if isinstance(item, int) else fold_row(run, item, depth[item[0]]) for item in window]
-    return _paged(rows, question, len(items))
+    return _paged(rows, question, total)
+
+
+def _folded_window(look: Look, run: RunState, question: Windowed) -> tuple[Sequence[Item], int]:
+    """As `_window`, with tasks that are named alike as one."""
+    limit, offset = _limit(question.limit), _number(question.offset, "offset")
+    items = look.plans.of(run.plan).folded(_chosen(look, run, question))
+    return items[offset : offset + limit], len(items)
 
 
 def _grid(look: Look, question: ListGrid) -> Page:
@@ -154,7 +160,7 @@ def _lanes(look: Look, question: ListLanes) -> Page:
         shown, total = _window(look, run, question)
         return _paged(task_lanes(look, run, shown), question, total)
     limit, offset = _limit(question.limit), _number(question.offset, "offset")
-    wanted = frozenset(int(status) for status in _statuses(question.statuses, TaskStatus))
+    wanted = _wanted_rows(question)
     tasks = [_task(run, question.task)]
     places = _in_order(run, tasks, wanted, offset, limit)
     return _paged(row_lanes(look, run, places), question, count_in(run, tasks, wanted))
@@ -194,7 +200,7 @@ def _paged(rows: Sequence[Row], question: Windowed, total: int) -> Page:
 
 def _tasks(look: Look, question: ListTasks) -> Page:
     limit, offset = _limit(question.limit), _number(question.offset, "offset")
-    wanted = frozenset(int(status) for status in _statuses(question.statuses, TaskStatus))
+    wanted = _wanted_rows(question)
     run = _loaded(look, question.run)
     if question.index is not None:
         if not question.task:
@@ -340,11 +346,11 @@ def _events(look: Look, question: ListEvents) -> Page:
     limit = _limit(question.limit)
     if len(question.cursor) > TEXT_MAX:
         raise ValueFault("this is no cursor of ours")
-    number = _number(question.run, "run")
+    number, since = _number(question.run, "run"), _number(question.since, "since")
     if number >= look.state.meta.next_run:
         raise no_run(number)
     while True:
-        page = look.history.events_page(number, question.cursor, limit)
+        page = look.history.events_page(number, question.cursor, limit, since)
         names = Names(look)
         rows = pack_all(event_row(entry, names) for entry in page.entries)
         fits = fitting(rows)
@@ -424,6 +430,9 @@ def _moment(look: Look, question: GetMoment) -> Page:
 def _moments(look: Look, question: ListMoments) -> Page:
     limit, run = _limit(question.limit), _loaded(look, question.run).run
     before, after = _number(question.before, "before"), _number(question.after, "after")
+    if question.notable:
+        notable = look.history.notable_moments(run, before, after, limit)
+        return Page(pack_all(ChangeRow(revision=at, at=to_text(at_ns), notable=is_so) for at, at_ns, is_so in notable))
     found = look.history.moments(run, before, after, limit)
     return Page(pack_all(ChangeRow(revision=revision, at=to_text(at_ns)) for revision, at_ns in found))
 
@@ -433,15 +442,36 @@ def _past(look: Look, question: ListPast) -> Page:
     past, reached = look.pasts.go(run, _number(question.revision, "revision"), _NUMBER_MAX)
     if not reached:
         raise Unavailable(f"the journal has been read up to revision {past.revision} only", "ask GetMoment first")
+    if question.of == "rows" or (question.task and question.of == "tasks"):
+        return _past_rows(look, run, past, question)
     then = past.run
-    if not question.task:
-        shown, total = _window(look, then, question)
-        return _paged(past_groups(look, then, shown), question, total)
-    limit, offset = _limit(question.limit), _number(question.offset, "offset")
-    wanted = frozenset(int(status) for status in _statuses(question.statuses, TaskStatus))
-    tasks = [_task(then, question.task)]
-    places = _in_order(then, tasks, wanted, offset, limit)
-    return _paged(past_tasks(then, places), question, count_in(then, tasks, wanted))
+    if question.task:
+        tasks, wanted = [_task(then, question.task)], _wanted_rows(question)
+        places = _in_order(then, tasks, wanted, question.offset, _limit(question.limit))
+        return _paged(past_row_lanes(look, run, past, places), question, count_in(then, tasks, wanted))
+    if question.of == "tasks" and question.fold:
+        items, total = _folded_window(look, then, question)
+        return _paged(past_items(look, run, past, items), question, total)
+    shown, total = _window(look, then, question)
+    made = past_lanes if question.of == "lanes" else past_groups
+    return _paged(made(look, run, past, shown), question, total)
+
+
+def _past_rows(look: Look, run: RunState, past: Replay, question: ListPast) -> Page:
+    limit, offset, then = _limit(question.limit), _number(question.offset, "offset"), past.run
+    wanted = _wanted_rows(question)
+    tasks = _tasks_meant(look, then, question.task, _text(question.text))
+    if question.sort == "attention":
+        places = _by_attention(then, tasks, wanted, offset, limit)
+    elif not wanted and not question.task and not question.text:
+        places = list(islice(look.layout(then).from_position(offset), limit))
+    else:
+        places = _in_order(then, tasks, wanted, offset, limit)
+    return _paged(past_tasks(run, past, places), question, count_in(then, tasks, wanted))
+
+
+def _wanted_rows(question: ListPast | ListLanes | ListTasks) -> frozenset[int]:
+    return frozenset(int(status) for status in _statuses(question.statuses, TaskStatus))
 
 
 _HANDLERS: dict[type[Request], Callable[[Look, Any], Page]] = {

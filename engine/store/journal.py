@@ -6,10 +6,12 @@ A cursor is `REVISION.POSITION`: the first event that a next page may hold.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import msgspec
 
 from engine.core.events import AnyEvent
+from engine.core.notable import is_notable
 from engine.core.replay import Batch, batch_of
 from engine.core.unfold import place_of, unfold, unfolded_count
 from engine.model.errors import ValueFault
@@ -27,6 +29,9 @@ from engine.store.environment import Environment
 from engine.store.errors import StoreDamage
 from engine.store.tables import Table, last_number_of, number_key, number_of, pair_key
 from engine.store.transaction import View
+
+LOOKED_AT_MAX = 1_000
+"""So many batches are looked through for one question: some tens of milliseconds."""
 
 
 class JournalEntry(msgspec.Struct, frozen=True):
@@ -78,12 +83,15 @@ def numbered(events: Iterable[AnyEvent]) -> Iterator[tuple[int, AnyEvent]]:
         position += unfolded_count(event)
 
 
-def events_page(environment: Environment, run: int = 0, cursor: str = "", limit: int = 500) -> EventsPage:
-    """Events of a run (0: of everything that is still in the journal) in order. Raises ValueFault for a bad cursor.
+def events_page(
+    environment: Environment, run: int = 0, cursor: str = "", limit: int = 500, since: int = 0
+) -> EventsPage:
+    """Events of a run (0: of everything that is still in the journal) in order; without a cursor from the revision
+    `since` on. Raises ValueFault for a bad cursor.
 
     A damaged batch costs its own events: it is named in the page's `damage`.
     """
-    start = _parse(cursor)
+    start = _parse(cursor) if cursor else (since, 0)
     entries: list[JournalEntry] = []
     damage: list[str] = []
     with environment.read() as view:
@@ -101,8 +109,6 @@ def events_page(environment: Environment, run: int = 0, cursor: str = "", limit:
 
 
 def _parse(cursor: str) -> tuple[int, int]:
-    if not cursor:
-        return 0, 0
     revision, _, position = cursor.partition(".")
     if not (_is_number(revision) and _is_number(position)):
         raise ValueFault(f"{cursor!r} is not a cursor", "take it from the page before, or leave it out")
@@ -138,10 +144,8 @@ def _batches_of_run(view: View, run: int, start: Cursor, damage: list[str]) -> I
         yield entries_of(revision, now_ns, events, refs, start[1] if revision == start[0] else 0)
 
 
-def _records_of_run(
-    view: View, run: int, since: int, damage: list[str]
-) -> Iterator[tuple[int, int, Iterable[tuple[int, AnyEvent]], bytes]]:
-    """(revision, instant, events with their positions, references) of every batch that concerns the run."""
+def _records_of_run(view: View, run: int, since: int, damage: list[str]) -> Iterator["_Record"]:
+    """Every batch that concerns the run."""
     for key, value in view.scan(Table.HISTORY, number_key(run), _history_start(view, run, since)):
         try:
             history = decode_history(key, unseal(Table.HISTORY, key, value))
@@ -203,33 +207,48 @@ def past_page(environment: Environment, run: int, after: int, until: int, until_
 def moments(environment: Environment, run: int, before: int, after: int, limit: int) -> list[tuple[int, int]]:
     """(revision, instant) of batches that concern a run: the last below `before`, newest first; where that is 0, the
     first above `after`. Raises StoreDamage."""
-    found: list[tuple[int, int]] = []
     with environment.read() as view:
-        for revision, now_ns in _moments_back(view, run, before) if before else _moments_on(view, run, after):
-            found.append((revision, now_ns))
-            if len(found) == limit:
+        return [record[:2] for record in islice(_records(view, run, before, after), limit)]
+
+
+def notable_moments(
+    environment: Environment, run: int, before: int, after: int, limit: int, most: int = LOOKED_AT_MAX
+) -> list[tuple[int, int, bool]]:
+    """(revision, instant, True) of those batches that are notable. Where `most` were looked at before `limit` were
+    found, the last of them ends the list, with False if it is not. Raises StoreDamage."""
+    found: list[tuple[int, int, bool]] = []
+    with environment.read() as view:
+        for count, (revision, now_ns, events, refs) in enumerate(_records(view, run, before, after), 1):
+            places = attempt_refs(refs)
+            notable = any(is_notable(event) and place_of(event, places)[0] == run for _, event in events)
+            if notable or count == most:
+                found.append((revision, now_ns, notable))
+            if len(found) == limit or count == most:
                 break
     return found
 
 
-def _moments_back(view: View, run: int, before: int) -> Iterator[tuple[int, int]]:
-    for key, _ in view.scan_back(Table.JOURNAL_BY_RUN, number_key(run), pair_key(run, before)):
-        revision = last_number_of(key)
-        yield revision, _instant(view, revision)
+_Record = tuple[int, int, Iterable[tuple[int, AnyEvent]], bytes]
+"""Revision, instant, events with their positions, references."""
+
+
+def _records(view: View, run: int, before: int, after: int) -> Iterator[_Record]:
+    damage: list[str] = []
+    return _records_back(view, run, before) if before else _records_of_run(view, run, after + 1, damage)
+
+
+def _records_back(view: View, run: int, before: int) -> Iterator[_Record]:
+    for run_key, _ in view.scan_back(Table.JOURNAL_BY_RUN, number_key(run), pair_key(run, before)):
+        key = number_key(last_number_of(run_key))
+        body = view.get(Table.JOURNAL, key)
+        if body is not None:
+            record = decode_journal(key, body)
+            yield number_of(key), record.now_ns, numbered(record.events), record.refs
     for key, value in view.scan_back(Table.HISTORY, number_key(run), pair_key(run, before)):
         history = decode_history(key, unseal(Table.HISTORY, key, value))
-        yield from ((batch.revision, batch.now_ns) for batch in reversed(history.batches) if batch.revision < before)
-
-
-def _moments_on(view: View, run: int, after: int) -> Iterator[tuple[int, int]]:
-    damage: list[str] = []
-    return ((revision, now_ns) for revision, now_ns, _, _ in _records_of_run(view, run, after + 1, damage))
-
-
-def _instant(view: View, revision: int) -> int:
-    key = number_key(revision)
-    body = view.get(Table.JOURNAL, key)
-    return decode_journal(key, body).now_ns if body is not None else 0
+        for batch in reversed(history.batches):
+            if batch.revision < before:
+                yield batch.revision, batch.now_ns, batch.events, batch.refs
 
 
 def histories_of(revision: int, record: JournalRecord) -> dict[int, HistoryBatch]:

@@ -12,7 +12,7 @@ from engine.model.status import BackfillStatus, RunStatus
 from engine.store.backup import MANIFEST_NAME, backup, restore
 from engine.store.environment import LMDB_FORMAT, open_environment
 from engine.store.files import DATA_NAME
-from engine.store.journal import moments, past_page
+from engine.store.journal import moments, notable_moments, past_page
 from engine.store.load import load_state
 from engine.store.queries import newest_of_partitions, version
 from engine.store.tables import INDEXES_KEY, Table
@@ -25,6 +25,7 @@ from tests.unit.core.test_backfills import FIRST_NS, backfill, daily
 
 DUE_NS = FIRST_NS + 6 * HOUR
 END = 2**63
+NOTABLE = {"RunStarted", "RunStatusChanged", "RunFinished", "RetryRequested"}
 
 
 def reopen(player: Player, disk: LmdbDisk) -> None:
@@ -147,6 +148,15 @@ def test_the_past_of_a_run_is_the_same_before_and_after_its_journal_was_pruned(p
         middle = listed[len(listed) // 2][0]
         assert moments(disk.environment, 1, middle, 0, 1) == [listed[len(listed) // 2 - 1]]
         assert moments(disk.environment, 1, 0, middle, 1) == [listed[len(listed) // 2 + 1]]
+    every = notable_moments(disk.environment, 1, 0, 0, 100)
+    assert all(notable for *_, notable in every)
+    told = [revision for revision, *_ in every]
+    kinds = {batch.revision: {type(event).__name__ for event, _ in batch.events} for batch in player.past.batches[1]}
+    assert told == [revision for revision, names in kinds.items() if names & NOTABLE]
+    assert [revision for revision, *_ in notable_moments(disk.environment, 1, END - 1, 0, 100)] == told[::-1]
+    assert notable_moments(disk.environment, 1, told[-1], 0, 1) == [every[-2]]
+    looked = notable_moments(disk.environment, 1, 0, every[1][0], 100, most=1)
+    assert [revision for revision, *_ in looked] == [listed[listed.index(every[1][:2]) + 1][0]]
     early = past_page(disk.environment, 1, 0, listed[2][0], END, 1_000)
     assert [batch.revision for batch in early.batches] == [revision for revision, _ in listed[:3]]
     until = past_page(disk.environment, 1, 0, END, listed[3][1], 1_000)

@@ -22,6 +22,7 @@ from engine.core.events import (
 )  # fmt: skip
 from engine.core.explain import Explainer
 from engine.core.machine import Machine
+from engine.core.notable import is_notable
 from engine.core.replay import Batch, batch_of, placed
 from engine.core.state import Attempt, EngineState, Meta, RunHeader, RunState
 from engine.model.errors import ValueFault
@@ -108,10 +109,10 @@ class MemoryHistory:
         found = {(kept.task, kept.index, kept.number): kept for kept in self.ended.values() if kept.run == run}
         return [found.get(place) for place in places]
 
-    def events_page(self, run: int, cursor: str, limit: int) -> JournalPage:
+    def events_page(self, run: int, cursor: str, limit: int, since: int = 0) -> JournalPage:
         if cursor and not cursor.isdecimal():
             raise ValueFault("this is no cursor of ours")
-        at = int(cursor or 0)
+        at = int(cursor or sum(entry.revision < since for entry in self.journal))
         entries: list[JournalEntry] = []
         while at < len(self.journal) and len(entries) < limit:
             entry = self.journal[at]
@@ -136,6 +137,12 @@ class MemoryHistory:
         if before:
             return [moment for moment in reversed(found) if moment[0] < before][:limit]
         return [moment for moment in found if moment[0] > after][:limit]
+
+    def notable_moments(self, run: int, before: int, after: int, limit: int) -> Sequence[tuple[int, int, bool]]:
+        notable = {
+            batch.revision for batch in self.past.get(run, ()) if any(is_notable(event) for event, _ in batch.events)
+        }
+        return [(*found, True) for found in self.moments(run, before, after, 10**6) if found[0] in notable][:limit]
 
     def newest_of_partitions(self, workflow: str, dues: Sequence[int]) -> dict[int, tuple[int, RunStatus]]:
         headers = [header for _, header in sorted(self.headers.items()) if header.workflow == workflow]

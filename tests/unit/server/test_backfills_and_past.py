@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.events import Ask, BackfillRequested, BackfillScope, SettingsChangeRequested
+from engine.core.events import Ask, BackfillRequested, BackfillScope, RetryRequested, SettingsChangeRequested
 from engine.model.errors import EngineError, Unavailable, ValueFault
 from engine.model.instants import DAY, from_text, to_text
 from engine.model.workflow import Schedule, Workflow
@@ -14,7 +14,9 @@ from engine.protocol.messages import (
     GetMoment,
     GetRun,
     ListBackfills,
+    ListEvents,
     ListGroups,
+    ListLanes,
     ListMoments,
     ListPartitions,
     ListPast,
@@ -202,6 +204,70 @@ def test_the_rows_of_a_past_moment_are_filtered_and_paged() -> None:
     only = ListPast(run=run, revision=revision, task="b", statuses=("succeeded",))
     assert [key_of(row) for row in rows(house, only)] == ["b[0]"]
     assert names(house, ListPast(run=run, revision=revision, text="b")) == ["b"]
+
+
+def test_the_past_has_rows_of_all_tasks_what_needs_a_look_first_and_lanes_that_end_at_the_moment() -> None:
+    house = added()
+    run = house.begin(DAILY)
+    house.finish_one(run)
+    house.finish_one(run)
+    house.start(house.live(run)[0])
+    house.step(SettingsChangeRequested(Ask(), run, {"priority": 1}), seconds=0.005)
+    revision, then = house.state.meta.revision, to_text(house.state.meta.now_ns)
+    house.keep_finished = True
+    house.finish(run)
+    past = ListPast(run=run, revision=revision, of="rows")
+    assert names(house, past) == ["a", "b[0]", "b[1]", "b[2]"]
+    attention = ListPast(run=run, revision=revision, of="rows", sort="attention")
+    assert names(house, attention) == ["b[1]", "b[2]", "a", "b[0]"]
+    assert names(house, ListPast(run=run, revision=revision, of="rows", text="b", statuses=("running",))) == [
+        "b[1]", "b[2]",
+    ]  # fmt: skip
+    for row in rows(house, past):
+        assert (row["started_at"] or "") <= then
+        assert (row["finished_at"] is None) == (row["status"] == "running")
+        assert (row["finished_at"] or "") <= then
+    lanes = {key_of(row): row for row in rows(house, ListPast(run=run, revision=revision, of="lanes", task="b"))}
+    assert lanes["b[1]"]["spans"][0][1:] == [None, "running"]
+    assert lanes["b[2]"]["spans"] == []
+    assert lanes["b[0]"]["spans"][0][2] == "succeeded"
+    lane = rows(house, ListPast(run=run, revision=revision, of="lanes"))[1]
+    assert (lane["rows"], lane["tasks"]) == (3, {"succeeded": 1, "running": 2})
+    whole = rows(house, ListLanes(run=run))[1]
+    assert lane["until"] <= whole["until"]
+    assert lane["busy"] == whole["busy"][: len(lane["busy"])]
+    groups = rows(house, ListPast(run=run, revision=revision))
+    assert (groups[1]["running"], groups[1]["failed"]) == (["b[1]", "b[2]"], [])
+    assert groups[0]["finished_at"] <= then
+
+
+def test_tasks_that_are_named_alike_are_one_in_the_past_too() -> None:
+    house = House()
+    run = house.begin(Workflow("many", tasks_of(*((f"load_{at:02d}", "") for at in range(12)), ("z", ""))))
+    house.finish_one(run)
+    revision = house.state.meta.revision
+    assert names(house, ListPast(run=run, revision=revision, fold=True)) == names(house, ListGroups(run=run, fold=True))
+    assert len(rows(house, ListPast(run=run, revision=revision))) == 13
+
+
+def test_the_notable_moments_are_those_at_which_something_failed_or_somebody_asked() -> None:
+    house = added()
+    run = lived(house)
+    changes = rows(house, ListMoments(run=run))
+    notable = rows(house, ListMoments(run=run, notable=True))
+    assert [row["revision"] for row in notable] == [changes[0]["revision"], changes[-1]["revision"]]
+    assert all(row["notable"] for row in notable)
+    house.step(RetryRequested(Ask(), run))
+    before = rows(house, ListMoments(run=run, notable=True, before=10**6, limit=1))
+    assert before[0]["revision"] == changes[-1]["revision"]
+
+
+def test_the_journal_can_be_read_from_a_revision_on() -> None:
+    house = added()
+    run = lived(house)
+    every = rows(house, ListEvents(run=run))
+    middle = every[len(every) // 2]["revision"]
+    assert rows(house, ListEvents(run=run, since=middle)) == [row for row in every if row["revision"] >= middle]
 
 
 def test_a_long_journal_is_read_by_bounded_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
