@@ -67,7 +67,8 @@ def _named(run: RunState, task: int, status: TaskStatus) -> tuple[str, ...]:
     """A few of a mapped task's rows that had a status."""
     if task not in run.mapped_counts:
         return ()
-    return tuple(run.text(place.task, place.item) for place in islice(matching(run, [task], frozenset({status})), _NAMED))
+    found = islice(matching(run, [task], frozenset({status})), _NAMED)
+    return tuple(run.text(place.task, place.item) for place in found)
 
 
 def past_tasks(now: RunState, past: Replay, places: Sequence[Place]) -> list[TaskRow]:
@@ -120,7 +121,7 @@ def past_row_lanes(look: Look, now: RunState, past: Replay, places: Sequence[Pla
 
 def _cut(lane: LaneRow, until: str, status: str, rows: int, tasks: dict[str, int]) -> LaneRow:
     """The lane without what came after an instant. Instants have one form, so that their texts have their order."""
-    spans = [
+    spans: list[tuple[str, str | None, str]] = [
         (began, ended, how) if ended is not None and ended <= until else (began, None, "running")
         for began, ended, how in lane.spans
         if began <= until

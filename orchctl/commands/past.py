@@ -3,16 +3,14 @@
 import time
 
 from engine.model.errors import ValueFault
-from engine.model.instants import from_text, parse_duration, to_text
 from engine.protocol.messages import GetMoment, ListMoments, ListPast
 from engine.protocol.rows import ChangeRow, GroupRow, MomentRow
 from orchctl.client.session import Session, typed
 from orchctl.commands.kit import SUCCEEDED, UsageError
 from orchctl.commands.live import finished
 from orchctl.commands.output import Output
+from orchctl.moments import moment_named
 from orchctl.text import count_text, counts_text, inert, instant_text
-
-_REVISION_DIGITS = 15
 
 
 def show_past(session: Session, run: int, text: str, out: Output) -> int:
@@ -48,16 +46,11 @@ def show_past(session: Session, run: int, text: str, out: Output) -> int:
 
 
 def _question(run: int, text: str) -> GetMoment:
-    """A revision, an instant, or a duration: so long ago. Raises UsageError."""
-    if text.isascii() and text.isdecimal() and len(text) <= _REVISION_DIGITS and int(text):
-        return GetMoment(run=run, revision=int(text))
+    """The moment that the text names. Raises UsageError."""
     try:
-        if text[:1].isdecimal() and text[-1:].isalpha() and text[-1:] != "Z":
-            return GetMoment(run=run, at=to_text(time.time_ns() - parse_duration(text)))
-        return GetMoment(run=run, at=to_text(from_text(text)))
+        return moment_named(run, text, time.time_ns())
     except ValueFault as fault:
-        hint = "write an instant (2026-11-23T02:15:00Z), how long ago (10m), or a revision as `orchctl events` shows it"
-        raise UsageError(fault.sentence, hint) from None
+        raise UsageError(fault.sentence, fault.hint) from None
 
 
 def _neighbours(session: Session, run: int, revision: int) -> tuple[ChangeRow | None, ChangeRow | None]:

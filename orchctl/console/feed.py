@@ -72,6 +72,18 @@ class Sink(Protocol):
         ...
 
 
+class Held(Protocol):
+    """A view that is kept current until it is cancelled."""
+
+    def cancel(self) -> None: ...
+
+
+class Views(Protocol):
+    """Where views are subscribed to: the feed, or what stands before it."""
+
+    def subscribe(self, view: View, sink: Sink, rate: float = 10.0) -> Held: ...
+
+
 class Subscription:
     """One view that is kept current. `cancel` ends it; it may be cancelled twice."""
 

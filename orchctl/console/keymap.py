@@ -26,6 +26,8 @@ GROUPS = ("graph", "outline", "gantt", "grid")
 LISTED = (*GROUPS, "tasks")
 """Those that show tasks or rows."""
 PANES = (*LISTED, "log", "events")
+TIMED = (*LISTED, "events")
+"""Those that show a moment of the past."""
 ALL_PANES = (*PANES, "about")
 """Those of a run, and that of a task."""
 ACTED = (*LISTED, "about")
@@ -50,7 +52,8 @@ class Action(msgspec.Struct, frozen=True):
 
 
 ACTIONS: tuple[Action, ...] = (
-    Action("open", ("enter", "l"), TABLES, "open", "open what the cursor is on", "open", panes=LISTED),
+    Action("open", ("enter", "l"), TABLES, "open", "open it; of an event: the run then", "open",
+           panes=TIMED),
     Action("back", ("h", "backspace", "escape"), INNER, "back", "go back; close", "back"),
     Action("left", ("left",), LISTS, "aside(-1)", "back; in a graph to the left"),
     Action("right", ("right",), LISTS, "aside(1)", "open; in a graph to the right"),
@@ -123,6 +126,20 @@ ACTIONS: tuple[Action, ...] = (
     Action("sort", ("s",), ("overview", "run"), "sort", "sort by attention, or in the natural order",
            panes=("tasks",)),
     Action("faults", ("F",), ("run",), "faults", "failures only, or all", "", panes=LISTED),
+    Action("past.back", ("left_square_bracket",), ("run",), "past('step', -1)", "look back: before the last change",
+           "past", panes=TIMED),
+    Action("past.on", ("right_square_bracket",), ("run",), "past('step', 1)", "in the past: after the next change",
+           panes=TIMED),
+    Action("past.leap_back", ("left_curly_bracket",), ("run",), "past('leap', -1)",
+           "back to a failure, retry or request", panes=TIMED),
+    Action("past.leap_on", ("right_curly_bracket",), ("run",), "past('leap', 1)",
+           "on to the next of these", panes=TIMED),
+    Action("past.sweep_back", ("left_parenthesis",), ("run",), "past('sweep', -1)",
+           "back by a twentieth of the run's time", panes=TIMED),
+    Action("past.sweep_on", ("right_parenthesis",), ("run",), "past('sweep', 1)", "on by as much",
+           panes=TIMED),
+    Action("past.at", ("at",), ("run",), "moment", "look at a time: 14:05, 10m, a revision", panes=TIMED),
+    Action("past.now", ("0",), ("run",), "now", "from the past back to now"),
     Action("details", ("i",), ("run",), "details", "show or hide the details", "details", panes=LISTED),
     Action("workflows", ("W",), GOING, "go('workflows')", "the workflows that the engine keeps"),
     Action("schedules", ("S",), GOING, "go('schedules')", "the schedules"),
@@ -138,7 +155,9 @@ ACTIONS: tuple[Action, ...] = (
 _NAMES = {
     "slash": "/", "question_mark": "?", "greater_than_sign": ">", "less_than_sign": "<", "space": "space",
     "enter": "enter", "escape": "esc", "pagedown": "pgdn", "pageup": "pgup", "ctrl+backslash": "ctrl+\\",
-    "left_square_bracket": "[", "right_square_bracket": "]", "plus": "+", "minus": "-", "asterisk": "*", "colon": ":",
+    "left_square_bracket": "[", "right_square_bracket": "]", "left_curly_bracket": "{", "right_curly_bracket": "}",
+    "left_parenthesis": "(", "right_parenthesis": ")", "at": "@", "plus": "+", "minus": "-", "asterisk": "*",
+    "colon": ":",
 }  # fmt: skip
 
 

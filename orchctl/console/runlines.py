@@ -244,7 +244,7 @@ def task_details(row: TaskRow, width: int, signs: Signs, now_s: float) -> list[L
     lines: list[Line] = [fitted([(row_name(row.task, row.index), "strong")], width), [word(row.status, signs)], []]
     lines += field("outcome", outcome_text(row), width)
     lines += field("why", row.why, width)
-    lines += field("attempts", str(row.attempts), width)
+    lines += field("attempts", str(row.attempts or ""), width)
     lines += field("time", _spent(row, now_s), width)
     lines += field("started", time_of(row.started_at) if row.started_at else "", width)
     lines += field("pid", str(row.pid or ""), width)

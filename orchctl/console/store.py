@@ -13,7 +13,7 @@ import msgspec
 from engine.model.errors import ValueFault
 from engine.protocol.messages import Delta, Snapshot, View, key_of
 from engine.protocol.rows import Row
-from orchctl.console.feed import Feed, Sink, Subscription
+from orchctl.console.feed import Held, Sink, Views
 from orchctl.views import ViewState
 
 RowT = TypeVar("RowT", bound=Row)
@@ -108,7 +108,7 @@ class Window(Generic[RowT]):
 
     def __init__(
         self,
-        feed: Feed,
+        feed: Views,
         kind: type[RowT],
         view: PagedView,
         on_change: Callable[[Change], None],
@@ -124,7 +124,7 @@ class Window(Generic[RowT]):
         self._wanted_offset = 0
         self.offset = 0
         self._shown: Picture[RowT] = Picture(kind, on_change)
-        self._subscription: Subscription | None = None
+        self._subscription: Held | None = None
         self._subscribe(0)
 
     @property

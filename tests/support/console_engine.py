@@ -24,6 +24,7 @@ from engine.protocol.messages import (
     Done,
     ExplainRun,
     GetEngine,
+    GetMoment,
     GetResources,
     GetRun,
     GetStats,
@@ -37,6 +38,8 @@ from engine.protocol.messages import (
     ListGrid,
     ListGroups,
     ListLanes,
+    ListMoments,
+    ListPast,
     ListQueue,
     ListRuns,
     ListSchedules,
@@ -58,11 +61,13 @@ from engine.protocol.messages import (
 from engine.protocol.rows import (
     AttemptRow,
     AuditRow,
+    ChangeRow,
     EngineRow,
     EventRow,
     GridRow,
     GroupRow,
     LaneRow,
+    MomentRow,
     QueueRow,
     ReasonRow,
     ResourcesRow,
@@ -87,6 +92,19 @@ def engine_row(**changes: Any) -> EngineRow:
     return msgspec.structs.replace(base, **changes)
 
 
+class Then(msgspec.Struct, kw_only=True):
+    """The run r12 after one of its changes."""
+
+    revision: int
+    at: str
+    status: str
+    groups: list[GroupRow]
+    tasks: list[TaskRow]
+    lanes: list[LaneRow] = []
+    events: list[EventRow] = []
+    notable: bool = False
+
+
 class World:
     """What the engine knows. Tests change it and call `ConsoleEngine.publish`."""
 
@@ -103,6 +121,7 @@ class World:
         self.attempts: list[AttemptRow] = []
         self.specs: dict[str, SpecRow] = {}
         self.queue: list[QueueRow] = []
+        self.past: list[Then] = []
         self.reasons: list[ReasonRow] = []
         self.events: list[EventRow] = []
         self.lanes: list[LaneRow] = []
@@ -208,7 +227,7 @@ class ConsoleEngine:
             case ReadLog():
                 reply = self._log(request)
             case ListEvents():
-                start = int(request.cursor or 0)
+                start = int(request.cursor or sum(row.revision < request.since for row in self.world.events))
                 page = self.world.events[start : start + request.limit]
                 more = start + request.limit < len(self.world.events)
                 cursor = str(start + request.limit) if more else ""
@@ -272,6 +291,12 @@ class ConsoleEngine:
                 found = [row for row in world.attempts if (row.task, row.index) == (view.task, _index(view.index))]
             case GetTask():
                 found = [world.specs.get(view.task, SpecRow(task=view.task, kind="command", lines=["true"]))]
+            case GetMoment():
+                found = [self._moment(view)]
+            case ListMoments():
+                found = list(self._moments(view))
+            case ListPast():
+                return self._past(view)
             case ListQueue():
                 return _window(view, world.queue)
             case ExplainRun():
@@ -279,6 +304,41 @@ class ConsoleEngine:
             case _:
                 raise AssertionError(f"no answer to {view}")
         return [_map(row) for row in found], len(found)
+
+    def _moment(self, view: GetMoment) -> MomentRow:
+        last = [
+            then
+            for then in self.world.past
+            if (not view.revision or then.revision <= view.revision) and (not view.at or then.at <= view.at)
+        ]
+        if not last:
+            return MomentRow(run=f"r{view.run}", workflow="w", revision=0, at=None, status="queued")
+        then, counts = last[-1], {}
+        for row in then.tasks:
+            counts[row.status] = counts.get(row.status, 0) + 1
+        return MomentRow(
+            run=f"r{view.run}", workflow="w", revision=then.revision, at=then.at, status=then.status, tasks=counts
+        )
+
+    def _moments(self, view: ListMoments) -> list[ChangeRow]:
+        found = [
+            ChangeRow(revision=then.revision, at=then.at, notable=then.notable)
+            for then in self.world.past
+            if (then.revision < view.before if view.before else then.revision > view.after)
+            and (then.notable or not view.notable)
+        ]
+        return (found[::-1] if view.before else found)[: view.limit]
+
+    def _past(self, view: ListPast) -> tuple[list[Map], int]:
+        then = next(then for then in self.world.past if then.revision == view.revision)
+        if view.of == "lanes":
+            return _window(
+                view, self._named(view, [row for row in then.lanes if row.task == view.task or not view.task])
+            )
+        if view.of == "rows" or view.task:
+            rows = [row for row in self._named(view, then.tasks) if view.task in ("", row.task)]
+            return _window(view, [row for row in rows if not view.statuses or row.status in view.statuses])
+        return _window(view, self._named(view, then.groups))
 
     def _named(self, view: Any, rows: Sequence[Any]) -> list[Any]:
         """Those of the rows whose task the view's filter means, as the engine understands it."""

@@ -1,10 +1,12 @@
 """A small world that has one of everything a console must show: a failing mapped task, a paused run, waiting rows."""
 
+from typing import Any
+
 import msgspec
 
 from engine.model.instants import SECOND, from_text
 from engine.protocol.rows import AttemptRow, EventRow, GridRow, GroupRow, LaneRow, ReasonRow, RunRow, TaskRow
-from tests.support.console_engine import World
+from tests.support.console_engine import Then, World
 
 NOW_S = from_text("2026-11-23T10:33:20Z") / SECOND
 """The wall clock of the tests."""
@@ -139,6 +141,52 @@ def pipeline() -> World:
         for row in world.groups[12]
     ]
     world.grid[-1] = GridRow(task="report", cells={"r12": "waiting"})
+    return world
+
+
+def looked_back() -> World:
+    """The pipeline with four moments: before it began, `fetch` at work, its failure, and the last change so far."""
+    world = pipeline()
+
+    def then(revision: int, at: str, status: str, states: str, said: list[EventRow], *, notable: bool = False) -> Then:
+        names = [row.task for row in world.groups[12]]
+        known = dict(zip(("inventory", "fetch", "load"), states.split(), strict=True))
+        of = [known.get(name, "waiting") for name in names]
+        return Then(
+            revision=revision, at=f"2026-11-23T{at}Z", status=status, events=said, notable=notable,
+            groups=[
+                msgspec.structs.replace(row, status=state, mapped=False, rows=1, tasks={state: 1})
+                for row, state in zip(world.groups[12], of, strict=True)
+            ],
+            tasks=[TaskRow(task=name, index=None, status=state) for name, state in zip(names, of, strict=True)],
+            lanes=[
+                LaneRow(task="inventory", index=None, status=of[0]),
+                LaneRow(task="fetch", index=None, status=of[1], spans=[_span("08:00:01", None, "running")]),
+            ],
+        )  # fmt: skip
+
+    def event(revision: int, kind: str, task: str | None = None, **details: Any) -> EventRow:
+        return EventRow(
+            revision=revision, at="2026-11-23T08:20:00Z", event=kind, run="r12", task=task, details=details
+        )  # fmt: skip
+
+    failed = {"outcome": "failed", "exit_code": 7, "signal": None, "why": ""}
+    world.past = [
+        then(5, "08:00:00", "queued", "waiting waiting waiting", [event(5, "RunQueued", workflow="w")], notable=True),
+        then(20, "08:10:00", "running", "succeeded running waiting", [event(20, "AttemptStarted", "fetch", pid=41)]),
+        then(
+            30, "08:20:00", "running", "succeeded backing_off waiting",
+            [event(30, "AttemptExited", "fetch", outcome=failed), event(30, "RetryScheduled", "fetch", due_ns=1)],
+            notable=True,
+        ),
+        then(
+            40, "10:30:00", "running", "succeeded succeeded running",
+            [event(40, "CancelRequested", None, actor="alice", via="cli", note="too late", rows=[]),
+             event(40, "TaskFinished", "inventory", status="succeeded", why=""),
+             event(40, "RowsReleased", "load", index=0, count=37)],
+        ),
+    ]  # fmt: skip
+    world.events = [row for moment in world.past for row in moment.events]
     return world
 
 

@@ -111,10 +111,11 @@ class BaseScreen(Screen[None]):
 
     def _draw_keys(self, width: int) -> list[Line]:
         line: Line = [(" ", "plain")]
+        refused = bool(self.why_not_act())
         last = [action for action in self.offered() if action.id in ("help", "leave")]
         room = width - sum(len(key_text(action.keys[0])) + len(action.brief) + 3 for action in last)
         for action in self.offered():
-            if not action.brief or action in last or (action.acts and not self.feed.live):
+            if not action.brief or action in last or (action.acts and refused):
                 continue
             part: Line = [(key_text(action.keys[0]), "key"), (f" {action.brief}  ", "plain")]
             if width_of([*line, *part]) <= room:
@@ -278,10 +279,20 @@ class BaseScreen(Screen[None]):
 
     # --- acting ---------------------------------------------------------------------------------------------------
 
+    def why_not_act(self) -> str:
+        """Why nothing can be done now; empty if it can."""
+        return "" if self.feed.may_act else "the engine is away: nothing can be done now"
+
+    def refused(self) -> bool:
+        """Whether nothing can be done now; then the operator has been told why."""
+        why = self.why_not_act()
+        if why:
+            self.say(why, "yellow")
+        return bool(why)
+
     def confirm(self, intent: Intent, on_done: Callable[[], None] | None = None) -> None:
         """Ask, then have it done and say what became of it. What can be undone is done at once."""
-        if not self.feed.may_act:
-            self.say("the engine is away: nothing can be done now", "yellow")
+        if self.refused():
             return
         if undo_of(intent) is not None:
             self.run_worker(self._perform(intent, on_done), exit_on_error=True)
@@ -295,7 +306,7 @@ class BaseScreen(Screen[None]):
 
         self.console_app.push_screen(ConfirmScreen(intent, self.signs), decided)
 
-    def _key_of(self, action: str) -> str:
+    def key_of(self, action: str) -> str:
         """The key that an action has with this operator."""
         return next((key_text(known.keys[0]) for known in self.console_app.actions if known.id == action), "")
 
@@ -309,8 +320,7 @@ class BaseScreen(Screen[None]):
 
     def trigger(self, workflow: str) -> None:
         """Ask for the parameters of a run of a workflow that was added, then make it."""
-        if not self.feed.may_act:
-            self.say("the engine is away: nothing can be done now", "yellow")
+        if self.refused():
             return
         self.run_worker(self._trigger(workflow), exit_on_error=True)
 
@@ -345,7 +355,7 @@ class BaseScreen(Screen[None]):
             return
         text = told(intent, done)
         self.console_app.undo = None if "refused:" in text else undo_of(intent)
-        hint = f"; {self._key_of('undo')} undoes it" if self.console_app.undo is not None else ""
+        hint = f"; {self.key_of('undo')} undoes it" if self.console_app.undo is not None else ""
         self.say(text + hint, "red" if "refused:" in text else "green")
         if on_done is not None:
             on_done()

@@ -13,6 +13,7 @@ from orchctl.console.keymap import (
     GROUPS,
     LISTED,
     PANED,
+    TIMED,
     Action,
     Place,
     actions_of,
@@ -59,7 +60,9 @@ def help_lines(place: Place, signs: Signs, *, may_act: bool, keymap: Sequence[Ac
 
 def _where(panes: tuple[str, ...]) -> str:
     """The panes in few words."""
-    return "lists" if panes in (LISTED, ACTED) else "of tasks" if panes == GROUPS else ", ".join(panes)
+    if panes in (LISTED, ACTED):
+        return "lists"
+    return "lists, events" if panes == TIMED else "of tasks" if panes == GROUPS else ", ".join(panes)
 
 
 class HelpScreen(BaseScreen):

@@ -16,51 +16,32 @@ from textual.geometry import Size
 from textual.widgets import ContentSwitcher
 
 from engine.model.errors import EngineError
-from engine.protocol.messages import GetRun
+from engine.protocol.messages import GetMoment, GetRun
 from engine.protocol.rows import GroupRow, RunRow, TaskRow
 from orchctl.console import actions
-from orchctl.console.drawing import (
-    Line,
-    done_share,
-    duration,
-    ends,
-    instant_s,
-    percent,
-    rule,
-    seconds_between,
-    width_of,
-    word,
-)
-from orchctl.console.feed import Subscription
+from orchctl.console.feed import Held
 from orchctl.console.keymap import LISTED, Place
-from orchctl.console.runlines import row_name, tasks_heading
+from orchctl.console.runlines import row_name
 from orchctl.console.screens.base import Mover
 from orchctl.console.screens.run_acts import act, failed_row
-from orchctl.console.screens.run_marks import MarkKeys, Pane
+from orchctl.console.screens.run_head import RunHead
+from orchctl.console.screens.run_marks import Pane
+from orchctl.console.screens.run_past import HEAD_HEIGHT
 from orchctl.console.screens.sources import EventRows, GridRows, Journal, LaneRows, TaskRows
 from orchctl.console.selection import Marked
 from orchctl.console.store import Change, Picture
-from orchctl.console.timelines import Axis, axis_line, grid_heading, grid_runs_that_fit
+from orchctl.console.timelines import grid_runs_that_fit
 from orchctl.console.widgets.details import Details
 from orchctl.console.widgets.graph import GraphView
 from orchctl.console.widgets.lines import LineView
 from orchctl.console.widgets.logview import LogView
 from orchctl.console.widgets.outline import Outline
 from orchctl.console.widgets.vtable import Source, VirtualTable
-from orchctl.text import count_text, cut
 
-_TABS: tuple[tuple[str, Pane, str], ...] = (
-    ("1", "graph", "Graph"),
-    ("2", "tasks", "Tasks"),
-    ("3", "gantt", "Gantt"),
-    ("4", "grid", "Grid"),
-    ("5", "log", "Log"),
-    ("6", "events", "Events"),
-)
 WIDE = 100
 
 
-class RunScreen(MarkKeys):
+class RunScreen(RunHead):
     """The screen of one run."""
 
     place: ClassVar[Place] = "run"
@@ -78,21 +59,23 @@ class RunScreen(MarkKeys):
         self._moved = False
         """Whether the operator has moved the cursor of the pane since it came into sight."""
         self._picture: Picture[RunRow] = Picture(RunRow, self._run_changed, self._ended)
-        self._subscription: Subscription | None = None
+        self._subscription: Held | None = None
 
     def compose(self) -> ComposeResult:
+        self.begin_past()
         signs, feed, run, chosen = self.signs, self.feed, self.run_number, self.selection
-        parts = (feed, run, signs, self.now_s)
+        lens = self.lens
+        parts = (lens, run, signs, self.now_s)
         self._rows = TaskRows(*parts, self._rows_changed, self._ended)
         self._lanes = LaneRows(*parts, self._lanes_changed, self._ended)
         self._cells = GridRows(*parts, self._grid_changed, self._ended)
         self._events = EventRows(feed, run, self._events_changed, lambda why: self.say(why, "red"))
         self.graph = GraphView(
-            signs, feed, run, chosen, self.run_row, self.now_s, self._room, on_cursor=self._show_details,
+            signs, lens, run, chosen, self.run_row, self.now_s, self._room, on_cursor=self._show_details,
             on_change=self._graph_changed, on_end=self._ended, widget_id="graph",
         )  # fmt: skip
         self.outline = Outline(
-            signs, feed, run, chosen, self.run_row, self.now_s,
+            signs, lens, run, chosen, self.run_row, self.now_s,
             on_cursor=self._show_details, on_end=self._ended, widget_id="outline",
         )  # fmt: skip
         self.table = self._table(self._rows, "tasks")
@@ -100,8 +83,8 @@ class RunScreen(MarkKeys):
         self.grid = self._table(self._cells, "grid")
         self.log_view = LogView(signs, feed, run, widget_id="log")
         self.journal = Journal(signs, self._events, widget_id="events")
-        self.details = Details(signs, feed, run, self.now_s, widget_id="details")
-        yield self.bar("head", self._draw_head, 3)
+        self.details = Details(signs, feed, run, self.now_s, lambda: lens.moment, widget_id="details")
+        yield self.bar("head", self.draw_head, HEAD_HEIGHT)
         with Horizontal(id="body"):
             with ContentSwitcher(initial=self._pane, id="panes") as self._panes:
                 yield self.graph
@@ -123,7 +106,7 @@ class RunScreen(MarkKeys):
         return VirtualTable(self.signs, source, on_cursor=self._show_details, marked=marked, widget_id=name)
 
     def on_mount(self) -> None:
-        self._subscription = self.feed.subscribe(GetRun(run=self.run_number), self._picture, 4.0)
+        self._subscription = self.lens.subscribe(GetRun(run=self.run_number), self._picture, 4.0)
         self.log_view.wrapping = self.memory.wrap
         self.log_view.colours = self.memory.colours
         if self._pane == "graph":
@@ -135,6 +118,7 @@ class RunScreen(MarkKeys):
             self._subscription.cancel()
         for source in (self._rows, self._lanes, self._cells, self._events):
             source.stop()
+        self.lens.stop()
 
     # --- parts ----------------------------------------------------------------------------------------------------
 
@@ -159,71 +143,6 @@ class RunScreen(MarkKeys):
     def task_listed(self) -> str:
         """The one task whose rows the pane lists; empty for all."""
         return self._rows.task if self._pane == "tasks" else self._lanes.task if self._pane == "gantt" else ""
-
-    # --- head -----------------------------------------------------------------------------------------------------
-
-    def _draw_head(self, width: int) -> list[Line]:
-        signs = self.signs
-        row = self.run_row()
-        crumbs: Line = [(" orchctl ", "dim"), (f"{signs.crumb} ", "faint")]
-        if row is None:
-            top = ends([*crumbs, (f"r{self.run_number}", "strong")], self.clock_spans(), width)
-        else:
-            failed = row.tasks.get("failed", 0)
-            spent = duration(seconds_between(row.started_at, row.finished_at, self.now_s()))
-            crumbs += [(row.workflow, "strong"), (f" {signs.crumb} ", "faint"), (f"{row.run}  ", "strong")]
-            crumbs += [word(row.status, signs), (f"  {percent(done_share(row.tasks)).strip()}  {spent}  ", "plain")]
-            if failed:
-                crumbs.append((f"{signs.status('failed')} {failed:,} failed", "red"))
-            top = ends(crumbs, self.clock_spans(), width)
-        return [top, self._draw_tabs(width), self._draw_heading(width)]
-
-    def _draw_tabs(self, width: int) -> Line:
-        line: Line = [(" ", "plain")]
-        for key, name, title in _TABS:
-            chosen = name == ("graph" if self._pane == "outline" else self._pane)
-            shown = "Outline" if self._pane == "outline" and name == "graph" else title
-            line += [(key, "key"), (f" {shown}" + ("* " if chosen else "  "), "strong" if chosen else "dim")]
-        begun = "V ends the range" if self._range is not None and self._range[0] == self._pane else ""
-        said = [begun, self.selection.text(), self.filter_text(), "read-only" if self.feed.viewer else ""]
-        right = cut(", ".join(part for part in said if part), width - width_of(line) - 1)
-        return ends(line, [(f"{right} ", "yellow")] if right else [], width)
-
-    def filter_text(self) -> str:
-        """What is in sight and what limits it, for people."""
-        written = f"/{self.filter.written}" if self.filter else ""
-        if self._pane == "tasks":
-            rows = count_text(self._rows.count(), "row") + (f" of {self._rows.task}" if self._rows.task else "")
-            parts = [rows, written, "by attention" if self._rows.sort == "attention" else ""]
-        elif self._pane == "gantt":
-            parts = [f"rows of {self._lanes.task}" if self._lanes.task else "", written]
-        elif self._pane == "graph":
-            parts = [self.graph.around_text(), written]
-        else:
-            parts = [written if self._pane in LISTED else ""]
-        return ", ".join(part for part in parts if part)
-
-    def _draw_heading(self, width: int) -> Line:
-        inner = self._view().size.width or width
-        if self._pane == "log":
-            return [(" " + self.log_view.status(), "heading")]
-        if self._pane == "tasks":
-            return tasks_heading(inner)
-        if self._pane == "gantt":
-            axis, zero = self._time()
-            return axis_line(axis, zero, inner)
-        if self._pane == "grid":
-            return grid_heading(self._cells.runs, inner)
-        return rule(self.signs, width)
-
-    def _time(self) -> tuple[Axis, float]:
-        """The time that the lanes show, and when the run began."""
-        row = self.run_row()
-        now = self.now_s()
-        began = instant_s(row.started_at) if row is not None else None
-        until = instant_s(row.finished_at) if row is not None else None
-        began = now - 1 if began is None else began
-        return self._lanes.span(began, max(began + 1e-3, now if until is None else until)), began
 
     # --- panes ----------------------------------------------------------------------------------------------------
 
@@ -310,6 +229,8 @@ class RunScreen(MarkKeys):
             self._point(was)
         elif self._pane in ("graph", "outline") and self.graph.steps:
             self.graph.around("", 0)
+        elif self._pane in ("graph", "outline") and self.past.moment is not None:
+            self.action_now()
         elif self._pane in ("graph", "outline"):
             self.console_app.pop_screen()
         else:
@@ -326,6 +247,9 @@ class RunScreen(MarkKeys):
                 self._open_row(spot.row or spot.group)
             elif spot.kind == "task":
                 self.outline.toggle(spot)
+            return
+        if self._pane == "events":
+            self._look_at_event()
             return
         subject = self.subject()
         if isinstance(subject, RunRow) and self._pane == "graph":
@@ -349,6 +273,12 @@ class RunScreen(MarkKeys):
             self.say("nothing has failed: j goes down to the tasks")
         else:
             self._open_row(row)
+
+    def _look_at_event(self) -> None:
+        """The run as it was right after the entry of the journal that the cursor is on."""
+        revision = self._events.revision(self.journal.cursor)
+        if revision:
+            self.look_at(GetMoment(run=self.run_number, revision=revision))
 
     def _open_row(self, row: Marked | None) -> None:
         """The screen of one row, or of a task that has no others."""
@@ -413,6 +343,7 @@ class RunScreen(MarkKeys):
 
     def tick(self) -> None:
         super().tick()
+        self.lens.look_again()
         self.log_view.grey(not self.feed.live)
         if self.details.display:
             self.details.redraw()
@@ -471,7 +402,7 @@ class RunScreen(MarkKeys):
         self.update_bar("head")
 
     def _lanes_changed(self, change: Change) -> None:
-        self._time()
+        self.time_in_sight()
         self.gantt.changed()
         self.update_bar("head")
 

@@ -28,6 +28,8 @@ _BELOW_VERBS = ("rerun", "retry")
 
 async def act(screen: "RunScreen", verb: actions.Verb) -> None:
     """Find out what is meant, and ask. Says why where nothing can be done."""
+    if screen.refused():
+        return
     run = screen.run_row()
     subject = screen.subject()
     chosen = screen.selection

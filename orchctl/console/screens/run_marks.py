@@ -80,6 +80,8 @@ class MarkKeys(LogKeys):
         self.set_filter(" ".join([*words, *added]))
 
     def action_mark(self) -> None:
+        if self.refused():
+            return
         subject = self.subject()
         if subject is not None and not isinstance(subject, RunRow):
             self.selection.toggle(subject)
@@ -88,6 +90,8 @@ class MarkKeys(LogKeys):
 
     def action_mark_range(self) -> None:
         """The first time the range begins at the cursor, the second time it ends there."""
+        if self.refused():
+            return
         view = cast("LineView", self._view())
         if self._range is None or self._range[0] != self._pane:
             self._range = (self._pane, view.cursor)
@@ -113,6 +117,8 @@ class MarkKeys(LogKeys):
         self._marks_changed()
 
     def action_mark_all(self) -> None:
+        if self.refused():
+            return
         rows = self._pane == "tasks" or (self._pane == "gantt" and bool(self._lanes.task))
         total = self._rows.count() if self._pane == "tasks" else self._lanes.count() if rows else self.outline.total
         if total:

@@ -12,7 +12,7 @@ from engine.protocol.filters import matches, parse_filter
 from engine.protocol.messages import ListEvents, ListGrid, ListLanes, ListTasks, Rows, View
 from engine.protocol.rows import EventRow, GridRow, LaneRow, Row, TaskRow
 from orchctl.console.drawing import Line, run_number
-from orchctl.console.feed import Feed
+from orchctl.console.feed import Feed, Views
 from orchctl.console.filtering import RunFilter
 from orchctl.console.runlines import event_line, task_line
 from orchctl.console.store import WINDOW_ROWS, Change, Window
@@ -76,7 +76,7 @@ class Windowed(Generic[RowT]):
 
     def __init__(
         self,
-        feed: Feed,
+        feed: Views,
         run: int,
         signs: Signs,
         now: Callable[[], float],
@@ -294,6 +294,10 @@ class EventRows:
     def position(self, key: str) -> int | None:
         place = int(key) - self._dropped
         return place if 0 <= place < len(self._rows) else None
+
+    def revision(self, row: int) -> int:
+        """The revision of the entry at a place; 0 where there is none."""
+        return self._rows[row].revision if 0 <= row < len(self._rows) else 0
 
     def line(self, row: int, width: int) -> Line:
         return event_line(self._rows[row], width) if row < len(self._rows) else []

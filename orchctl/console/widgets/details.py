@@ -10,9 +10,10 @@ from textual import events
 
 from engine.model.errors import EngineError
 from engine.protocol.messages import ExplainRun, GetStats, ListAttempts, Rows
-from engine.protocol.rows import AttemptRow, GroupRow, ReasonRow, RunRow, StatsRow, TaskRow
+from engine.protocol.rows import AttemptRow, GroupRow, MomentRow, ReasonRow, RunRow, StatsRow, TaskRow
 from orchctl.console.drawing import FINISHED, Line
 from orchctl.console.feed import Feed
+from orchctl.console.past import attempts_then
 from orchctl.console.runlines import (
     attempts_details,
     folded,
@@ -36,12 +37,22 @@ class Details(TextView):
     DEFAULT_CSS = "Details { width: 38; padding: 0 0 0 1; background: $surface; scrollbar-gutter: stable; }"
 
     def __init__(
-        self, signs: Signs, feed: Feed, run: int, now: Callable[[], float], *, widget_id: str | None = None
+        self,
+        signs: Signs,
+        feed: Feed,
+        run: int,
+        now: Callable[[], float],
+        moment: Callable[[], MomentRow | None],
+        *,
+        widget_id: str | None = None,
     ) -> None:
+        """`moment` is the one of the past that is in sight, None now."""
         super().__init__(signs, widget_id=widget_id)
         self._feed = feed
         self._run = run
         self._now = now
+        self._moment = moment
+        self._asked_at = 0
         self._subject: RunRow | GroupRow | TaskRow | None = None
         self._attempts: list[AttemptRow] = []
         self._reasons: list[ReasonRow] = []
@@ -56,8 +67,11 @@ class Details(TextView):
 
     def show(self, subject: RunRow | GroupRow | TaskRow | None) -> None:
         """Show this from now on."""
-        other = _name(subject) != _name(self._subject)
+        moment = self._moment()
+        revision = 0 if moment is None else moment.revision
+        other = _name(subject) != _name(self._subject) or revision != self._asked_at
         self._subject = subject
+        self._asked_at = revision
         if other:
             self._attempts = []
             self._reasons = []
@@ -94,43 +108,54 @@ class Details(TextView):
         return lines
 
     def _ask_again(self) -> None:
-        if self._subject is not None and self._subject.status not in FINISHED:
+        if self._subject is not None and self._subject.status not in FINISHED and self._moment() is None:
             self._ask()
 
     def _ask(self) -> None:
         folded = isinstance(self._subject, GroupRow) and self._subject.fold
         if self.display and self._feed.live and not self._asking and self._subject is not None and not folded:
             self._asking = True
-            self.run_worker(self._fetch(self._subject), exit_on_error=True)
+            self.run_worker(self._fetch(self._subject, self._moment()), exit_on_error=True)
 
-    async def _fetch(self, subject: RunRow | GroupRow | TaskRow) -> None:
+    async def _fetch(self, subject: RunRow | GroupRow | TaskRow, moment: MomentRow | None) -> None:
+        attempts: list[AttemptRow] = []
+        reasons: list[ReasonRow] = []
+        stats: StatsRow | None = None
         try:
-            stats: StatsRow | None = None
-            attempts: list[AttemptRow] = []
-            reasons: list[ReasonRow] = []
-            if not isinstance(subject, TaskRow):
-                task = subject.task if isinstance(subject, GroupRow) else ""
-                found = (await self._feed.ask(GetStats(run=self._run, task=task), Rows)).rows
-                stats = msgspec.convert(found[0], StatsRow) if found else None
-            if isinstance(subject, TaskRow) and subject.attempts:
+            if isinstance(subject, TaskRow) and (subject.attempts or moment is not None):
                 index = -1 if subject.index is None else subject.index
                 answer = await self._feed.ask(ListAttempts(run=self._run, task=subject.task, index=index), Rows)
                 attempts = msgspec.convert(answer.rows, list[AttemptRow])
-            if not isinstance(subject, RunRow) and subject.status in _WAITS:
-                index = subject.index if isinstance(subject, TaskRow) else None
-                request = ExplainRun(run=self._run, task=subject.task, index=index, limit=3)
-                reasons = msgspec.convert((await self._feed.ask(request, Rows)).rows, list[ReasonRow])
+            if moment is not None:  # figures and reasons are known of now alone
+                attempts = attempts_then(attempts, moment.at or "")
+            else:
+                stats = await self._stats_of(subject)
+                reasons = await self._reasons_of(subject)
         except (EngineError, msgspec.ValidationError):
             return  # the pane says nothing of them; the next tick asks again
         finally:
             self._asking = False
-        if _name(subject) == _name(self._subject):
+        if _name(subject) == _name(self._subject) and moment is self._moment():
             self._attempts = attempts
             self._reasons = reasons
             self._stats = stats
             self.redraw()
         else:
             self._ask()
+
+    async def _stats_of(self, subject: RunRow | GroupRow | TaskRow) -> StatsRow | None:
+        if isinstance(subject, TaskRow):
+            return None
+        task = subject.task if isinstance(subject, GroupRow) else ""
+        found = (await self._feed.ask(GetStats(run=self._run, task=task), Rows)).rows
+        return msgspec.convert(found[0], StatsRow) if found else None
+
+    async def _reasons_of(self, subject: RunRow | GroupRow | TaskRow) -> list[ReasonRow]:
+        if isinstance(subject, RunRow) or subject.status not in _WAITS:
+            return []
+        index = subject.index if isinstance(subject, TaskRow) else None
+        request = ExplainRun(run=self._run, task=subject.task, index=index, limit=3)
+        return msgspec.convert((await self._feed.ask(request, Rows)).rows, list[ReasonRow])
 
 
 def _name(subject: RunRow | GroupRow | TaskRow | None) -> tuple[str, str, int | None]:

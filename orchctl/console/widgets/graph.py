@@ -14,7 +14,7 @@ from engine.protocol.filters import parse_filter, select
 from engine.protocol.messages import ListGroups
 from engine.protocol.rows import GroupRow, RunRow
 from orchctl.console.drawing import Line, Span, joined, short_count, stacked_bar
-from orchctl.console.feed import Feed, Subscription
+from orchctl.console.feed import Held, Views
 from orchctl.console.filtering import RunFilter
 from orchctl.console.layout.columns import Box, Drawing, Node, lay_out
 from orchctl.console.runlines import root_line
@@ -41,7 +41,7 @@ class GraphView(LineView):
     def __init__(
         self,
         signs: Signs,
-        feed: Feed,
+        feed: Views,
         run: int,
         selection: Selection,
         run_row: Callable[[], RunRow | None],
@@ -67,7 +67,7 @@ class GraphView(LineView):
         self._filter = RunFilter()
         self._around = ""
         self._steps = 0
-        self._subscription: Subscription | None = None
+        self._subscription: Held | None = None
         self._picture: Picture[GroupRow] = Picture(GroupRow, self._changed, on_end)
         self._shape: object = None
         self._drawing = Drawing(0, 0, {}, [])

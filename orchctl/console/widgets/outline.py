@@ -12,7 +12,7 @@ import msgspec
 from engine.protocol.messages import ListGroups, ListTasks, View
 from engine.protocol.rows import GroupRow, RunRow, TaskRow
 from orchctl.console.drawing import Line
-from orchctl.console.feed import Feed, Subscription
+from orchctl.console.feed import Held, Views
 from orchctl.console.filtering import RunFilter
 from orchctl.console.runlines import child_line, group_line, more_line, root_line
 from orchctl.console.selection import Selection
@@ -37,7 +37,7 @@ class Spot(msgspec.Struct, frozen=True):
 class _Opened:
     """A task whose first rows are shown."""
 
-    def __init__(self, picture: Picture[TaskRow], subscription: Subscription, place: int) -> None:
+    def __init__(self, picture: Picture[TaskRow], subscription: Held, place: int) -> None:
         self.picture = picture
         self.subscription = subscription
         self.place = place
@@ -53,7 +53,7 @@ class Outline(LineView):
     def __init__(
         self,
         signs: Signs,
-        feed: Feed,
+        feed: Views,
         run: int,
         selection: Selection,
         run_row: Callable[[], RunRow | None],
