@@ -13,6 +13,8 @@ from orchctl.campaign.statistics import Comparison, Summary, Trial, compare, sum
 
 Verdict = Literal["", "better", "worse", "same", "unclear"]
 Cell = tuple[tuple[str, Any], ...]
+_OF_ANYTHING = ("cpu", "max_rss")
+"""Measured of every task, and shown where they are asked for."""
 _VERDICTS: Mapping[str, Verdict] = {"faster": "better", "slower": "worse", "same": "same", "unclear": "unclear"}
 
 
@@ -87,7 +89,15 @@ def _wanted(
     names = list(dict.fromkeys([*declared, *reported]))
     if wishes.metrics:
         return [name for name in wishes.metrics if name in names]
-    return [name for name in names if name not in ("cpu", "max_rss")]
+    return [name for name in names if name not in _OF_ANYTHING]
+
+
+def metric_names(measured: Sequence[Measurements]) -> list[str]:
+    """All that was measured: what the tasks declare and report first, then what is measured of anything."""
+    declared = [row.metric for one in measured for row in one.metrics]
+    reported = [name for one in measured for row in one.trials for name in row.values]
+    names = list(dict.fromkeys([*declared, *reported]))
+    return sorted(names, key=lambda name: name in _OF_ANYTHING)
 
 
 def counted(row: TrialRow) -> bool:

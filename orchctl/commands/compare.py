@@ -1,14 +1,13 @@
 """compare: what the trials of runs measured, with intervals, speed-ups, regressions, and the noise on the host."""
 
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from engine.model.ids import is_name, run_text
 from orchctl.commands.kit import RUN_FAILED, SUCCEEDED, Command, Parser, Place, UsageError, Words, run_number
-from orchctl.text import Cell, cells, count_text, cut, inert, pad, size_text
+from orchctl.text import Cell, cells, count_text, cut, inert, pad
 
 if TYPE_CHECKING:
     from orchctl.campaign.comparing import Line, Measurements, Wishes
@@ -19,8 +18,6 @@ _PLOT_COLUMNS = 40
 _LABEL_COLUMNS = 40
 _RUNS_MAX = 20
 _SHARE_MAX = 10.0
-_FEW = 4
-_REASONS_SHOWN = 3
 _COLUMNS = (
     "task", "cell", "run", "metric", "unit", "better", "n", "noisy", "all_noisy", "median", "low", "high",
     "baseline_run", "baseline_cell", "speed_up", "speed_up_low", "speed_up_high", "p", "verdict", "regression",
@@ -157,33 +154,27 @@ def _print_csv(lines: "Iterable[Line]", out: "Output") -> None:
 
 
 def _print(lines: "Sequence[Line]", measured: "Sequence[Measurements]", out: "Output") -> None:
+    from orchctl.campaign.words import faults_of, too_few
+
     several = len(measured) > 1
     for number, (_, some) in enumerate(groupby(lines, key=lambda line: (line.task, line.metric))):
         if number:
             out.line()
         _print_metric(list(some), several, out)
-    faults = [f"{run_text(one.run)}: {fault}" for one in measured for fault in _faults(one)]
+    faults = [f"{run_text(one.run)}: {fault}" for one in measured for fault in faults_of(one)]
     if faults:
         out.lines(["", *faults])
-    if any(line.against and min(line.summary.used, _FEW) < _FEW for line in lines):
-        out.remark(f"with fewer than {_FEW} trials on each side no difference can be significant")
+    if few := too_few(lines):
+        out.remark(few)
 
 
 def _print_metric(lines: "Sequence[Line]", several: bool, out: "Output") -> None:
     from orchctl.campaign.comparing import cell_text
     from orchctl.campaign.plot import ASCII, UNICODE, axis_of, drawn
+    from orchctl.campaign.words import title_of, value_of
 
     first = lines[0]
-    better = f", {first.better} is better" if first.better else ""
-    unit = f" in {inert(first.unit)}" if first.unit and first.unit not in ("s", "B") else ""
-    against = {line.against for line in lines if line.against}
-    base = ""
-    if len(against) == 1:
-        run, cell = next(iter(against))
-        base = f", against {run_text(run) if several else inert(cell_text(cell))}"
-    elif several and against:
-        base = f", against {run_text(next(iter(against))[0])}"
-    out.line(out.paint(f"{inert(first.task)}: {inert(first.metric)}{unit}{better}{base}", "bold"))
+    out.line(out.paint(title_of(lines, several), "bold"))
     names = [inert(cell_text(line.cell)) for line in lines]
     intervals = [(line.summary.low, line.summary.median, line.summary.high) for line in lines]
     signs = UNICODE if (out.stream.encoding or sys.getdefaultencoding()).lower().startswith("utf") else ASCII
@@ -203,49 +194,15 @@ def _print_metric(lines: "Sequence[Line]", several: bool, out: "Output") -> None
 
 
 def _cells(name: str, line: "Line", several: bool) -> Sequence[Cell]:
-    summary, compared = line.summary, line.comparison
+    from orchctl.campaign.words import interval_text, speed_up_text, value_of
+
+    summary = line.summary
     noisy = f"{summary.noisy}{'!' if summary.all_noisy else ''}" if summary.noisy else ""
-    speed_up = f"{compared.speed_up:.3g}x ({compared.low:.3g} to {compared.high:.3g})" if compared else ""
     verdict: Cell = ("REGRESSION", "problem") if line.regression else (line.verdict, _STYLES.get(line.verdict, ""))
     return (
         name, *((run_text(line.run),) if several else ()), str(summary.used), noisy,
-        value_of(summary.median, line.unit),
-        f"{value_of(summary.low, line.unit)} to {value_of(summary.high, line.unit)}", speed_up, verdict,
+        value_of(summary.median, line.unit), interval_text(line), speed_up_text(line), verdict,
     )  # fmt: skip
-
-
-def value_of(value: float, unit: str) -> str:
-    """A value for people: `303ms`, `1.2 MiB`, else four digits."""
-    if unit == "s" and value >= 0:
-        return f"{value:.4g}s" if value >= 1 else f"{value * 1e3:.4g}ms"
-    return size_text(value) if unit == "B" else f"{value:.4g}"
-
-
-def _faults(one: "Measurements") -> "Iterator[str]":
-    """How many trials the host disturbed and why, and what they reported that cannot be used."""
-    from orchctl.campaign.comparing import counted
-
-    trials = [row for row in one.trials if counted(row)]
-    disturbed = [row for row in trials if row.marks]
-    if disturbed:
-        reasons = Counter(_kind(mark) for row in disturbed for mark in row.marks)
-        shown = ", ".join(f"{inert(why)} ({count})" for why, count in reasons.most_common(_REASONS_SHOWN))
-        worst = max((row.noise.get("during", {}).get("foreign_cpus", 0.0) for row in disturbed), default=0.0)
-        yield (
-            f"the host disturbed {len(disturbed)} of {count_text(len(trials), 'trial')}: {shown};"
-            f" at most {worst:.2f} CPUs were used by others"
-        )
-    notes = Counter(note for row in trials for note in row.notes)
-    for note, count in notes.most_common(_REASONS_SHOWN):
-        yield f"{count_text(count, 'trial')}: {inert(note)}"
-    again = sum(row.attempts > 1 for row in trials)
-    if again:
-        yield f"{count_text(again, 'trial')} went again"
-
-
-def _kind(mark: str) -> str:
-    """A mark without its numbers, so that those of one kind can be counted."""
-    return " ".join("N" if any(letter.isdigit() for letter in word) else word for word in mark.split())
 
 
 COMMANDS = {

@@ -25,7 +25,7 @@ GROUPS = ("graph", "outline", "gantt", "grid")
 """Panes of a run that show its tasks."""
 LISTED = (*GROUPS, "tasks")
 """Those that show tasks or rows."""
-PANES = (*LISTED, "log", "events")
+PANES = (*LISTED, "log", "events", "results")
 TIMED = (*LISTED, "events")
 """Those that show a moment of the past."""
 ALL_PANES = (*PANES, "about")
@@ -69,6 +69,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("pane.grid", ("4",), ("run",), "pane('grid')", "the tasks in the last runs"),
     Action("pane.log", ("5",), ("run",), "pane('log')", "the log of a row"),
     Action("pane.events", ("6",), ("run",), "pane('events')", "the journal of the run"),
+    Action("pane.results", ("7",), ("run",), "pane('results')", "what its trials have measured"),
     Action("about", ("1",), ("task",), "about", "what it is, its attempts and its neighbours"),
     Action("its_log", ("2",), ("task",), "log", "its log"),
     Action("holders", ("1",), ("resources",), "table('holders')", "who holds the host"),
@@ -96,6 +97,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("zoom_in", ("plus",), ("run",), "zoom(2)", "look closer at the time around the middle", "zoom",
            panes=("gantt",)),
     Action("zoom_out", ("minus",), ("run",), "zoom(0)", "look at more time", panes=("gantt",)),
+    Action("metric", ("m",), ("run",), "metric(1)", "the next metric", "metric", panes=("results",)),
+    Action("metric_before", ("M",), ("run",), "metric(-1)", "the metric before", panes=("results",)),
+    Action("baseline", ("b",), ("run",), "baseline", "measure against the cell under the cursor", "baseline",
+           panes=("results",)),
+    Action("beside", ("e",), ("run",), "beside(1)", "beside an earlier run, and the one before", "earlier run",
+           panes=("results",)),
+    Action("beside_back", ("E",), ("run",), "beside(-1)", "beside a later one again", panes=("results",)),
+    Action("noisy", ("N",), ("run",), "noisy", "count trials that the host disturbed, or not", "noisy",
+           panes=("results",)),
     Action("pause", ("p",), ("overview", "run", "workflows", "schedules"), "act('pause')",
            "pause or resume the run; of a workflow its schedules", "pause", acts=True),
     Action("undo", ("z",), ("overview", "run", "workflows", "schedules"), "undo", "undo a pause or a resume",

@@ -38,12 +38,14 @@ from engine.protocol.messages import (
     ListGrid,
     ListGroups,
     ListLanes,
+    ListMetrics,
     ListMoments,
     ListPast,
     ListQueue,
     ListRuns,
     ListSchedules,
     ListTasks,
+    ListTrials,
     ListWorkflows,
     LogChunk,
     PauseWorkflow,
@@ -67,6 +69,7 @@ from engine.protocol.rows import (
     GridRow,
     GroupRow,
     LaneRow,
+    MetricRow,
     MomentRow,
     QueueRow,
     ReasonRow,
@@ -77,6 +80,7 @@ from engine.protocol.rows import (
     SpecRow,
     StatsRow,
     TaskRow,
+    TrialRow,
     WorkflowRow,
 )
 
@@ -122,6 +126,8 @@ class World:
         self.specs: dict[str, SpecRow] = {}
         self.queue: list[QueueRow] = []
         self.past: list[Then] = []
+        self.metrics: list[MetricRow] = []
+        self.trials: dict[int, list[TrialRow]] = {}
         self.reasons: list[ReasonRow] = []
         self.events: list[EventRow] = []
         self.lanes: list[LaneRow] = []
@@ -264,7 +270,11 @@ class ConsoleEngine:
             case GetResources():
                 found = [world.resources]
             case ListRuns():
-                found = [row for row in world.runs if view.workflow in ("", row.workflow)][: view.limit]
+                found = [
+                    row
+                    for row in world.runs
+                    if view.workflow in ("", row.workflow) and (not view.before or int(row.run[1:]) < view.before)
+                ][: view.limit]
             case ListWorkflows():
                 found = list(world.workflows)
             case ListSchedules():
@@ -291,6 +301,10 @@ class ConsoleEngine:
                 found = [row for row in world.attempts if (row.task, row.index) == (view.task, _index(view.index))]
             case GetTask():
                 found = [world.specs.get(view.task, SpecRow(task=view.task, kind="command", lines=["true"]))]
+            case ListMetrics():
+                found = list(world.metrics)
+            case ListTrials():
+                return _window(view, world.trials.get(view.run, []))
             case GetMoment():
                 found = [self._moment(view)]
             case ListMoments():

@@ -5,7 +5,18 @@ from typing import Any
 import msgspec
 
 from engine.model.instants import SECOND, from_text
-from engine.protocol.rows import AttemptRow, EventRow, GridRow, GroupRow, LaneRow, ReasonRow, RunRow, TaskRow
+from engine.protocol.rows import (
+    AttemptRow,
+    EventRow,
+    GridRow,
+    GroupRow,
+    LaneRow,
+    MetricRow,
+    ReasonRow,
+    RunRow,
+    TaskRow,
+    TrialRow,
+)
 from tests.support.console_engine import Then, World
 
 NOW_S = from_text("2026-11-23T10:33:20Z") / SECOND
@@ -141,6 +152,29 @@ def pipeline() -> World:
         for row in world.groups[12]
     ]
     world.grid[-1] = GridRow(task="report", cells={"r12": "waiting"})
+    return world
+
+
+def campaign() -> World:
+    """r12 tries two programs at two levels, six of eight trials each so far; r11 of the same workflow was slower."""
+    world = pipeline()
+    world.metrics = [
+        MetricRow(task="pack", metric="bytes", unit="B", better="lower"),
+        MetricRow(task="pack", metric="duration", unit="s", better="lower"),
+    ]  # fmt: skip
+    seconds = {(1, "gzip"): 0.1, (9, "gzip"): 0.4, (1, "xz"): 0.5, (9, "xz"): 2.0}
+    for number, factor in ((12, 1.0), (11, 1.5)):
+        world.trials[number] = [
+            TrialRow(
+                task="pack", index=None, cell={"level": level, "tool": tool}, trial=trial, status="succeeded",
+                attempts=1, values={"bytes": 9e6 / level, "duration": base * factor * (1 + trial / 100), "cpu": 0.1},
+                marks=("others used 0.91 CPUs",) if (level, tool, trial) == (9, "gzip", 6) else (),
+                noise={"during": {"foreign_cpus": 0.91}},
+            )
+            for trial in range(1, 7)
+            for (level, tool), base in seconds.items()
+        ]  # fmt: skip
+    world.runs[1] = msgspec.structs.replace(world.runs[1], workflow="ingest-daily", status="succeeded")
     return world
 
 

@@ -36,6 +36,7 @@ from orchctl.console.widgets.graph import GraphView
 from orchctl.console.widgets.lines import LineView
 from orchctl.console.widgets.logview import LogView
 from orchctl.console.widgets.outline import Outline
+from orchctl.console.widgets.results import ResultsView
 from orchctl.console.widgets.vtable import Source, VirtualTable
 
 WIDE = 100
@@ -63,6 +64,7 @@ class RunScreen(RunHead):
 
     def compose(self) -> ComposeResult:
         self.begin_past()
+        self.begin_results()
         signs, feed, run, chosen = self.signs, self.feed, self.run_number, self.selection
         lens = self.lens
         parts = (lens, run, signs, self.now_s)
@@ -83,6 +85,7 @@ class RunScreen(RunHead):
         self.grid = self._table(self._cells, "grid")
         self.log_view = LogView(signs, feed, run, widget_id="log")
         self.journal = Journal(signs, self._events, widget_id="events")
+        self.results_view = ResultsView(signs, self.results, self._standing, widget_id="results")
         self.details = Details(signs, feed, run, self.now_s, lambda: lens.moment, widget_id="details")
         yield self.bar("head", self.draw_head, HEAD_HEIGHT)
         with Horizontal(id="body"):
@@ -94,8 +97,14 @@ class RunScreen(RunHead):
                 yield self.grid
                 yield self.log_view
                 yield self.journal
+                yield self.results_view
             yield self.details
         yield from self.foot()
+
+    def _standing(self) -> object:
+        """How the run stands: where this is the same, its results are."""
+        row = self.run_row()
+        return None if row is None else (row.status, row.tasks)
 
     def _room(self) -> Size:
         """What a pane has to itself."""
@@ -129,7 +138,7 @@ class RunScreen(RunHead):
         """The widget of the pane that is in sight."""
         views: dict[Pane, LineView | LogView] = {
             "graph": self.graph, "outline": self.outline, "tasks": self.table, "gantt": self.gantt, "grid": self.grid,
-            "log": self.log_view, "events": self.journal,
+            "log": self.log_view, "events": self.journal, "results": self.results_view,
         }  # fmt: skip
         return views[self._pane]
 
@@ -152,7 +161,16 @@ class RunScreen(RunHead):
             self._again()
         if pane == "graph":
             pane = self._graph_pane()
+        if pane == "results" and not self.results.measures:
+            self.run_worker(self._open_results(), exit_on_error=True)
+            return
         self._go(pane)
+
+    async def _open_results(self) -> None:
+        if await self.find_results():
+            self._go("results")
+        else:
+            self.say("this run measures nothing: tasks with `trials:` or `metrics:` do", "yellow")
 
     def _graph_pane(self) -> Pane:
         """Graph or outline: as the operator chose, else whichever fits."""
@@ -173,11 +191,11 @@ class RunScreen(RunHead):
             self._back_to = pane
         self._panes.current = pane
         sources = {"graph": self.graph, "tasks": self._rows, "gantt": self._lanes, "grid": self._cells,
-                   "events": self._events}  # fmt: skip
+                   "events": self._events, "results": self.results_view}  # fmt: skip
         for name, source in sources.items():
             if name == pane:
                 source.start()
-            elif name in ("gantt", "grid", "events"):
+            elif name in ("gantt", "grid", "events", "results"):
                 source.stop()
         if pane == "log":
             self.log_view.resume()
@@ -344,6 +362,8 @@ class RunScreen(RunHead):
     def tick(self) -> None:
         super().tick()
         self.lens.look_again()
+        self.look_for_results()
+        self.results_view.see()
         self.log_view.grey(not self.feed.live)
         if self.details.display:
             self.details.redraw()

@@ -17,7 +17,7 @@ from orchctl.console.drawing import (
 from orchctl.console.keymap import LISTED
 from orchctl.console.runlines import tasks_heading
 from orchctl.console.screens.run_marks import Pane
-from orchctl.console.screens.run_past import PastKeys
+from orchctl.console.screens.run_results import ResultKeys
 from orchctl.console.screens.sources import GridRows
 from orchctl.console.timelines import Axis, axis_line, grid_heading
 from orchctl.text import count_text, cut
@@ -29,10 +29,11 @@ _TABS: tuple[tuple[str, Pane, str], ...] = (
     ("4", "grid", "Grid"),
     ("5", "log", "Log"),
     ("6", "events", "Events"),
+    ("7", "results", "Results"),
 )
 
 
-class RunHead(PastKeys):
+class RunHead(ResultKeys):
     """A screen of a run with a head."""
 
     _cells: GridRows
@@ -56,6 +57,8 @@ class RunHead(PastKeys):
     def _draw_tabs(self, width: int) -> Line:
         line: Line = [(" ", "plain")]
         for key, name, title in _TABS:
+            if name == "results" and not self.results.measures:
+                continue
             chosen = name == ("graph" if self._pane == "outline" else self._pane)
             shown = "Outline" if self._pane == "outline" and name == "graph" else title
             line += [(key, "key"), (f" {shown}" + ("* " if chosen else "  "), "strong" if chosen else "dim")]
@@ -72,6 +75,8 @@ class RunHead(PastKeys):
             parts = [rows, written, "by attention" if self._rows.sort == "attention" else ""]
         elif self._pane == "gantt":
             parts = [f"rows of {self._lanes.task}" if self._lanes.task else "", written]
+        elif self._pane == "results":
+            parts = [self.results_text()]
         elif self._pane == "graph":
             parts = [self.graph.around_text(), written]
         else:
@@ -87,6 +92,8 @@ class RunHead(PastKeys):
         if self._pane == "gantt":
             axis, zero = self.time_in_sight()
             return axis_line(axis, zero, inner)
+        if self._pane == "results":
+            return self.results_view.heading()
         if self._pane == "grid":
             return grid_heading(self._cells.runs, inner)
         return rule(self.signs, width)

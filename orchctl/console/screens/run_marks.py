@@ -20,7 +20,7 @@ from orchctl.console.widgets.outline import Outline
 from orchctl.console.widgets.vtable import VirtualTable
 from orchctl.text import inert
 
-Pane = Literal["graph", "outline", "tasks", "gantt", "grid", "log", "events"]
+Pane = Literal["graph", "outline", "tasks", "gantt", "grid", "log", "events", "results"]
 
 
 class MarkKeys(LogKeys):
