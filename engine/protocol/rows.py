@@ -65,7 +65,7 @@ class TaskRow(Row, frozen=True, kw_only=True):
 
 class SpecRow(Row, frozen=True, kw_only=True):
     """What a task is to do. `kind` is command, shell or python; `lines` the command, script or function, with
-    its `{{ }}` as written; values of `env` whose names look secret are hidden by the engine.
+    its `{{ }}` as written; values of `env` and `args` whose names look secret are hidden by the engine.
 
     `claim` as in QueueRow; `quota` holds what was written, in seconds and bytes; neighbours are {"task", "status"}, at
     most 200 each way.

@@ -28,7 +28,7 @@ def spec_row(run: RunState, task: int) -> SpecRow:
     ups, downs = plan.ups(task), plan.downs(task)
     return SpecRow(
         task=spec.name, kind=type(spec.action).__name__.lower(), lines=short_text(_text(spec.action)).split("\n"),
-        args=short_map(spec.action.args) if isinstance(spec.action, Python) else {},
+        args=short_map(_without_secrets(spec.action.args)) if isinstance(spec.action, Python) else {},
         dir=policy.dir or plan.workflow.source.folder, env=_environment(policy.env),
         pass_env=policy.pass_env[:_NAMES_SHOWN],
         claim=claim_map(policy.claim), quota=_quota(policy.quota), retry=_retry(policy.retry),
@@ -67,6 +67,10 @@ def _word(word: str) -> str:
 def _environment(env: tuple[tuple[str, str], ...]) -> dict[str, str]:
     shown = env[:_NAMES_SHOWN]
     return {name: HIDDEN if _SECRET.search(name) else short_text(value) for name, value in shown}
+
+
+def _without_secrets(args: dict[str, Any]) -> dict[str, Any]:
+    return {name: HIDDEN if _SECRET.search(name) else value for name, value in args.items()}
 
 
 def _quota(quota: Quota) -> dict[str, float]:

@@ -28,7 +28,7 @@ LISTED = (*GROUPS, "tasks")
 PANES = (*LISTED, "log", "events", "results")
 TIMED = (*LISTED, "events")
 """Those that show a moment of the past."""
-ALL_PANES = (*PANES, "about")
+ALL_PANES = (*PANES, "about", "use")
 """Those of a run, and that of a task."""
 ACTED = (*LISTED, "about")
 """Panes in which something that can be acted on is in sight."""
@@ -71,6 +71,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("pane.events", ("6",), ("run",), "pane('events')", "the journal of the run"),
     Action("pane.results", ("7",), ("run",), "pane('results')", "what its trials have measured"),
     Action("about", ("1",), ("task",), "about", "what it is, its attempts and its neighbours"),
+    Action("use", ("3",), ("task",), "use", "what an attempt used over time", "use", panes=("about", "log")),
     Action("its_log", ("2",), ("task",), "log", "its log"),
     Action("holders", ("1",), ("resources",), "table('holders')", "who holds the host"),
     Action("queue", ("2",), ("resources",), "table('queue')", "what waits for room, and why"),
@@ -86,10 +87,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("colours", ("C",), PANED, "colours", "show the colours that were written, or not", panes=("log",)),
     Action("copy", ("y",), (*PANED, "definition"), "copy", "copy to the clipboard (OSC 52)", "copy", panes=("log",)),
     Action("save", ("Y",), (*PANED, "definition"), "save", "save to a file", "save", panes=("log",)),
-    Action("attempt_before", ("left_square_bracket",), PANED, "attempt(-1)", "the log of the attempt before",
-           panes=("log",)),
-    Action("attempt_after", ("right_square_bracket",), PANED, "attempt(1)", "the log of the attempt after",
-           panes=("log",)),
+    Action("attempt_before", ("left_square_bracket",), PANED, "attempt(-1)", "the attempt before",
+           "attempt", panes=("log", "use")),
+    Action("attempt_after", ("right_square_bracket",), PANED, "attempt(1)", "the attempt after",
+           panes=("log", "use")),
     Action("scroll_right", ("greater_than_sign", "shift+right"), PANED, "sideways(1)", "scroll to the right",
            panes=("log", "gantt")),
     Action("scroll_left", ("less_than_sign", "shift+left"), PANED, "sideways(-1)", "scroll to the left",

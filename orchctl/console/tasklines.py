@@ -28,7 +28,7 @@ def task_lines(
         lines += [[], [(" END OF ITS LOG", "heading"), ("   L shows all of it", "dim")]]
         lines += [fitted([(f"  {line}", "plain")], width) for line in tail]
     if spec is not None:
-        lines += [*_does(spec, width), *_limits(spec, width), *_neighbours(spec, width, signs)]
+        lines += [*_does(spec, width), *_limits(spec, row, width), *_neighbours(spec, width, signs)]
     if row.item is not None:
         lines += _named("item", inert(row.item), width)
     return lines
@@ -97,14 +97,14 @@ def _does(spec: SpecRow, width: int) -> list[Line]:
     return lines
 
 
-def _limits(spec: SpecRow, width: int) -> list[Line]:
+def _limits(spec: SpecRow, row: TaskRow, width: int) -> list[Line]:
     claim = spec.claim
     asks = f"cpu {claim.get('cpu', 0):g}"
     asks += f"  memory {size_text(claim['memory'])}" if claim.get("memory") else ""
     lines: list[Line] = [[], [(" LIMITS", "heading")], *_named("claim", f"{asks}  {also_text(claim)}", width)]
     if spec.quota:
         lines += _named(
-            "quota", "  ".join(f"{name} {_amount(name, value)}" for name, value in spec.quota.items()), width
+            "quota", "  ".join(_quota_text(name, value, row.enforced) for name, value in spec.quota.items()), width
         )
     if spec.retry:
         on = spec.retry.get("on") or ()
@@ -112,7 +112,16 @@ def _limits(spec: SpecRow, width: int) -> list[Line]:
         lines += _named("retry", text + (f", on {' '.join(map(inert, on))}" if on else ""), width)
     if spec.priority:
         lines += _named("priority", str(spec.priority), width)
+    if spec.max_parallel:
+        lines += _named("parallel", f"at most {spec.max_parallel} rows at a time", width)
+    changed = "  ".join(f"{name} {value}" for name, value in row.settings.items())
+    lines += _named("changed", f"{changed}, for this run" if changed else "", width)
     return lines + _named("owner", spec.owner, width)
+
+
+def _quota_text(name: str, value: float, enforced: dict[str, str]) -> str:
+    """`memory 80.0 MiB (kernel)`: the limit, and how it is enforced where an attempt has begun."""
+    return f"{name} {_amount(name, value)}" + (f" ({inert(enforced[name])})" if name in enforced else "")
 
 
 def _amount(name: str, value: float) -> str:

@@ -18,7 +18,7 @@ SPEC = SpecRow(
     env={"MODE": "fast", "API_TOKEN": "(hidden)"}, pass_env=("AWS_*",),
     claim={"cpu": 2.0, "memory": 2**30, "pools": {"disk": 1}},
     quota={"wall": 1800.0, "memory": 2 * 2**30}, retry={"limit": 2, "delay": 10.0, "on": ["failed"]},
-    trigger_rule="all_success", owner="data", mapped=True,
+    trigger_rule="all_success", owner="data", mapped=True, max_parallel=8,
     upstream=[{"task": "fetch", "status": "succeeded"}], upstream_total=1,
     downstream=[{"task": "publish", "status": "waiting"}], downstream_total=1,
 )  # fmt: skip
@@ -44,7 +44,9 @@ async def test_the_screen_of_a_row_tells_its_attempts_log_command_limits_and_nei
         assert shown.index(" 3 ✗") < shown.index(" 2 ✗") < shown.index(" 1 ✗")
         assert all(len(line) <= size[0] for line in shown.splitlines())
         await console.press("G")
-        shown = await console.shows("disk:1", "wall 30m00s", "✓ fetch", "· publish", "API_TOKEN=(hidden)")
+        shown = await console.shows(
+            "disk:1", "wall 30m00s", "at most 8 rows at a time", "✓ fetch", "· publish", "API_TOKEN=(hidden)"
+        )
         assert "2 more, after 10.0s, on failed" in shown
 
 

@@ -43,6 +43,7 @@ from engine.protocol.messages import (
     ListPast,
     ListQueue,
     ListRuns,
+    ListSamples,
     ListSchedules,
     ListTasks,
     ListTrials,
@@ -76,6 +77,7 @@ from engine.protocol.rows import (
     ResourcesRow,
     Row,
     RunRow,
+    SampleRow,
     ScheduleRow,
     SpecRow,
     StatsRow,
@@ -127,6 +129,7 @@ class World:
         self.queue: list[QueueRow] = []
         self.past: list[Then] = []
         self.metrics: list[MetricRow] = []
+        self.samples: dict[int, list[SampleRow]] = {}
         self.trials: dict[int, list[TrialRow]] = {}
         self.reasons: list[ReasonRow] = []
         self.events: list[EventRow] = []
@@ -301,6 +304,8 @@ class ConsoleEngine:
                 found = [row for row in world.attempts if (row.task, row.index) == (view.task, _index(view.index))]
             case GetTask():
                 found = [world.specs.get(view.task, SpecRow(task=view.task, kind="command", lines=["true"]))]
+            case ListSamples():
+                found = list(world.samples.get(view.number, []))
             case ListMetrics():
                 found = list(world.metrics)
             case ListTrials():

@@ -23,8 +23,10 @@ from orchctl.console.store import Change, Picture
 from orchctl.console.tasklines import task_lines
 from orchctl.console.widgets.lines import TextView
 from orchctl.console.widgets.logview import LogView
+from orchctl.console.widgets.use import UseView
 
-Pane = Literal["about", "log"]
+Pane = Literal["about", "log", "use"]
+_TABS: tuple[tuple[str, Pane, str], ...] = (("1", "about", "Task"), ("2", "log", "Log"), ("3", "use", "Use"))
 TAIL_LINES = 6
 _TAIL_BYTES = 4096
 _EVERY_S = 2.0
@@ -54,10 +56,16 @@ class TaskScreen(LogKeys):
     def compose(self) -> ComposeResult:
         self._about = TextView(self.signs, widget_id="about")
         self.log_view = LogView(self.signs, self.feed, self.run_number, widget_id="log")
+        index = -1 if self._index is None else self._index
+        self.use_view = UseView(
+            self.signs, self.feed, (self.run_number, self._task_name, index), lambda: self._attempts.rows,
+            lambda: self._spec, self.now_s, widget_id="use",
+        )  # fmt: skip
         yield self.bar("head", self._draw_head, 3)
         with ContentSwitcher(initial="about", id="panes") as self._panes:
             yield self._about
             yield self.log_view
+            yield self.use_view
         yield from self.foot()
 
     def on_mount(self) -> None:
@@ -81,7 +89,8 @@ class TaskScreen(LogKeys):
         return self._pane
 
     def mover(self) -> Mover:
-        return self.log_view if self._pane == "log" else self._about
+        views: dict[Pane, Mover] = {"about": self._about, "log": self.log_view, "use": self.use_view}
+        return views[self._pane]
 
     def row(self) -> TaskRow | None:
         return self._row.at(0)
@@ -120,6 +129,7 @@ class TaskScreen(LogKeys):
     def _changed(self, change: Change) -> None:
         if change.moved or change.keys:
             self._ask()
+            self.use_view.see()
         self._redraw()
 
     def _ended(self, why: str) -> None:
@@ -149,7 +159,7 @@ class TaskScreen(LogKeys):
         crumbs += [(f" {signs.crumb} ", "faint"), (f"{self.name_of_row}  ", "strong")]
         crumbs += [word(row.status, signs)] if row is not None else []
         tabs: Line = [(" ", "plain")]
-        for key, name, title in (("1", "about", "Task"), ("2", "log", "Log")):
+        for key, name, title in _TABS:
             tabs += [
                 (key, "key"),
                 (f" {title}{'* ' if name == self._pane else '  '}", "strong" if name == self._pane else "dim"),
@@ -169,9 +179,22 @@ class TaskScreen(LogKeys):
             self.log_view.show(self._task_name, -1 if self._index is None else self._index)
         self._go("log")
 
+    def action_use(self) -> None:
+        self._go("use")
+
+    def action_attempt(self, direction: int) -> None:
+        if self._pane != "use":
+            super().action_attempt(direction)
+        elif told := self.use_view.other_attempt(direction):
+            self.say(told, "yellow")
+
     def _go(self, pane: Pane) -> None:
         self._pane = pane
         self._panes.current = pane
+        if pane == "use":
+            self.use_view.start()
+        else:
+            self.use_view.stop()
         if pane == "log":
             self.log_view.resume()
         else:
@@ -182,7 +205,7 @@ class TaskScreen(LogKeys):
     def action_back(self) -> None:
         if self.log_view.give_up():
             return
-        if self._pane == "log":
+        if self._pane != "about":
             self._go("about")
         else:
             self.console_app.pop_screen()
