@@ -39,9 +39,11 @@ def main(home: Path, *, run: int = 0, read_only: bool = False, ascii_only: bool 
     return (status or 0) if console.return_code in (None, 0) else console.return_code
 
 
-def snapshot(home: Path, screen: str, run: int, size: tuple[int, int], form: str, *, ascii_only: bool | None) -> str:
-    """A screen as text, ANSI or SVG, without a terminal. Raises EngineError."""
+def snapshot(
+    home: Path, screen: tuple[str, int, str, str], size: tuple[int, int], form: str, *, ascii_only: bool | None
+) -> str:
+    """A screen (its name, run, row and moment) as text, ANSI or SVG, without a terminal. Raises EngineError."""
     prepare(os.environ)
-    from orchctl.console.picture import show
+    from orchctl.console.picture import Wanted, show
 
-    return show(home, screen, run, size, cast("Any", form), ascii_only=ascii_only)
+    return show(home, Wanted(*screen), size, cast("Any", form), ascii_only=ascii_only)

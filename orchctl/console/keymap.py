@@ -26,6 +26,10 @@ GROUPS = ("graph", "outline", "gantt", "grid")
 LISTED = (*GROUPS, "tasks")
 """Those that show tasks or rows."""
 PANES = (*LISTED, "log", "events", "results")
+OF_ROWS = ("task", "use", "log", "explain")
+"""What can be pictured of one row."""
+OF_RUNS = (*PANES, "task", "use", "explain", "definition")
+"""What can be pictured of a run."""
 TIMED = (*LISTED, "events")
 """Those that show a moment of the past."""
 ALL_PANES = (*PANES, "about", "use")

@@ -11,16 +11,20 @@ from engine.model.errors import Unavailable, ValueFault
 from orchctl.commands.console import _size
 from orchctl.commands.kit import UsageError
 from orchctl.console import picture as pictures
-from orchctl.console.picture import Form, picture, screen_names
+from orchctl.console.picture import Form, Wanted, picture, screen_names
 from orchctl.console.settings import Settings
-from tests.support.console_engine import ConsoleEngine
-from tests.support.console_world import pipeline
+from tests.console.test_palette_and_standing import standing
+from tests.console.test_use import world_of_samples
+from tests.support.console_engine import ConsoleEngine, World
+from tests.support.console_world import campaign, looked_back, pipeline
 
 
 @asynccontextmanager
-async def _served(folder: Path) -> AsyncIterator[Path]:
-    world = pipeline()
-    world.logs["inventory"] = b"all there\n"
+async def _served(folder: Path, world: World | None = None) -> AsyncIterator[Path]:
+    if world is None:
+        world = pipeline()
+        world.logs["load[15]"] = b"all there\n"
+        world.definitions["ingest-daily"] = standing().definitions["ingest-daily"]
     engine = ConsoleEngine(folder, world)
     await engine.start()
     try:
@@ -29,8 +33,10 @@ async def _served(folder: Path) -> AsyncIterator[Path]:
         await engine.stop()
 
 
-async def _picture(home: Path, name: str, form: Form = "text", *, ascii_only: bool = False) -> str:
-    return await picture(home, name, 12, (80, 24), form, Settings(), ascii_only=ascii_only)
+async def _picture(
+    home: Path, name: str, form: Form = "text", *, row: str = "", at: str = "", ascii_only: bool = False
+) -> str:
+    return await picture(home, Wanted(name, 12, row, at), (80, 24), form, Settings(), ascii_only=ascii_only)
 
 
 @pytest.mark.asyncio
@@ -39,7 +45,9 @@ async def _picture(home: Path, name: str, form: Form = "text", *, ascii_only: bo
     [
         ("overview", "Attention"), ("graph", "─▶ · quarantine"), ("outline", "▸ ▶ load"), ("tasks", "count[3]"),
         ("gantt", "|0ms"), ("grid", "r10   r11   r12"), ("events", "AttemptStarted"), ("workflows", "Workflows"),
-        ("schedules", "Schedules"), ("audit", "Audit"), ("help", "Help"),
+        ("schedules", "Schedules"), ("audit", "Audit"), ("help", "Help"), ("log", "all there"), ("resources", "HOLDS"),
+        ("holders", "nobody holds"), ("queue", "nothing waits for room"), ("owners", "nobody has used"), ("explain", "Why"),
+        ("definition", "1 name: ingest-daily"), ("task", "load[15]"), ("use", "3 Use*"),
     ],
 )  # fmt: skip
 async def test_every_screen_has_a_picture(tmp_path: Path, name: str, part: str) -> None:
@@ -50,6 +58,26 @@ async def test_every_screen_has_a_picture(tmp_path: Path, name: str, part: str) 
         assert len(shown.splitlines()) == 24
         assert max(map(len, shown.splitlines())) <= 80
         assert "\x1b" not in shown
+
+
+@pytest.mark.asyncio
+async def test_a_row_is_pictured_by_its_name(tmp_path: Path) -> None:
+    async with _served(tmp_path, world_of_samples()) as home:
+        assert "r12 › fetch" in await _picture(home, "task", row="fetch")
+        assert "peak 95.0 MiB" in await _picture(home, "use", row="fetch")
+        assert "out of memory" in await _picture(home, "log", row="parse[11]")
+        assert "Why publish" in await _picture(home, "explain", row="publish")
+
+
+@pytest.mark.asyncio
+async def test_results_and_the_past_are_pictured(tmp_path: Path) -> None:
+    async with _served(tmp_path, campaign()) as home:
+        assert "against level=1 tool=gzip" in await _picture(home, "results")
+    async with _served(tmp_path, looked_back()) as home:
+        for name, part in (("graph", "↻ fetch"), ("tasks", "backing off"), ("gantt", "↻ fetch"), ("grid", "r12")):
+            shown = await _picture(home, name, at="2026-11-23T08:21:00Z")
+            assert "PAST  08:21:00" in shown
+            assert part in shown
 
 
 @pytest.mark.asyncio
@@ -71,7 +99,13 @@ async def test_what_cannot_be_pictured_is_said(tmp_path: Path, monkeypatch: pyte
         with pytest.raises(ValueFault, match="no screen 'gant'"):
             await _picture(home, "gant")
         with pytest.raises(Unavailable, match="no such run"):
-            await picture(home, "graph", 99, (80, 24), "text", Settings())
+            await picture(home, Wanted("graph", 99), (80, 24), "text", Settings())
+        with pytest.raises(ValueFault, match="measures nothing"):
+            await _picture(home, "results")
+        with pytest.raises(ValueFault, match="has no row nobody"):
+            await _picture(home, "task", row="nobody")
+        with pytest.raises(ValueFault, match="not an RFC 3339 instant"):
+            await _picture(home, "graph", at="soon")
     with pytest.raises(Unavailable, match="does not answer"):
         await asyncio.wait_for(_picture(tmp_path, "overview"), 20)
 
