@@ -31,6 +31,7 @@ def main(home: Path, *, run: int = 0, read_only: bool = False, ascii_only: bool 
     memory = recall(place.root / MEMORY)
     console = Console(place, run=run, read_only=read_only, ascii_only=plain, settings=settings, memory=memory)
     loop = uvloop.new_event_loop()
+    console.mind_signals(loop)
     try:
         status = console.run(loop=loop, mouse=settings.mouse)
     finally:

@@ -47,6 +47,7 @@ from orchctl.views import OutOfStepError
 ANSWER_TIMEOUT_S = 10.0
 ACT_WITHIN_S = 15.0
 HEARTBEAT_S = 5.0
+HANG_UP_S = 1.0
 SILENCE_S = 10.0
 _BACKOFF_S = (0.1, 0.2, 0.4, 0.8, 1.0)
 _REFUSED_AGAIN_S = 5.0
@@ -249,8 +250,13 @@ class Feed:
     async def _hang_up(self, writer: asyncio.StreamWriter) -> None:
         self._writer = None
         writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+        try:
+            async with asyncio.timeout(HANG_UP_S):
+                await writer.wait_closed()
+        except TimeoutError:  # an engine that stands still takes nothing: what is on its way to it is dropped
+            writer.transport.abort()
+        except OSError:
+            pass
 
     def _lost(self, link: Link, trouble: str) -> None:
         self.link = link

@@ -32,7 +32,7 @@ from orchctl.console.screens.overview import OverviewScreen
 from orchctl.console.screens.run import RunScreen
 from orchctl.console.screens.standing import SCREENS
 from orchctl.console.settings import Settings
-from orchctl.console.terminal import backlog, hung_up
+from orchctl.console.terminal import backlog, hung_up, listens
 from orchctl.console.theme import Signs
 from orchctl.console.widgets.guard import Guard
 from orchctl.paths import Home
@@ -46,7 +46,7 @@ BACKLOG_FULL = 20
 _STALLED_S = 0.15
 _CATCH_UP_S = 0.1
 _WATCH_S = 1.0
-_END_S = 3.0
+_END_S, _LEAVE_S = 3.0, 15.0
 
 
 class Console(App[int]):
@@ -101,6 +101,12 @@ class Console(App[int]):
 
     # --- life -----------------------------------------------------------------------------------------------------
 
+    def mind_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Before the program runs on this loop: one that is told to end while it begins leaves the terminal as it was,
+        too."""
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, lambda number, _frame: self._told_to_end(loop, 128 + number))
+
     def on_mount(self) -> None:
         self.use_theme(self.memory.theme or self.settings.theme)
         self._feeding = asyncio.create_task(self.feed.run())
@@ -112,8 +118,7 @@ class Console(App[int]):
             self.open_run(self._first_run)
         if not self.is_headless:
             loop = asyncio.get_running_loop()
-            for number in (signal.SIGHUP, signal.SIGTERM):
-                signal.signal(number, lambda number, _frame: self._told_to_end(loop, 128 + number))
+            signal.signal(signal.SIGCONT, lambda *_: self._told_to_go_on(loop))
             self.set_interval(_WATCH_S, self._watch_terminal)
 
     async def on_unmount(self) -> None:
@@ -136,12 +141,28 @@ class Console(App[int]):
     def _told_to_end(self, loop: asyncio.AbstractEventLoop, code: int) -> None:
         """Leave the terminal as it was; one that takes nothing any more is not waited for. A handler of the process and
         not of the loop, for the loop may be waiting for that very terminal."""
-        late = threading.Timer(_END_S, os._exit, (code,))
-        late.daemon = True
-        late.start()
+        _end_at_last(_END_S, code)
         loop.call_soon_threadsafe(self.exit, code)
 
+    def _told_to_go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """After a stop. One that came from outside (SIGSTOP) left the driver at work: beginning again on top of that
+        would give the terminal a second reader, for which nobody waits at the end, and take its raw state for the one
+        to restore. So the driver then stops first; not here, as the loop may be in the midst of a write."""
+        if self._driver is not None and not listens(self._driver):
+            self._driver.resume_application_mode()
+        else:
+            loop.call_soon_threadsafe(self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        if self._driver is not None and listens(self._driver):
+            self._driver.suspend_application_mode()
+            self._driver.resume_application_mode()
+            self.redraw()
+
     def action_leave(self) -> None:
+        """Leave; a terminal that takes nothing any more is waited for, but not for ever."""
+        if not self.is_headless:
+            _end_at_last(_LEAVE_S, 0)
         self.exit(0)
 
     # --- the link -------------------------------------------------------------------------------------------------
@@ -253,6 +274,13 @@ class Console(App[int]):
         """Send the whole screen: something else may have written on it."""
         self._shown.forget()
         self.screen.refresh()
+
+
+def _end_at_last(after_s: float, code: int) -> None:
+    """End the process, should it still be there then: the way out writes to the terminal, and may wait for it."""
+    late = threading.Timer(after_s, os._exit, (code,))
+    late.daemon = True
+    late.start()
 
 
 def _raise(error: BaseException) -> None:

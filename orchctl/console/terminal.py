@@ -47,6 +47,14 @@ def hung_up(descriptor: int) -> bool:
     return any(state & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, state in poll.poll(0))
 
 
+def listens(driver: object) -> bool:
+    """Whether a driver reads what is typed now: one that was stopped in good order does not. Textual has no public word
+    for it."""
+    thread: object = getattr(driver, "_key_thread", None)
+    alive: object = getattr(thread, "is_alive", None)
+    return bool(callable(alive) and alive())
+
+
 def backlog(driver: object) -> int:
     """How many writes wait for the terminal. Textual has no public word for it; where its writer looks different
     from what we know, the answer is 0, and a stalled terminal then delays the program instead of being skipped.

@@ -46,8 +46,8 @@ async def _picture(
         ("overview", "Attention"), ("graph", "─▶ · quarantine"), ("outline", "▸ ▶ load"), ("tasks", "count[3]"),
         ("gantt", "|0ms"), ("grid", "r10   r11   r12"), ("events", "AttemptStarted"), ("workflows", "Workflows"),
         ("schedules", "Schedules"), ("audit", "Audit"), ("help", "Help"), ("log", "all there"), ("resources", "HOLDS"),
-        ("holders", "nobody holds"), ("queue", "nothing waits for room"), ("owners", "nobody has used"), ("explain", "Why"),
-        ("definition", "1 name: ingest-daily"), ("task", "load[15]"), ("use", "3 Use*"),
+        ("holders", "nobody holds"), ("queue", "nothing waits for room"), ("owners", "nobody has used"),
+        ("explain", "Why"), ("definition", "1 name: ingest-daily"), ("task", "load[15]"), ("use", "3 Use*"),
     ],
 )  # fmt: skip
 async def test_every_screen_has_a_picture(tmp_path: Path, name: str, part: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from engine.protocol.messages import Definition, Subscribe
 from engine.protocol.rows import AuditRow, GridRow, LaneRow, QueueRow, ScheduleRow, SpecRow, StatsRow, WorkflowRow
+from orchctl.console.program import _LEAVE_S
 from orchctl.console.terminal import backlog, prepare, speaks_utf8
 from orchctl.text import inert
 from tests.support.console_engine import ConsoleEngine, World, engine_row
@@ -138,6 +139,28 @@ async def test_a_signal_ends_the_console_with_the_terminal_as_it_was(tmp_path: P
 
 
 @pytest.mark.asyncio
+async def test_a_signal_while_it_begins_ends_the_console_with_the_terminal_as_it_was(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, ingest()), terminal_on(tmp_path) as terminal:
+        await until(lambda: b"\x1b[?1049h" in terminal.output)  # the first thing that is written
+        terminal.process.send_signal(signal.SIGTERM)
+        assert await terminal.ended() == 128 + signal.SIGTERM
+        await until(lambda: all(sequence in terminal.output for sequence in RESTORED))
+        assert terminal.attributes() == terminal.before
+
+
+@pytest.mark.asyncio
+async def test_a_console_leaves_though_its_terminal_takes_nothing(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, ingest()), terminal_on(tmp_path) as terminal:
+        await terminal.shows("ingest-daily")
+        terminal.stall()
+        for _ in range(40):
+            terminal.send(b"?h")
+            await asyncio.sleep(0.02)
+        terminal.send(b"q")
+        assert await terminal.ended(_LEAVE_S + 10) == 0
+
+
+@pytest.mark.asyncio
 async def test_a_signal_ends_the_console_though_its_terminal_takes_nothing(tmp_path: Path) -> None:
     async with engine_on(tmp_path, ingest()), terminal_on(tmp_path) as terminal:
         await terminal.shows("ingest-daily")
@@ -172,6 +195,27 @@ async def test_the_console_stops_and_comes_back_like_any_program(tmp_path: Path)
         await terminal.shows("✓ ingest-daily")
         terminal.send(b"q")
         assert await terminal.ended() == 0
+        assert terminal.attributes() == terminal.before
+
+
+@pytest.mark.asyncio
+async def test_a_console_that_was_frozen_from_outside_goes_on_and_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, ingest()), terminal_on(tmp_path) as terminal:
+        await terminal.shows("ingest-daily")
+        process = psutil.Process(terminal.process.pid)
+        threads = process.num_threads()
+        for _ in range(3):
+            terminal.process.send_signal(signal.SIGSTOP)
+            await until(lambda: process.status() == psutil.STATUS_STOPPED)
+            drawn = len(terminal.output)
+            terminal.process.send_signal(signal.SIGCONT)
+            await until(lambda before=drawn: b"ingest-daily" in terminal.output[before:])
+        await until(lambda: process.num_threads() == threads)
+        terminal.send(b"?")
+        await terminal.shows("Help")
+        terminal.send(b"q")
+        assert await terminal.ended() == 0
+        assert terminal.attributes() == terminal.before
 
 
 @pytest.mark.asyncio

@@ -31,13 +31,19 @@ sys.exit(main(Path(sys.argv[1])))
 class Terminal:
     """The holder of the terminal: what came, what it looks like, and the keys."""
 
-    def __init__(self, master: int, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, master: int, process: "subprocess.Popen[bytes]", before: list[object]) -> None:
+        """`before`: how the terminal was before the console."""
         self._master = master
         self.process = process
         self.output = bytearray()
         self._screen = pyte.Screen(80, 24)
         self._stream = pyte.ByteStream(self._screen)
         self.reading = False
+        self.before = before
+
+    def attributes(self) -> list[object]:
+        """How the terminal treats what is typed and written."""
+        return termios.tcgetattr(self._master)
 
     def read_on(self) -> None:
         """Take what the console writes from now on."""
@@ -106,12 +112,13 @@ async def terminal_on(home: Path, *words: str, **environment: str) -> AsyncItera
         "LINES": "24",
         **environment,
     }
+    before = termios.tcgetattr(master)
     process = subprocess.Popen(  # noqa: ASYNC220
         [sys.executable, "-c", _CHILD, str(home), *words], stdin=slave, stdout=slave, stderr=slave,
         start_new_session=True, env=surroundings,
     )  # fmt: skip
     os.close(slave)
-    terminal = Terminal(master, process)
+    terminal = Terminal(master, process, before)
     terminal.read_on()
     try:
         yield terminal

@@ -179,7 +179,7 @@ class BaseScreen(Screen[None]):
             view.touch()
 
     def action_leave(self) -> None:
-        self.console_app.exit(0)
+        self.console_app.action_leave()
 
     def action_redraw(self) -> None:
         self.console_app.redraw()
