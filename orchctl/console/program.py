@@ -46,7 +46,7 @@ BACKLOG_FULL = 20
 _STALLED_S = 0.15
 _CATCH_UP_S = 0.1
 _WATCH_S = 1.0
-_END_S, _LEAVE_S = 3.0, 15.0
+_END_S, _LEAVE_S = 3.0, 8.0
 
 
 class Console(App[int]):
@@ -118,7 +118,7 @@ class Console(App[int]):
             self.open_run(self._first_run)
         if not self.is_headless:
             loop = asyncio.get_running_loop()
-            signal.signal(signal.SIGCONT, lambda *_: self._told_to_go_on(loop))
+            signal.signal(signal.SIGCONT, lambda _number, _frame: self._told_to_go_on(loop))
             self.set_interval(_WATCH_S, self._watch_terminal)
 
     async def on_unmount(self) -> None:

@@ -150,12 +150,9 @@ async def test_a_signal_while_it_begins_ends_the_console_with_the_terminal_as_it
 
 @pytest.mark.asyncio
 async def test_a_console_leaves_though_its_terminal_takes_nothing(tmp_path: Path) -> None:
-    async with engine_on(tmp_path, ingest()), terminal_on(tmp_path) as terminal:
+    async with engine_on(tmp_path, ingest()) as engine, terminal_on(tmp_path) as terminal:
         await terminal.shows("ingest-daily")
-        terminal.stall()
-        for _ in range(40):
-            terminal.send(b"?h")
-            await asyncio.sleep(0.02)
+        await _fill(engine, terminal)
         terminal.send(b"q")
         assert await terminal.ended(_LEAVE_S + 10) == 0
 
@@ -218,22 +215,25 @@ async def test_a_console_that_was_frozen_from_outside_goes_on_and_leaves_the_ter
         assert terminal.attributes() == terminal.before
 
 
+async def _fill(engine: ConsoleEngine, terminal: Terminal) -> None:
+    """Let the terminal stall while there is far more to draw than it and the queue before it can hold."""
+    terminal.stall()
+    flips = ("running", "paused", "cancelling")
+    for turn in range(120):
+        engine.world.runs = [
+            msgspec.structs.replace(row, status=flips[(turn + at) % 3], workflow=f"w{turn}-{at}")
+            for at, row in enumerate(ingest().runs * 5)
+        ]
+        engine.world.runs = [msgspec.structs.replace(row, run=f"r{at + 1}") for at, row in enumerate(engine.world.runs)]
+        engine.publish()
+        await asyncio.sleep(0.035)
+
+
 @pytest.mark.asyncio
 async def test_a_stalled_terminal_does_not_hold_up_the_console(tmp_path: Path) -> None:
     async with engine_on(tmp_path, ingest()) as engine, terminal_on(tmp_path) as terminal:
         await terminal.shows("ingest-daily")
-        terminal.stall()
-        flips = ("running", "paused", "cancelling")
-        for turn in range(120):  # far more frames than the terminal and the queue before it can hold
-            engine.world.runs = [
-                msgspec.structs.replace(row, status=flips[(turn + at) % 3], workflow=f"w{turn}-{at}")
-                for at, row in enumerate(ingest().runs * 5)
-            ]
-            engine.world.runs = [
-                msgspec.structs.replace(row, run=f"r{at + 1}") for at, row in enumerate(engine.world.runs)
-            ]
-            engine.publish()
-            await asyncio.sleep(0.035)
+        await _fill(engine, terminal)
         before = sum(isinstance(request, Subscribe) for request in engine.requests)
         engine.publish(skip=1)
         await until(lambda: sum(isinstance(request, Subscribe) for request in engine.requests) > before, 1.0)
