@@ -14,9 +14,9 @@ from typing import NamedTuple
 from engine.model.instants import MILLISECOND
 from engine.model.resources import Claim
 
-HORIZON_NS = 30 * MILLISECOND
+HORIZON_NS = 60 * MILLISECOND
 OVERDUE_NS = 100 * MILLISECOND
-LANE_MAX = 64
+LANE_MAX = 128
 
 
 class Lane:
