@@ -44,7 +44,7 @@ def test_the_worlds_together_use_what_the_machine_can_do():
         "AttemptSuspended", "BackfillCancelRequested", "BackfillMade", "BackfillPauseRequested", "BackfillRequested",
         "BackfillStatusChanged", "BlockOrdered", "BlockStarted", "CancelRequested",
         "EngineStarted", "Expanded", "MarkRequested", "RerunRequested", "RetryRequested", "RetryScheduled",
-        "RowsReleased", "RowsReturned", "RowsSucceeded", "RunFinished",
+        "RowWithdrawn", "RowsReleased", "RowsReturned", "RowsSucceeded", "RunFinished",
         "RunPauseRequested", "RunQueued", "RunResumeRequested", "RunSkipped", "SettingsChangeRequested",
         "SpaceChanged", "TaskReopened", "TrialRepeated",
         "WorkflowAdded", "WorkflowPauseRequested", "WorkflowRemoved",
