@@ -249,8 +249,8 @@ class ListMoments(Request, frozen=True, kw_only=True):
     the first ones above `after`.
 
     `notable`: only those at which something failed or was tried again, somebody asked for something, or the run itself
-    changed. A bounded number of changes is looked at for each request: where the last row is not notable, looking has
-    come to there, and goes on from it.
+    changed. A bounded piece of the journal is looked through for each request: where the last row is not notable,
+    looking has come to there, and goes on from it.
     """
 
     run: int

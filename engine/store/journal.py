@@ -30,8 +30,8 @@ from engine.store.errors import StoreDamage
 from engine.store.tables import Table, last_number_of, number_key, number_of, pair_key
 from engine.store.transaction import View
 
-LOOKED_AT_MAX = 1_000
-"""So many batches are looked through for one question: some tens of milliseconds."""
+LOOKED_AT_MAX = 10_000
+"""About so many events are looked through for one question: some ten milliseconds."""
 
 
 class JournalEntry(msgspec.Struct, frozen=True):
@@ -214,16 +214,18 @@ def moments(environment: Environment, run: int, before: int, after: int, limit: 
 def notable_moments(
     environment: Environment, run: int, before: int, after: int, limit: int, most: int = LOOKED_AT_MAX
 ) -> list[tuple[int, int, bool]]:
-    """(revision, instant, True) of those batches that are notable. Where `most` were looked at before `limit` were
-    found, the last of them ends the list, with False if it is not. Raises StoreDamage."""
+    """(revision, instant, True) of those batches that are notable. Where `most` events were looked at before `limit`
+    were found, the batch with the last of them ends the list, with False if it is not notable. Raises StoreDamage."""
     found: list[tuple[int, int, bool]] = []
+    looked_at = 0
     with environment.read() as view:
-        for count, (revision, now_ns, events, refs) in enumerate(_records(view, run, before, after), 1):
-            places = attempt_refs(refs)
-            notable = any(is_notable(event) and place_of(event, places)[0] == run for _, event in events)
-            if notable or count == most:
+        for revision, now_ns, numbered_events, refs in _records(view, run, before, after):
+            events, places = [event for _, event in numbered_events], attempt_refs(refs)
+            looked_at += len(events)
+            notable = any(is_notable(event) and place_of(event, places)[0] == run for event in events)
+            if notable or looked_at >= most:
                 found.append((revision, now_ns, notable))
-            if len(found) == limit or count == most:
+            if len(found) == limit or looked_at >= most:
                 break
     return found
 

@@ -21,7 +21,7 @@ EVENTS_TOLD = 200
 """So many events of a moment are looked at to tell why."""
 SWEEPS = 20
 """So many sweeps lead through the whole run."""
-_SCANS = 10
+_SCANS = 20
 _STEPS_MAX = 5_000
 _LAST = 2**62 - 1
 
@@ -55,6 +55,7 @@ class Past:
         self._at_s: float | None = None
         self._target: GetMoment | None = None
         self._scanned = 0
+        self._scanning = False
         self.busy = False
         self.moment: MomentRow | None = None
         """None: now is in sight."""
@@ -202,6 +203,9 @@ class Past:
 
     async def scan(self) -> None:
         """Find the notable changes that are not known yet, in a long journal the first ones."""
+        if self._scanning:
+            return
+        self._scanning = True
         try:
             for _ in range(_SCANS):
                 request = ListMoments(run=self._run, after=self._scanned, limit=_STEPS_MAX, notable=True)
@@ -213,6 +217,8 @@ class Past:
                 self._scanned = page[-1].revision
         except (EngineError, msgspec.ValidationError):
             return  # the time line has fewer marks
+        finally:
+            self._scanning = False
 
 
 def attempts_then(rows: list[AttemptRow], at: str) -> list[AttemptRow]:

@@ -105,8 +105,13 @@ async def test_a_time_is_looked_at_by_writing_it_and_nonsense_is_refused(tmp_pat
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("mode", ["colour", "no colour"])
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
-async def test_every_pane_shows_the_moment(tmp_path: Path, size: tuple[int, int]) -> None:
+async def test_every_pane_shows_the_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], mode: str
+) -> None:
+    if mode == "no colour":
+        monkeypatch.setenv("NO_COLOR", "1")
     async with console_on(tmp_path, looked_back(), run=12, shape="graph", size=size) as console:
         await _in_the_past(console)
         await console.press("left_square_bracket")
@@ -165,6 +170,18 @@ async def test_nothing_can_be_done_in_the_past_and_it_says_so(tmp_path: Path) ->
         await console.press("0")
         await console.lacks("PAST")
         await console.shows("c cancel")
+
+
+@pytest.mark.asyncio
+async def test_what_is_known_of_now_alone_says_so(tmp_path: Path) -> None:
+    async with console_on(tmp_path, looked_back(), run=12, shape="graph") as console:
+        await _in_the_past(console)
+        await console.press("x")
+        await console.shows("why something waits is known of now alone")
+        await console.press("j", "enter")
+        await console.shows("r12 › inventory", "this is the row as it is now, not as it was then")
+        await console.press("h")
+        await console.shows("PAST  10:30:00")
 
 
 @pytest.mark.asyncio

@@ -303,6 +303,8 @@ class RunScreen(RunHead):
         if row is not None:
             index = row.index if isinstance(row, TaskRow) else None
             self.console_app.open_task(self.run_number, row_name(row.task, index))
+            if self.past.moment is not None:
+                self.console_app.say("this is the row as it is now, not as it was then", "yellow")
 
     def action_aside(self, columns: int) -> None:
         if self._pane == "graph" and (self.graph.aside(columns) or columns > 0):
@@ -490,6 +492,11 @@ class RunScreen(RunHead):
     def action_explain(self) -> None:
         from orchctl.console.screens.explain import ExplainScreen
 
+        if self.past.moment is not None:
+            self.say(
+                f"why something waits is known of now alone; {self.key_of('past.now')} comes back to now", "yellow"
+            )
+            return
         subject = self.subject() if self._pane in LISTED else None
         task = "" if subject is None or isinstance(subject, RunRow) else subject.task
         index = subject.index if isinstance(subject, TaskRow) else None
