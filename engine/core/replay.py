@@ -39,6 +39,9 @@ from engine.planning.plan import Plan
 COPIES_MAX = 16
 COPY_EVERY = 2_000
 """So many events lie between two copies at first; twice as many whenever there would be too many copies."""
+NEAR_MAX, NEAR_EVERY = 6, 500
+"""So many of the copies are on the way to where we look, with at least so many events between them, for who goes back
+step by step."""
 
 _OF_ROWS = frozenset({
     Expanded, RowsReleased, RowWithdrawn, AttemptOrdered, BlockOrdered, RetryScheduled, RowsSucceeded, TaskFinished,
@@ -177,32 +180,42 @@ class Replays:
         self.now = self._begin.copy()
         """Where it stands."""
         self._copies: list[Replay] = []
+        self._near: list[Replay] = []
         self._every = COPY_EVERY
         self._since = 0
+        self._since_near = 0
 
     @property
     def rows(self) -> int:
         """How much memory it takes, in rows."""
-        return len(self.now.run.status) * (2 + len(self._copies))
+        return len(self.now.run.status) * (2 + len(self._copies) + len(self._near))
 
     def rewind(self, revision: int, at_ns: int) -> None:
         """Go back, if need be, to somewhere that is not after the revision and the instant."""
         if self.now.revision <= revision and self.now.at_ns <= at_ns:
             return
+        self._near = [kept for kept in self._near if kept.revision <= revision and kept.at_ns <= at_ns]
         earlier = [kept for kept in self._copies if kept.revision <= revision and kept.at_ns <= at_ns]
-        self.now = (earlier[-1] if earlier else self._begin).copy()
-        self._since = 0
+        base = max((*earlier[-1:], *self._near[-1:]), key=lambda kept: kept.revision, default=self._begin)
+        if base not in self._near:
+            self._near = []
+        self.now = base.copy()
+        self._since = self._since_near = 0
 
     def take(self, batch: Batch) -> None:
         """The next batch; now and then what it leads to is kept."""
         self.now.take(batch)
         self._since += batch.weight
+        self._since_near += batch.weight
         newest = self._copies[-1].revision if self._copies else 0
+        if self._since_near >= max(NEAR_EVERY, self._every // NEAR_MAX):
+            self._since_near = 0
+            self._near = [*self._near, self.now.copy()][-NEAR_MAX:]
         if self._since < self._every or batch.revision <= newest:
             return
         self._since = 0
         self._copies.append(self.now.copy())
-        if len(self._copies) > COPIES_MAX:
+        if len(self._copies) > COPIES_MAX - NEAR_MAX:
             self._copies = self._copies[1::2]
             self._every *= 2
 

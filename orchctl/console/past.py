@@ -200,6 +200,8 @@ class Past:
                 target = GetMoment(run=self._run, revision=msgspec.convert(first[0], ChangeRow).revision)
             if self._moves:
                 return None
+            if not moment.reached and moment.at is not None:
+                self._say(f"reading the journal, at {clock(instant_s(moment.at) or 0.0)}")
 
     async def scan(self) -> None:
         """Find the notable changes that are not known yet, in a long journal the first ones."""

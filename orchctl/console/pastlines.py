@@ -20,7 +20,8 @@ def past_lines(
 ) -> list[Line]:  # fmt: skip
     """Three lines. `key` gives the key of an action by its id."""
     ago = duration(max(0.0, round(now_s - at_s, 1)))
-    left: Line = [(" PAST ", "chosen"), (f" {clock(at_s)}", "strong"), (f"  {ago} ago", "plain")]
+    when = f"{clock(at_s)}.{int(at_s * 1000) % 1000:03d}"
+    left: Line = [(" PAST ", "chosen"), (f" {when}", "strong"), (f"  {ago} ago", "plain")]
     keys = (
         (key("past.now"), "now"), (f"{key('past.back')} {key('past.on')}", "change"),
         (f"{key('past.leap_back')} {key('past.leap_on')}", "trouble"),
