@@ -27,6 +27,7 @@ from engine.definition.written import WrittenFloat, WrittenInt
 from engine.model.errors import Fault
 from engine.model.workflow import DEFINITION_BYTES_MAX
 
+_IN_QUOTES = "put a text with {{ }} in quotes"
 DEPTH_MAX = 64
 ALIASES_MAX = 100
 EXPANDED_MAX = 100_000
@@ -94,7 +95,7 @@ def _events(text: str, file: str) -> Iterator[Any]:
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         message = ", ".join(part for part in (error.problem, error.context) if part)
         # The commonest mistake by far: to YAML, bare braces begin a map.
-        hint = "put a text with {{ }} in quotes" if "{{" in _line(text, line) else ""
+        hint = _IN_QUOTES if "{{" in _line(text, line) else ""
         raise YamlRefusedError(Fault(f"this is not YAML: {shown(message)}", file, line, column, hint=hint)) from None
     except (yaml.YAMLError, UnicodeError) as error:
         raise YamlRefusedError(Fault(f"this is not YAML: {shown(str(error))}", file)) from None
@@ -231,7 +232,7 @@ class _Reader:
 
     def _open(self, event: Any, depth: int, *, in_key: bool) -> None:
         if in_key:
-            self._refuse(event, "a key is a text, not a list or a map")
+            self._refuse(event, "a key is a text, not a list or a map", _IN_QUOTES if event.flow_style else "")
         if depth >= DEPTH_MAX:
             self._refuse(event, f"the document nests deeper than {DEPTH_MAX}")
         if event.tag:

@@ -16,6 +16,9 @@ from engine.expressions.templates import Expression, Template, split
 from engine.expressions.values import text_of
 
 _ADVICE = 'every parameter is also in the environment: "$PARAM_name"; `env:` can set more'
+_UNQUOTE = (
+    'leave the quotes out: a value is put in as one quoted word; parameters are in the environment too: "$PARAM_name"'
+)
 _WORD_BREAK = frozenset(" \t\n;&|()<>")
 _HEREDOC = re.compile(r"<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n\\$`]+)\"|([A-Za-z0-9_.+-]+))")
 _CASE = re.compile(r"\bcase\b")
@@ -52,6 +55,11 @@ def compile_shell(script: str) -> ShellTemplate:
     return _compile_shell(script)
 
 
+def _advice(reason: str) -> str:
+    """What to do about an expression that stands where it cannot be quoted."""
+    return _UNQUOTE if "quotes" in reason else _ADVICE
+
+
 @lru_cache(maxsize=1_024)
 def _compile_shell(script: str) -> ShellTemplate:
     parts = split(script)
@@ -62,7 +70,7 @@ def _compile_shell(script: str) -> ShellTemplate:
             at = script.index("{{", at)
             reason = reader.unsafe()
             if reason:
-                raise ExpressionFault(f"`{{{{ {part.text.strip()[:60]} }}}}` stands {reason}", at, _ADVICE)
+                raise ExpressionFault(f"`{{{{ {part.text.strip()[:60]} }}}}` stands {reason}", at, _advice(reason))
             reader.word()
             at += len(part.text) + 4
         else:

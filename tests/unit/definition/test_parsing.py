@@ -290,6 +290,7 @@ def test_a_fault_of_the_workflow_names_file_line_field_and_hint(text: str, expec
         ("{run: [x, '{{ env.HOME }}']}", "env is not known in an expression"),
         ("{run: [x, \"{{ ''.__class__ }}\"]}", "out of reach"),
         ("{run: 'echo \"{{ run.id }}\"'}", "inside double quotes"),
+        ("{run: 'echo \"{{ run.id }}\"'}", "leave the quotes out"),
         ("{python: 'm:f', args: {a: [{b: '{{ x }}'}]}}", "tasks.b.args.a[0].b: x is not known"),
         ("{run: x, env: {A: '{{ x }}'}}", "tasks.b.env.A: x is not known"),
         ("{run: x, dir: '{{ item }}'}", "tasks.b.dir: `item` is known only"),

@@ -80,7 +80,8 @@ def test_what_is_refused_names_its_line(text: str, line: int, words: str) -> Non
 
 
 def test_bare_braces_get_the_hint_to_quote_them() -> None:
-    assert faults_of("a:\n  b: [x/{{ y }}]")[0].hint == "put a text with {{ }} in quotes"
+    for text in ("a:\n  b: [x/{{ y }}]", "a: {{ y }}"):
+        assert faults_of(text)[0].hint == "put a text with {{ }} in quotes"
 
 
 @pytest.mark.parametrize(
