@@ -84,7 +84,8 @@ def _attempts(attempts: Sequence[AttemptRow], width: int, signs: Signs, now_s: f
 def _does(spec: SpecRow, width: int) -> list[Line]:
     lines: list[Line] = [[], [(" WHAT IT DOES", "heading"), (f"   {spec.description}", "dim")]]
     for text in spec.lines[:200]:
-        lines += [[(f"  {piece}", "plain")] for piece in folded(text, max(10, width - 4))]
+        indent = " " * min(len(text) - len(text.lstrip()), width // 2)
+        lines += [[(f"  {indent}{piece}", "plain")] for piece in folded(text.strip(), max(10, width - 4 - len(indent)))]
     lines += _named(spec.kind, f"in {spec.dir}", width)
     for name, value in spec.args.items():
         lines += _named("argument", f"{name} = {inert(value)}", width)

@@ -103,7 +103,7 @@ def _plot_lines(plot: _Plot, span: tuple[float, float], size: tuple[int, int], w
     said = ", ".join(part for part in (plot.said, shown) if part)
     title: Line = [(f" {plot.title}  ", "heading"), (said, "red" if near else "plain")]
     if plot.limit_text:
-        above = " (above the chart)" if plot.limit > top else ""
+        above = " (above)" if plot.limit > top else ""
         title.append((f"   {plot.limit_text}{above}", "yellow"))
     lines = [fitted(title, width)]
     drawn = chart(plot.readings, span, top, plot.limit, size, ascii_only=signs.ascii_only)

@@ -14,7 +14,7 @@ from tests.support.console_pilot import console_on, until
 from tests.support.console_world import NOW_S, ingest
 
 SPEC = SpecRow(
-    task="parse", kind="shell", lines=["echo one", "python parse.py {{ item }}"], dir="/srv/etl",
+    task="parse", kind="shell", lines=["for n in 1 2; do", "    echo one", "done"], dir="/srv/etl",
     env={"MODE": "fast", "API_TOKEN": "(hidden)"}, pass_env=("AWS_*",),
     claim={"cpu": 2.0, "memory": 2**30, "pools": {"disk": 1}},
     quota={"wall": 1800.0, "memory": 2 * 2**30}, retry={"limit": 2, "delay": 10.0, "on": ["failed"]},
@@ -40,7 +40,14 @@ async def test_the_screen_of_a_row_tells_its_attempts_log_command_limits_and_nei
         await console.press("2", "F")
         await console.shows("parse[11]")
         await console.press("enter")
-        shown = await console.shows("r12 › parse[11]  ✗ failed", "TRY", "out of memory", "WHAT IT DOES", "echo one")
+        shown = await console.shows(
+            "r12 › parse[11]  ✗ failed",
+            "TRY",
+            "out of memory",
+            "WHAT IT DOES",
+            "   for n in 1 2; do",
+            "       echo one",
+        )
         assert shown.index(" 3 ✗") < shown.index(" 2 ✗") < shown.index(" 1 ✗")
         assert all(len(line) <= size[0] for line in shown.splitlines())
         await console.press("G")

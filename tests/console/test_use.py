@@ -67,7 +67,7 @@ async def test_memory_cpu_and_disk_are_drawn_with_limits_and_peaks(
         assert "attempt 2  running, 20.0s   at most 2 processes, 3 threads   20 samples" in shown
         assert "MEMORY  95.0 MiB, peak 95.0 MiB   limit 100.0 MiB, by the kernel" in shown
         assert "CPU  0.50 CPUs now, 9.5s in all, peak 0.50 CPUs" in shown
-        assert "DISK  19.0 MiB written, 0 B read   limit 1000.0 MiB (above the chart)" in shown
+        assert "DISK  19.0 MiB written, 0 B read   limit 1000.0 MiB (above)" in shown
         assert ("100.0 MiB |---" if plain else "100.0 MiB │───") in shown
         lines = shown.splitlines()
         assert max(map(len, lines)) <= size[0]
