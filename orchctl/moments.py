@@ -8,7 +8,7 @@ from engine.model.instants import SECOND, from_text, parse_duration, to_text
 from engine.protocol.messages import GetMoment
 
 _REVISION_DIGITS = 15
-_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
+_CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
 FORMS = "an instant (2026-11-23T02:15:00Z), a time (14:05), how long ago (10m), or a revision (see `orchctl events`)"
 
 

@@ -85,7 +85,7 @@ def _show_arguments(parser: Parser) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="follow it to its end, as `orchctl run` does")
     parser.add_argument(
         "--at", metavar="TIME", default="",
-        help="as it was at an instant, so long ago (10m), or after a revision of `orchctl events`",
+        help="as it was at an instant or a time (14:05), so long ago (10m), or after a revision of `orchctl events`",
     )  # fmt: skip
 
 

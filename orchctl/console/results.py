@@ -117,6 +117,8 @@ class Results:
         except (EngineError, msgspec.ValidationError) as error:
             if self._feed.live:
                 self._on_trouble(f"the results could not be asked: {error}")
+        except (ValueError, ArithmeticError) as error:  # what tasks report may be any numbers
+            self._on_trouble(f"the results could not be worked out: {error}")
         finally:
             self._busy = False
 

@@ -312,6 +312,8 @@ class BaseScreen(Screen[None]):
 
     def action_undo(self) -> None:
         """Take the last act back, where it can be."""
+        if self.refused():
+            return
         intent, self.console_app.undo = self.console_app.undo, None
         if intent is None:
             self.say("nothing can be undone: only a pause and a resume can", "yellow")
