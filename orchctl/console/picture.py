@@ -93,7 +93,7 @@ async def _show(console: Console, pilot: Pilot[int], wanted: Wanted) -> None:
         console.go(name)
     elif name in _HOST_TABLES:
         console.go("resources")
-        await _until(lambda: bool(console.screen.query(f"#{name}")), "the screen did not come")
+        await _until(lambda: any(table.size for table in console.screen.query("#holders")), "the screen did not come")
         cast("ResourcesScreen", console.screen).action_table(cast("Any", name))
 
 
