@@ -29,10 +29,10 @@ def past_lines(
     )  # fmt: skip
     right: Line = []
     for keyed, word in keys:
-        right += [(keyed, "key"), (f" {word}  ", "plain")]
+        right += [("  " if right else "", "plain"), (keyed, "key"), (f" {word}", "plain")]
     room = width - 7
     return [
-        ends(left, right, width),
+        ends(left, [*right, (" ", "plain")], width),
         time_line(at_s, span, marks, width, signs),
         fitted([(" then  ", "dim"), *told(events, room)], width),
     ]

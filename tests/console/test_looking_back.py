@@ -16,7 +16,7 @@ from tests.support.console_pilot import Driver, console_on, until
 from tests.support.console_world import looked_back
 
 BANNER = """\
- PAST  10:30:00.000  3m20s ago 0 now  [ ] change  { } trouble  ( ) far  @ time
+ PAST  10:30:00.000  3m20s ago  0 now  [ ] change  { } trouble  ( ) far  @ time
  08:00:00 │───────│─────────────────────────────────────────────────●─ 10:33:20
  then  alice asked to cancel the run (too late); inventory succeeded; 37 rows o…"""
 
