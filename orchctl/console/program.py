@@ -29,7 +29,6 @@ from orchctl.console.memory import Memory
 from orchctl.console.notices import Notices
 from orchctl.console.screens.base import BaseScreen
 from orchctl.console.screens.overview import OverviewScreen
-from orchctl.console.screens.run import RunScreen
 from orchctl.console.screens.standing import SCREENS
 from orchctl.console.settings import Settings
 from orchctl.console.terminal import backlog, hung_up, listens
@@ -180,6 +179,8 @@ class Console(App[int]):
 
     def open_run(self, run: int) -> None:
         """Show one run."""
+        from orchctl.console.screens.run import RunScreen  # the first paint need not wait for it
+
         self.push_screen(RunScreen(run))
 
     def open_task(self, run: int, row: str) -> None:
