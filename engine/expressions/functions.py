@@ -12,12 +12,11 @@ import msgspec
 from engine.expressions import dates
 from engine.expressions.faults import ExpressionFault
 from engine.expressions.operators import member_of
-from engine.expressions.values import LISTS, Budget, checked, is_number, json_text, kind_of, text_of
+from engine.expressions.values import LISTS, Budget, checked, is_number, json_fault, json_text, kind_of, text_of
 
 _RANGE_ITEMS_MAX = 2**31
 _INTEGER = re.compile(r"\s*[+-]?\d{1,19}\s*")
 _FLOAT = re.compile(r"\s*[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,4})?\s*")
-_PARSE_DEPTH_HINT = "the text must be JSON"
 
 
 class Function(NamedTuple):
@@ -152,9 +151,13 @@ def _parse_json(budget: Budget, value: Any) -> Any:
     budget.text(len(text))
     budget.walk(len(text))
     try:
-        return msgspec.json.decode(text)
+        found = msgspec.json.decode(text)
     except (ValueError, RecursionError) as error:
-        raise ExpressionFault(f"parse_json(): {error}", hint=_PARSE_DEPTH_HINT) from None
+        raise ExpressionFault(f"parse_json(): {error}", hint="the text must be JSON") from None
+    fault = json_fault(found)
+    if fault:
+        raise ExpressionFault(f"parse_json(): {fault}")
+    return found
 
 
 def _sorted(budget: Budget, values: Any) -> list[Any]:

@@ -35,7 +35,7 @@ from engine.protocol.messages import (
 from engine.server.desk import Desk
 from engine.server.gate import Gate
 from engine.server.look import RunNeeded
-from engine.server.packing import Page, fitting, rows_frame
+from engine.server.packing import Page, fitting, rows_frame, short_value
 from engine.server.queries import answer, definition_of
 from tests.unit.server.house import TRUE, House, tasks_of
 
@@ -242,6 +242,11 @@ def test_a_live_attempts_log_shows_as_soon_as_it_is_known() -> None:
     assert rows(house, ListTasks(run=run, task="a"))[0]["log"] is None
     attempt.log = LogSlice("r1/a.1.log")
     assert rows(house, ListTasks(run=run, task="a"))[0]["log"]["path"] == "/logs/r1/a.1.log"
+
+
+def test_a_value_that_no_message_can_hold_is_shown_in_words() -> None:
+    assert "not shown" in short_value({"result": 10**40})
+    assert short_value({"result": 2**64 - 1}) == {"result": 2**64 - 1}
 
 
 def test_items_show_with_their_rows_and_an_unexpanded_task_takes_one_line() -> None:
