@@ -61,6 +61,8 @@ def _failed(error: Exception) -> int:
         if texts and error.sentence not in ("\n".join(texts), *texts):
             texts.insert(0, error.sentence)
         return _say("\n".join(texts) or error.sentence, error.hint, error.exit_code)
+    if isinstance(error, UnicodeEncodeError):
+        return _say(f"{error.object[:200]} is not UTF-8", "only names and texts that are can go to the engine", USAGE)
     if isinstance(error, OSError):
         what = error.strerror or str(error)
         where = error.filename if isinstance(error.filename, str) else ""
