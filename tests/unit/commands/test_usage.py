@@ -1,15 +1,19 @@
 """Words that make sense, and what is said about those that make none."""
 
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from engine.protocol.messages import ListRuns
 from orchctl.commands import dispatch
 from orchctl.commands.dispatch import find_verb, guarded, load
 from orchctl.commands.kit import Place, Words
 from orchctl.commands.table import VERBS, overview
-from tests.support.cli import orchctl
+from tests.support.cli import command, orchctl
+from tests.support.fake_engine import FakeEngine, rows_of
+from tests.support.rows import run_row
 
 
 @pytest.mark.parametrize("name", VERBS)
@@ -134,16 +138,30 @@ def test_interruptions_and_the_system_s_errors_have_their_codes(
 
 
 def test_data_that_the_output_cannot_encode_is_escaped(tmp_path: Path) -> None:
-    import subprocess
-
-    from engine.protocol.messages import ListRuns
-    from tests.support.cli import command
-    from tests.support.fake_engine import FakeEngine, rows_of
-    from tests.support.rows import run_row
-
     with FakeEngine(tmp_path) as engine:
         engine.answers[ListRuns] = rows_of(run_row(note="名前"))
         done = subprocess.run(
             command("--home", str(tmp_path), "runs"), env={"PYTHONIOENCODING": "ascii"}, capture_output=True, check=True
         )
     assert b"\\u540d\\u524d" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "where", "code", "said"),
+    [
+        (["--help"], ">/dev/full", 2, "orchctl: the output: No space left on device\n"),
+        (["--help"], ">&-", 0, ""),
+        (["nope"], ">&- <&-", 2, "orchctl: there is no verb 'nope'\n`orchctl --help` lists the verbs\n"),
+        (["nope"], "2>/dev/full", 2, ""),
+        (["nope"], "2>&-", 2, ""),
+        (["trigger", "\udcff"], "", 2, "orchctl: \\xff is not UTF-8\n"),
+    ],
+)
+def test_streams_and_words_that_are_of_no_use_cost_no_traceback(
+    tmp_path: Path, words: list[str], where: str, code: int, said: str
+) -> None:
+    with FakeEngine(tmp_path):
+        script = ["sh", "-c", f'exec "$@" {where}', "sh", *command("--home", str(tmp_path), *words)]
+        done = subprocess.run(script, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == code
+    assert done.stderr.startswith(said) if words[0] == "trigger" else done.stderr == said
