@@ -72,7 +72,7 @@ def _compile_shell(script: str) -> ShellTemplate:
 
 
 class _Reader:
-    """Where in the shell's quoting the script has come to. The stack holds what is open: `"`, `$(`, `${`, `((`, `[`, `=(`."""
+    """Where in the shell's quoting the script has come to. The stack holds what is open: `"` `$(` `${` `((` `[` `=(`."""
 
     def __init__(self) -> None:
         self._stack: list[str] = []
@@ -209,7 +209,7 @@ class _Reader:
         return self._plain(char, at)
 
     def _may_be_subscript(self, text: str, at: int) -> bool:
-        """To bash a subscript is arithmetic, in which a quoted value is still expanded; the command `[` stands alone."""
+        """To bash a subscript is arithmetic: a quoted value in it is still expanded. The command `[` stands alone."""
         alone = self._before in _WORD_BREAK and text[at + 1 : at + 2] in (" ", "\t", "\n")
         return not alone or self._top() == "=("
 
