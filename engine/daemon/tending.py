@@ -88,13 +88,14 @@ class Tending:
         """A folder that does not go is tried again with the next step, and its run is not forgotten before."""
         gone: list[int] = []
         for run in runs:
+            whole = False
             try:
-                while not await trio.to_thread.run_sync(remove_folder, self._home / "logs", f"r{run}"):
-                    await trio.sleep(BETWEEN_STEPS_S)
+                while not whole:
+                    whole = await trio.to_thread.run_sync(remove_folder, self._home / "logs", f"r{run}")
+                    await trio.sleep(0 if whole else BETWEEN_STEPS_S)
+                gone.append(run)
             except OSError as error:
                 say("a log folder stays", run=run, why=error)
-            else:
-                gone.append(run)
         if gone:
             await self._writer.run(partial(logs_removed, runs=gone))
 

@@ -72,7 +72,9 @@ def _compile_shell(script: str) -> ShellTemplate:
 
 
 class _Reader:
-    """Where in the shell's quoting the script has come to. The stack holds what is open: `"` `$(` `${` `((` `[` `=(`."""
+    """Where in the shell's quoting the script has come to. The stack holds what is open: `"`, `$(`, `${`, `((`, `[`
+    and `=(`.
+    """
 
     def __init__(self) -> None:
         self._stack: list[str] = []
