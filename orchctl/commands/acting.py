@@ -312,7 +312,7 @@ COMMANDS = {
         cancel,
         _ending_arguments,
         ("orchctl cancel r12 --note 'wrong day'", "orchctl cancel latest 'clean[3]' --yes", "orchctl cancel b3"),
-        f"Attempts get their stop signal, then after the grace SIGKILL. A backfill makes no more runs.\n{_REFUSALS}",
+        f"Attempts get their stop signal, then after the grace SIGKILL. A backfill makes no more runs. {_REFUSALS}",
     ),
     "kill": Command(
         kill,
@@ -346,7 +346,7 @@ COMMANDS = {
             "orchctl set r12 clean max_parallel=16 tolerate=3",
             "orchctl set r12 clean max_parallel=default",
         ),
-        "While the run goes on, and for this run only: priority of the run or of a task (higher goes first), and of a\n"
+        "While the run goes on, and for this run only: priority of the run or of a task (higher goes first), and of a "
         "task with for_each max_parallel (0 is no limit) and tolerate. `default` gives the definition its say again.",
     ),
 }

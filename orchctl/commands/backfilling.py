@@ -139,10 +139,10 @@ COMMANDS = {
         _arguments,
         (
             "orchctl backfill orders --from 2026-11-01 --to 2026-11-20 --dry-run",
-            "orchctl backfill orders --from 2026-11-01 --to 2026-11-20 --max-active 4 --order newest",
-            "orchctl backfill orders --from 2026-11-01 --to 2026-11-20 --reprocess failed --param source=archive",
+            "orchctl backfill orders --from 2026-11-01 --to 2026-11-20 --max-active 4",
+            "orchctl backfill orders --from 2026-11-01 --to 2026-11-20 --reprocess failed",
         ),
-        "A run for each instant between the two dates (in the schedule's zone, both included) at which the workflow's\n"
+        "A run for each instant between the two dates (in the schedule's zone, both included) at which the workflow's "
         "schedules were due, made as earlier ones end. They yield to fresh runs. Exit code 3 if none is left to run.",
     ),
     "backfills": Command(backfills, nothing_more, ("orchctl backfills", "orchctl backfills --json")),

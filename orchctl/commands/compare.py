@@ -258,8 +258,8 @@ COMMANDS = {
             "orchctl compare r12 --baseline tool=gzip",
             "orchctl compare r12 r15 --csv",
         ),
-        "Medians with 95 % bootstrap intervals. A speed-up above 1 is better than the baseline: the first run, or\n"
-        "within one run its first cell. A verdict needs a Mann-Whitney test below 5 % and more than the tolerance.\n"
+        "Medians with 95 % bootstrap intervals. A speed-up above 1 is better than the baseline: the first run, or "
+        "within one run its first cell. A verdict needs a Mann-Whitney test below 5 % and more than the tolerance. "
         "Trials that the host disturbed are left out, unless too few are left (`!`). --json: one object a group.",
     )
 }

@@ -73,8 +73,8 @@ COMMANDS = {
             "orchctl console --read-only",
             "orchctl console --snapshot gantt --size 120x40 --format svg",
         ),
-        "Without a verb, `orchctl` opens it too. A snapshot needs no terminal; its screens are overview, workflows,\n"
-        "schedules, audit, resources, graph, outline, tasks, gantt, grid, log, events and help. [console] in\n"
+        "Without a verb, `orchctl` opens it too. A snapshot needs no terminal; its screens are overview, workflows, "
+        "schedules, audit, resources, graph, outline, tasks, gantt, grid, log, events and help. [console] in "
         "config.toml sets theme, ascii, mouse, read_only, frames and, under [console.keys], the keys.",
     )
 }

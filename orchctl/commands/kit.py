@@ -104,11 +104,21 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-class _HelpLayout(argparse.RawDescriptionHelpFormatter):
+class _HelpLayout(argparse.HelpFormatter):
     """argparse makes one for every argument, and would load `shutil` to ask how wide the terminal is."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Paragraphs are wrapped; lines that are indented, such as examples, stay as they are."""
+        from itertools import groupby
+        from textwrap import wrap
+
+        filled: list[str] = []
+        for kept, lines in groupby(text.split("\n"), key=lambda line: line[:1] in ("", " ")):
+            filled += lines if kept else wrap(" ".join(lines), width)
+        return "\n".join(indent + line for line in filled)
 
 
 def _columns() -> int:

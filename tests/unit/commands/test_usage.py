@@ -35,6 +35,15 @@ def test_each_verb_has_help_with_examples_that_parse(name: str, capsys: pytest.C
         load(entry)[1].read(rest)
 
 
+@pytest.mark.parametrize("words", [[], *(name.split() for name in VERBS)])
+def test_help_fits_a_terminal_of_80_columns(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert guarded([*words, "--help"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
+
+
 @pytest.mark.parametrize("name", VERBS)
 def test_each_verb_takes_json_and_stands_in_the_overview(name: str) -> None:
     assert "--json" in load(VERBS[name])[1].options()
