@@ -43,7 +43,7 @@ def _share(text: str) -> float:
 def _arguments(parser: Parser) -> None:
     parser.add_argument("runs", metavar="RUN", nargs="+", help="r12, 12, or latest; the first is the baseline")
     parser.add_argument("--task", metavar="TASK", default="", help="this task only, also one that declares no metrics")
-    parser.add_argument("--metric", metavar="NAME", action="append", default=[], help="this metric; may be repeated")
+    parser.add_argument("--metric", metavar="METRIC", action="append", default=[], help="this metric; may be repeated")
     parser.add_argument("--baseline", metavar="CELL|RUN", default="", help="a run, or parameters: level=1,tool=gzip")
     parser.add_argument("--tolerance", metavar="SHARE", type=_share, default=0.02, help="what is still the same (2%%)")
     parser.add_argument("--with-noisy", action="store_true", help="count trials that the host disturbed, too")

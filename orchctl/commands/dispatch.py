@@ -101,7 +101,7 @@ def _say(sentence: str, hint: str, code: int) -> int:
 
 def dispatch(words: Sequence[str]) -> int:
     """Run a command line. Raises UsageError, EngineError, OSError and what `SystemExit` stands for."""
-    home, words = _global_options(words)
+    home, words = global_options(words)
     if not words:
         return _console(home)
     if words[0] in ("-h", "--help", "help"):
@@ -131,7 +131,7 @@ def _load_msgspec() -> None:
             del sys.modules["typing_extensions"]
 
 
-def _global_options(words: Sequence[str]) -> tuple[str | None, list[str]]:
+def global_options(words: Sequence[str]) -> tuple[str | None, list[str]]:
     """The home that stands before the verb, and the words from the verb on."""
     rest = list(words)
     home: str | None = None

@@ -66,6 +66,13 @@ def nothing_more(_parser: "Parser") -> None:
     """The arguments of a verb that has none of its own."""
 
 
+class Value(NamedTuple):
+    """A word that a verb takes: how it is shown in help, and the words that it may be, if these are few."""
+
+    metavar: str
+    choices: tuple[str, ...] = ()
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, but errors are raised, abbreviations are not taken and misspelt options are recognised."""
 
@@ -84,10 +91,19 @@ class Parser(argparse.ArgumentParser):
         """The option strings, for completion."""
         return sorted(self._option_string_actions)
 
-    def positionals(self) -> list[str]:
-        """How the arguments that are no options are shown, in order: for completion too."""
-        found = [action for action in self._actions if not action.option_strings]
-        return [action.metavar if isinstance(action.metavar, str) else action.dest for action in found]
+    def positionals(self) -> list[Value]:
+        """The arguments that are no options, in order: for completion too."""
+        return [_value_of(action) for action in self._actions if not action.option_strings]
+
+    def value_after(self, option: str) -> Value | None:
+        """What the word after an option is; None where it takes none."""
+        action = self._option_string_actions.get(option)
+        return None if action is None or action.nargs == 0 else _value_of(action)
+
+
+def _value_of(action: argparse.Action) -> Value:
+    choices = action.type.choices if isinstance(action.type, OneOf) else ()
+    return Value(action.metavar if isinstance(action.metavar, str) else action.dest, choices)
 
 
 def _unknown(word: str, known: list[str]) -> str:
@@ -116,7 +132,8 @@ class _HelpLayout(argparse.HelpFormatter):
         from textwrap import wrap
 
         filled: list[str] = []
-        for kept, lines in groupby(text.split("\n"), key=lambda line: line[:1] in ("", " ")):
+        for kept, some in groupby(text.split("\n"), key=lambda line: line[:1] in ("", " ")):
+            lines = list(some)
             filled += lines if kept else wrap(" ".join(lines), width)
         return "\n".join(indent + line for line in filled)
 
@@ -151,16 +168,20 @@ def make_parser(verb: str, summary: str, command: Command) -> Parser:
 # --- arguments that several verbs have ----------------------------------------------------------------------
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
+class OneOf(NamedTuple):
     """A word from a list; a misspelt one is refused with the nearest."""
 
-    def word(text: str) -> str:
-        if text not in choices:
-            near = did_you_mean(text, choices) or f"; it is one of {', '.join(choices)}"
+    choices: tuple[str, ...]
+
+    def __call__(self, text: str) -> str:
+        if text not in self.choices:
+            near = did_you_mean(text, self.choices) or f"; it is one of {', '.join(self.choices)}"
             raise argparse.ArgumentTypeError(f"{text!r} is not known{near}")
         return text
 
-    return word
+
+def one_of(*choices: str) -> OneOf:
+    return OneOf(choices)
 
 
 def whole(least: int, most: int = 10**9) -> Callable[[str], int]:

@@ -45,7 +45,7 @@ def took_text(began: str | None, ended: str | None) -> str:
 
 
 def _runs_arguments(parser: Parser) -> None:
-    parser.add_argument("--workflow", metavar="NAME", default="", help="runs of this workflow only")
+    parser.add_argument("--workflow", metavar="WORKFLOW", default="", help="runs of this workflow only")
     parser.add_argument(
         "--status", metavar="STATUS", action="append", default=[], type=one_of(*RUN_STATUSES),
         help="runs with this status; may be repeated",

@@ -81,8 +81,8 @@ def _named(session: Session, name: str) -> tuple[WorkflowRow, dict[str, Any]]:
 
 
 def _workflows_arguments(parser: Parser) -> None:
-    parser.add_argument("workflow", metavar="NAME", nargs="?", help="show this one in full")
-    parser.add_argument("--definition", action="store_true", help="print the text of NAME's definition")
+    parser.add_argument("workflow", metavar="WORKFLOW", nargs="?", help="show this one in full")
+    parser.add_argument("--definition", action="store_true", help="print the text of its definition")
 
 
 def workflows(words: Words, place: Place) -> int:
