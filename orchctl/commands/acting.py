@@ -7,7 +7,7 @@ so the engine refuses what has moved on in between, and says which.
 from typing import Any
 
 from engine.model.errors import NotFound, ValueFault
-from engine.model.ids import NO_INDEX, backfill_text, parse_backfill, parse_row, run_text
+from engine.model.ids import backfill_text, parse_backfill, run_text
 from engine.protocol.messages import (
     Act,
     ActOnBackfill,
@@ -28,6 +28,7 @@ from orchctl.commands.kit import (
     Place,
     UsageError,
     Words,
+    asked_row,
     did_you_mean,
     one_of,
     run_argument,
@@ -84,10 +85,9 @@ def _pause_arguments(parser: Parser) -> None:
     parser.add_argument("--running", action="store_true", help="of a run: also what runs of it, at once")
 
 
-def parse_target(text: str) -> Target:
+def _targets(words: Words) -> tuple[Target, ...]:
     """`clean[3]` is one row; `clean` is the task with all its rows. Raises ValueFault."""
-    task, index = parse_row(text)
-    return Target(task=task, index=None if index == NO_INDEX else index)
+    return tuple(Target(task=task, index=index) for task, index in map(asked_row, words.tasks))
 
 
 def _act(verb: str, words: Words, place: Place) -> int:
@@ -98,8 +98,7 @@ def _act(verb: str, words: Words, place: Place) -> int:
                 raise UsageError(f"a backfill has no task {words.tasks[0]!r}", "name the run that the task belongs to")
             return _act_on_backfill(session, verb, backfill, words, place.out)
         number = run_number(session, words.run)
-        targets = tuple(parse_target(text) for text in words.tasks)
-        seen = ""
+        targets, seen = _targets(words), ""
         yes: bool = getattr(words, "yes", True)
         if verb in _DESTROYS and not yes and place.out.asks:
             seen, targets, question = _look(session, verb, number, targets)
@@ -193,10 +192,9 @@ def _pause(verb: str, words: Words, place: Place) -> int:
         except ValueFault:
             number = 0
         if number:
-            targets = tuple(parse_target(text) for text in words.tasks)
             act = Act(
                 request_id=new_request_id(), verb="pause" if verb == "pause" else "resume", run=number,
-                targets=targets, note=words.note, running=verb == "pause" and words.running,
+                targets=_targets(words), note=words.note, running=verb == "pause" and words.running,
             )  # fmt: skip
             return _report(session.act(act), verb, number, place.out)
         if words.tasks or getattr(words, "running", False):
@@ -255,7 +253,10 @@ def _settings(words: list[str]) -> tuple[str, dict[str, int | None]]:
         if text != "default" and not (digits.isascii() and digits.isdecimal() and len(digits) < 10):
             raise UsageError(f"{text!r} is not a whole number", f"write {name}=5, or {name}=default")
         settings[name] = None if text == "default" else int(text)
-    return (parse_row(named[0])[0] if named else ""), settings
+    task, index = asked_row(named[0] if named else None)
+    if index is not None:
+        raise UsageError(f"{named[0]} is one row: what is set holds for all rows of a task", f"write {task}")
+    return task, settings
 
 
 def pause(words: Words, place: Place) -> int:

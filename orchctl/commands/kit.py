@@ -222,3 +222,11 @@ def run_number(session: "Session", text: str) -> int:
     from engine.protocol.rows import RunRow
 
     return parse_run(session.one(GetRun(run=0), RunRow)[0].run)
+
+
+def asked_row(text: str | None) -> tuple[str, int | None]:
+    """The task and index that a word names: `clean[3]`, `clean`; ("", None) where there is none. Raises ValueFault."""
+    from engine.model.ids import NO_INDEX, parse_row
+
+    task, index = parse_row(text) if text is not None else ("", NO_INDEX)
+    return task, None if index == NO_INDEX else index
