@@ -1,6 +1,5 @@
 """compare: what the trials of runs measured, with intervals, speed-ups, regressions, and the noise on the host."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -186,7 +185,7 @@ def _print_metric(lines: "Sequence[Line]", several: bool, out: "Output") -> None
     out.line(out.paint(f"{inert(first.task)}: {inert(first.metric)}{unit}{better}{base}", "bold"))
     names = [inert(cell_text(line.cell)) for line in lines]
     intervals = [(line.summary.low, line.summary.median, line.summary.high) for line in lines]
-    signs = UNICODE if (out.stream.encoding or sys.getdefaultencoding()).lower().startswith("utf") else ASCII
+    signs = UNICODE if out.unicode else ASCII
     out.table(
         ("CELL", *(("RUN",) if several else ()), "N", "NOISY", "MEDIAN", "INTERVAL", "SPEED-UP", "VERDICT"),
         (_cells(name, line, several) for name, line in zip(names, lines, strict=True)),

@@ -50,7 +50,7 @@ class Place:
 
             if ensure_engine(self.home) is not None:
                 self.out.remark(f"started an engine in {self.home}; `orchctl engine stop` stops it")
-        return Session(self.home, read_only=read_only)
+        return Session(self.home, read_only=read_only, on_wait=lambda: self.out.wait("waiting for the engine ..."))
 
 
 class Command(NamedTuple):

@@ -19,10 +19,11 @@ _REVISION_DIGITS = 15
 def show_past(session: Session, run: int, text: str, out: Output) -> int:
     """Print what the run was at the moment that the text names."""
     question = _question(run, text)
-    while True:
+    moment, as_sent = session.one(question, MomentRow)
+    if not moment.reached:
+        out.wait("reading the journal ...")
+    while not moment.reached:
         moment, as_sent = session.one(question, MomentRow)
-        if moment.reached:
-            break
     if out.json:
         out.row(as_sent)
         return SUCCEEDED
