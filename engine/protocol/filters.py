@@ -20,7 +20,7 @@ import msgspec
 from engine.model.errors import ValueFault
 
 REPEAT_COST, COST_MAX = 3, 8
-"""A choice may double the ways to go, a repetition makes them many times as many: so two of these, or eight of those."""
+"""A choice may double the ways to go, a repetition makes them many times as many: two of these, or eight of those."""
 _ALL = 2**31
 _GRAPH = re.compile(r"(?:(\d{0,6})(\+))?([A-Za-z0-9._-]+)(?:(\+)(\d{0,6}))?")
 Ways = Callable[[int], Iterable[int]]
