@@ -218,6 +218,7 @@ def test_a_fault_of_the_workflow_names_file_line_field_and_hint(text: str, expec
         ("{}", "one of `run`, `shell` and `python`"),
         ("{run: x, python: 'm:f'}", "not run and python"),
         ("{run: []}", "at least 1 is needed"),
+        ("{run: ['', x]}", "the first word is the command"),
         ("{run: ''}", "it is empty"),
         ("{run: 5}", "a list of words, or a text for the shell is expected, not 5"),
         ("{run: [x, [y]]}", "tasks.b.run[1]: a word is expected, not a list"),
