@@ -60,7 +60,7 @@ def _map(value: Any, what: str) -> Mapping[str, Any]:
 
 
 def _range(_budget: Budget, *bounds: Any) -> range:
-    numbers = [_whole(bound, "a bound of range()") for bound in bounds]
+    numbers = [int(checked(_whole(bound, "a bound of range()"))) for bound in bounds]
     if len(numbers) == 3 and numbers[2] == 0:
         raise ExpressionFault("the step of range() is not zero")
     start, stop = (0, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])

@@ -46,6 +46,7 @@ def value_of(text: str) -> Any:
         ("item.k", None),
         ("{a: 1, 'b': [1, 2,]}", {"a": 1, "b": [1, 2]}),
         (r"'it\'s\n\u0041'", "it's\nA"),
+        (r"'\ud83d\ude00'", "😀"),
         ("'a' + 'b' * 3", "abbb"),
         ("[1] + [2] + range(2)", [1, 2, 0, 1]),
         ("len('abc') + len([1]) + len({a: 1}) + len(range(10))", 15),
@@ -105,6 +106,7 @@ def test_a_range_is_never_written_out() -> None:
         ("range(1, 2, 3, 4)", 0, "takes 1 to 3 values"),
         ("99999999999999999999", 0, "63 bits"),
         ("1e999", 0, "too large"),
+        (r"'a' + '\ud800'", 6, "half a character"),
     ],
 )
 def test_a_text_that_is_no_expression_is_a_fault_with_its_position(text: str, position: int, words: str) -> None:
@@ -142,6 +144,7 @@ def test_a_text_that_is_no_expression_is_a_fault_with_its_position(text: str, po
         ("int('1x')", "makes no number", ""),
         ("parse_json('9223372036854775808')", "63 bits", ""),
         ("float(needs.big.result)", "too large", ""),
+        ("range(needs.big.result, needs.big.result)", "63 bits", ""),
         ("sum([needs.big.result, 0.5])", "too large", ""),
     ],
 )
