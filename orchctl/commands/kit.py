@@ -85,6 +85,11 @@ class Parser(argparse.ArgumentParser):
         parsed, extra = parse(list(words))  # intermixed: options may stand between the other words
         if extra:
             raise UsageError(_unknown(extra[0], list(self._option_string_actions)), f"try `{self.prog} --help`")
+        for action in self._actions:
+            value = getattr(parsed, action.dest, None)
+            shown = not action.option_strings and action.help != argparse.SUPPRESS
+            if shown and value is not None and (value == "" or (isinstance(value, list) and "" in value)):
+                raise UsageError(f"{_value_of(action).metavar} is empty", "is a variable of the shell not set?")
         return parsed
 
     def options(self) -> list[str]:

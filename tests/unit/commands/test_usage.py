@@ -77,6 +77,8 @@ def test_the_overview_names_no_verb_that_there_is_not() -> None:
         (["rerun", "r12"], "required: TASK"),
         (["mark", "r12", "clean", "--as", "success"], "did you mean succeeded?"),
         (["logs", "x y", "clean"], "'x y' is not a run"),
+        (["cancel", "r12", ""], "TASK is empty"),
+        (["run", ""], "FILE|WORKFLOW is empty"),
         (["show", "r12\x1b[2J"], "is not a run"),
         (["--home"], "--home needs a folder"),
         (["zzz\x1b[31m"], "there is no verb 'zzz\\x1b[31m'"),
