@@ -4,6 +4,7 @@ An act that destroys shows what it will hit and asks, where a person is there. W
 so the engine refuses what has moved on in between, and says which.
 """
 
+from functools import partial
 from typing import Any
 
 from engine.model.errors import NotFound, ValueFault
@@ -48,10 +49,6 @@ def _targets_argument(parser: Parser, *, needed: bool = False, run: str = "RUN")
     help_text = "a task with all its rows, or one row: clean[3]" + ("" if needed else "; without any, the whole run")
     parser.add_argument("tasks", metavar="TASK", nargs=several, help=help_text)
     parser.add_argument("--note", metavar="TEXT", default="", help="a remark for the audit")
-
-
-def _plain_arguments(parser: Parser) -> None:
-    _targets_argument(parser)
 
 
 def _ending_arguments(parser: Parser) -> None:
@@ -259,39 +256,11 @@ def _settings(words: list[str]) -> tuple[str, dict[str, int | None]]:
     return task, settings
 
 
-def pause(words: Words, place: Place) -> int:
-    return _pause("pause", words, place)
-
-
-def resume(words: Words, place: Place) -> int:
-    return _pause("resume", words, place)
-
-
-def cancel(words: Words, place: Place) -> int:
-    return _act("cancel", words, place)
-
-
-def kill(words: Words, place: Place) -> int:
-    return _act("kill", words, place)
-
-
-def retry(words: Words, place: Place) -> int:
-    return _act("retry", words, place)
-
-
-def rerun(words: Words, place: Place) -> int:
-    return _act("rerun", words, place)
-
-
-def mark(words: Words, place: Place) -> int:
-    return _act("mark", words, place)
-
-
 _REFUSALS = "Exit code 3 when a target was refused; the others are done, and each refusal is listed."
 
 COMMANDS = {
     "pause": Command(
-        pause,
+        partial(_pause, "pause"),
         _pause_arguments,
         (
             "orchctl pause r12",
@@ -304,37 +273,37 @@ COMMANDS = {
         "schedules make no runs, and neither does a paused backfill.",
     ),
     "resume": Command(
-        resume,
+        partial(_pause, "resume"),
         _resume_arguments,
         ("orchctl resume r12", "orchctl resume r12 clean", "orchctl resume orders", "orchctl resume b3"),
         "A run goes on where it was paused, with all that stands still of it.",
     ),
     "cancel": Command(
-        cancel,
+        partial(_act, "cancel"),
         _ending_arguments,
         ("orchctl cancel r12 --note 'wrong day'", "orchctl cancel latest 'clean[3]' --yes", "orchctl cancel b3"),
         f"Attempts get their stop signal, then after the grace SIGKILL. A backfill makes no more runs. {_REFUSALS}",
     ),
     "kill": Command(
-        kill,
+        partial(_act, "kill"),
         _ending_arguments,
         ("orchctl kill r12", "orchctl kill r12 'clean[3]' --yes"),
         f"SIGKILL at once. {_REFUSALS}",
     ),
     "retry": Command(
-        retry,
-        _plain_arguments,
+        partial(_act, "retry"),
+        _targets_argument,
         ("orchctl retry r12", "orchctl retry latest 'clean[3]' 'clean[7]'"),
         f"Failed, upstream_failed and cancelled rows go again. {_REFUSALS}",
     ),
     "rerun": Command(
-        rerun,
+        partial(_act, "rerun"),
         _rerun_arguments,
         ("orchctl rerun r12 clean", "orchctl rerun latest 'clean[3]' --yes"),
         f"The tasks go again whatever they are, with everything downstream. {_REFUSALS}",
     ),
     "mark": Command(
-        mark,
+        partial(_act, "mark"),
         _mark_arguments,
         ("orchctl mark r12 extract --as succeeded --note 'done by hand'", "orchctl mark r12 'clean[3]' --as failed"),
         f"What waits for the tasks is looked at again. {_REFUSALS}",
