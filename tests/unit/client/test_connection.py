@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from engine.model.errors import Unavailable
+from engine.model.errors import Unavailable, ValueFault
 from engine.protocol.messages import Done, GetEngine, GetRun, Hello, Refused, Request, Rows, Snapshot, Submit, Subscribe
 from orchctl.client.connection import EngineGone, NoEngine, RefusalError, open_connection
 from orchctl.client.session import Session
@@ -145,3 +145,12 @@ def test_the_home_is_the_option_then_the_variable_then_the_state_folder(monkeypa
     monkeypatch.setenv("ORCHCTL_HOME", "~/mine")
     assert find_home().folder == "/home/op/mine"
     assert find_home("/other/").folder == "/other"
+
+
+def test_a_user_without_a_home_folder_is_told_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_STATE_HOME", "ORCHCTL_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)
+    with pytest.raises(ValueFault, match="no home folder") as caught:
+        find_home()
+    assert "ORCHCTL_HOME" in caught.value.hint
