@@ -196,7 +196,7 @@ def size_text(size_bytes: float | None) -> str:
         if abs(size) < 1024:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
-    return f"{size:.1f} TiB"
+    return f"{size:.1f} TiB" if abs(size) < 1e6 else f"{size:.3g} TiB"
 
 
 def seconds_text(seconds: float | None) -> str:

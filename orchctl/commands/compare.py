@@ -20,6 +20,7 @@ _RUNS_MAX = 20
 _SHARE_MAX = 10.0
 _FEW = 4
 _REASONS_SHOWN = 3
+_CELLS_SHOWN = 8
 _COLUMNS = (
     "task", "cell", "run", "metric", "unit", "better", "n", "noisy", "all_noisy", "median", "low", "high",
     "baseline_run", "baseline_cell", "speed_up", "speed_up_low", "speed_up_high", "p", "verdict", "regression",
@@ -63,6 +64,7 @@ def compare(words: Words, place: Place) -> int:
         raise UsageError(
             _nothing(measured, words), "tasks with `metrics:` or `trials:` measure; --task names any other"
         )
+    _require_baseline(lines, wishes)
     if out.json:
         out.rows(_row(line) for line in lines)
     elif words.csv:
@@ -108,6 +110,19 @@ def _measured(session: "Session", run: int, task: str) -> "Measurements":
     metrics = typed(session.rows(ListMetrics(run=run, task=task)).rows, MetricRow)
     trials = typed(list(session.pages(ListTrials(run=run, task=task))), TrialRow)
     return Measurements(run, metrics, trials)
+
+
+def _require_baseline(lines: "Sequence[Line]", wishes: "Wishes") -> None:
+    """Raises UsageError where no cell has the parameters that the baseline is to have."""
+    from orchctl.campaign.comparing import cell_text, value_text
+
+    wanted = set(wishes.baseline_cell)
+    cells = dict.fromkeys(line.cell for line in lines)
+    if not any(wanted <= {(name, value_text(value)) for name, value in cell} for cell in cells):
+        shown = "; ".join(map(cell_text, list(cells)[:_CELLS_SHOWN]))
+        raise UsageError(
+            f"no cell has {' '.join('='.join(pair) for pair in wishes.baseline_cell)}", f"there are {shown}"
+        )
 
 
 def _nothing(measured: "Sequence[Measurements]", words: Words) -> str:
@@ -215,6 +230,7 @@ def _cells(name: str, line: "Line", several: bool) -> Sequence[Cell]:
 
 def value_of(value: float, unit: str) -> str:
     """A value for people: `303ms`, `1.2 MiB`, else four digits."""
+    value = value or 0.0  # not -0
     if unit == "s" and value >= 0:
         return f"{value:.4g}s" if value >= 1 else f"{value * 1e3:.4g}ms"
     return size_text(value) if unit == "B" else f"{value:.4g}"
