@@ -9,6 +9,7 @@ import time
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import compress
 from typing import NamedTuple
 
 from engine.core.state import NOT_FINAL, RunState
@@ -187,3 +188,19 @@ def matching(run: RunState, tasks: Sequence[int], wanted: frozenset[int]) -> Ite
         while at >= 0:
             yield Place(task, at, first + at)
             at = flags.find(1, at + 1)
+
+
+def rows_of(run: RunState, tasks: Sequence[int], wanted: frozenset[int]) -> Iterator[int]:
+    """The rows of the tasks, in order, that have a wanted status (none given: all); ~task for a task without rows."""
+    table = bytes(int(not wanted or status in wanted) for status in range(256))
+    for task in tasks:
+        first = run.first_row[task]
+        if first < 0:
+            if table[status_of(run, Place(task, NO_INDEX, -1))]:
+                yield ~task
+        elif task not in run.mapped_counts:
+            if table[run.status[first]]:
+                yield first
+        else:
+            end = first + run.row_count[task]
+            yield from compress(range(first, end), run.status[first:end].translate(table))

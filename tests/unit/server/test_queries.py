@@ -299,6 +299,9 @@ def test_windows_sorts_and_filters_agree_with_a_plain_listing() -> None:
     longest = rows(house, ListTasks(run=run, sort="duration", limit=5000))
     begun = [row["started_at"] is not None for row in longest]
     assert begun == sorted(begun, reverse=True)
+    for offset in range(len(keys)):
+        shown = names(house, ListTasks(run=run, sort="duration", offset=offset, limit=4))
+        assert shown == [key_of(row) for row in longest[offset : offset + 4]]
 
 
 def test_a_window_of_a_run_of_a_million_rows_costs_what_the_window_holds() -> None:
