@@ -56,7 +56,17 @@ from engine.server.rows_of_past import moment_row, past_groups, past_tasks
 from engine.server.rows_of_runs import group_rows, run_row
 from engine.server.rows_of_tasks import attempt_row, attempts_of_row, packed_tasks, reason_row
 from engine.server.rows_of_trials import metric_rows, places_of_trials, trial_rows
-from engine.server.shape import Place, count_in, matching, places_of, positions_of, rows_of, status_of
+from engine.server.shape import (
+    Place,
+    count_in,
+    counts_in,
+    matching,
+    places_of,
+    positions_of,
+    rows_of,
+    status_of,
+    tasks_with,
+)  # fmt: skip
 
 LIMIT_MAX = 5_000
 TEXT_MAX = 256
@@ -184,7 +194,7 @@ def _chosen(look: Look, run: RunState, question: Windowed) -> Sequence[int]:
         tasks = look.plans.of(run.plan).named(_text(question.text))
     if wanted:
         numbers = frozenset(map(int, wanted))
-        tasks = [task for task in tasks if count_in(run, [task], numbers)]
+        tasks = tasks_with(run, tasks, numbers)
     return tasks
 
 
@@ -211,7 +221,7 @@ def _tasks(look: Look, question: ListTasks) -> Page:
         total = count_in(run, tasks, wanted)
         window = _by_duration(look, run, question, tasks, wanted, min(offset + limit, total))[offset:]
     elif question.sort == "attention":
-        window, total = _by_attention(run, tasks, wanted, offset, limit), count_in(run, tasks, wanted)
+        window, total = _by_attention(run, tasks, wanted, offset, limit)
     elif not wanted and not question.task and not question.text:
         layout = look.layout(run)
         window, total = list(islice(layout.from_position(offset), limit)), layout.total
@@ -245,22 +255,21 @@ def _in_order(run: RunState, tasks: Sequence[int], wanted: frozenset[int], offse
     return found
 
 
-def _by_attention(run: RunState, tasks: Sequence[int], wanted: frozenset[int], offset: int, limit: int) -> list[Place]:
-    """What needs a look first; statuses that lie wholly before the window are counted, not listed."""
+def _by_attention(
+    run: RunState, tasks: Sequence[int], wanted: frozenset[int], offset: int, limit: int
+) -> tuple[list[Place], int]:
+    """What needs a look first, and how many there are; statuses that lie wholly outside the window are not listed."""
+    counts = counts_in(run, tasks)
     found: list[Place] = []
+    total = 0
     for status in _ATTENTION:
         if wanted and status not in wanted:
             continue
-        only = frozenset({int(status)})
-        count = count_in(run, tasks, only)
-        if offset >= count:
-            offset -= count
-            continue
-        found.extend(islice(matching(run, tasks, only), offset, offset + limit - len(found)))
-        offset = 0
-        if len(found) >= limit:
-            break
-    return found
+        begin, end = max(offset - total, 0), min(offset + limit - total, counts[status])
+        if begin < end:
+            found.extend(islice(matching(run, tasks, frozenset({int(status)})), begin, end))
+        total += counts[status]
+    return found, total
 
 
 def _by_duration(
@@ -322,7 +331,7 @@ def _measuring(run: RunState, task: str) -> Sequence[int]:
     """The tasks that measure something, or the one that is named."""
     if task:
         return [_task(run, task)]
-    return [number for number in run.plan.order if run.plan.measures[number]]
+    return [number for number in run.plan.order if run.plan.measures[number]] if any(run.plan.measures) else []
 
 
 def _explain(look: Look, question: ExplainRun) -> Page:
