@@ -165,8 +165,9 @@ def _tasks_arguments(parser: Parser) -> None:
         "--limit", metavar="N", type=whole(0), default=None,
         help=f"at most N rows, 0: all (default: all; on a terminal {_TERMINAL_ROWS})",
     )  # fmt: skip
-    parser.add_argument("--attempts", action="store_true", help="list the attempts of one row instead")
-    parser.add_argument("--samples", action="store_true", help="list what its newest attempt used over time instead")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--attempts", action="store_true", help="list the attempts of one row instead")
+    instead.add_argument("--samples", action="store_true", help="list what its newest attempt used over time instead")
 
 
 def tasks(words: Words, place: Place) -> int:
