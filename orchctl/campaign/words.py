@@ -46,6 +46,7 @@ def too_few(lines: Sequence[Line]) -> str:
 
 def value_of(value: float, unit: str) -> str:
     """A value for people: `303ms`, `1.2 MiB`, else four digits."""
+    value = value or 0.0  # not -0
     if unit == "s" and value >= 0:
         return f"{value:.4g}s" if value >= 1 else f"{value * 1e3:.4g}ms"
     return size_text(value) if unit == "B" else f"{value:.4g}"

@@ -2,7 +2,7 @@
 
 import re
 
-from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, UsageError, Words, run_number
+from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, UsageError, Words, one_of, run_number
 
 _FORMS = ("text", "ansi", "svg")
 _SIDE_MIN, _SIDE_MAX = 20, 500
@@ -15,7 +15,13 @@ def _arguments(parser: Parser) -> None:
     parser.add_argument("--snapshot", metavar="SCREEN", help="print this screen and leave: overview, graph, gantt, ...")
     parser.add_argument("--row", metavar="TASK[INDEX]", default="", help="of a snapshot of task, use, log or explain")
     parser.add_argument("--at", metavar="TIME", default="", help="of a snapshot of a run's pane: as it was then")
-    parser.add_argument("--format", choices=_FORMS, default="text", help="of a snapshot (text)")
+    parser.add_argument(
+        "--format",
+        metavar="FORMAT",
+        type=one_of(*_FORMS),
+        default="text",
+        help="of a snapshot: text, ansi or svg (text)",
+    )
     parser.add_argument("--size", metavar="WxH", default="80x24", help="of a snapshot, in characters (80x24)")
 
 
@@ -89,10 +95,10 @@ COMMANDS = {
             "orchctl console r12 --snapshot use --row 'clean[3]'",
             "orchctl console r12 --snapshot graph --at 10m",
         ),
-        "Without a verb, `orchctl` opens it too. A snapshot needs no terminal. Its screens: overview, workflows,\n"
-        "schedules, audit, resources (holders, queue, owners), help; of RUN, or the newest: graph, outline, tasks,\n"
-        "gantt, grid, events, results, explain, definition; of a row, or the one that needs a look first: task, log,\n"
-        "use. --at takes an instant, a time (14:05), how long ago (10m) or a revision. [console] in config.toml sets\n"
+        "Without a verb, `orchctl` opens it too. A snapshot needs no terminal. Its screens: overview, workflows, "
+        "schedules, audit, resources (holders, queue, owners), help; of RUN, or the newest: graph, outline, tasks, "
+        "gantt, grid, events, results, explain, definition; of a row, or the one that needs a look first: task, log, "
+        "use. --at takes an instant, a time (14:05), how long ago (10m) or a revision. [console] in config.toml sets "
         "theme, ascii, mouse, read_only, frames and, under [console.keys], the keys.",
     )
 }
