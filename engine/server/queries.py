@@ -480,12 +480,13 @@ def _past_rows(look: Look, run: RunState, past: Replay, question: ListPast) -> P
     wanted = _wanted_rows(question)
     tasks = _tasks_meant(look, then, question.task, _text(question.text))
     if question.sort == "attention":
-        places = _by_attention(then, tasks, wanted, offset, limit)
+        places, total = _by_attention(then, tasks, wanted, offset, limit)
     elif not wanted and not question.task and not question.text:
-        places = list(islice(look.layout(then).from_position(offset), limit))
+        layout = look.layout(then)
+        places, total = list(islice(layout.from_position(offset), limit)), layout.total
     else:
-        places = _in_order(then, tasks, wanted, offset, limit)
-    return _paged(past_tasks(run, past, places), question, count_in(then, tasks, wanted))
+        places, total = _in_order(then, tasks, wanted, offset, limit), count_in(then, tasks, wanted)
+    return _paged(past_tasks(run, past, places), question, total)
 
 
 def _wanted_rows(question: ListPast | ListLanes | ListTasks) -> frozenset[int]:
