@@ -39,6 +39,22 @@ def chunks_of(rows: range) -> range:
     return range(rows.start // CHUNK_ROWS, (rows.stop - 1) // CHUNK_ROWS + 1)
 
 
+class Pause(msgspec.Struct, array_like=True):
+    """Of an attempt that was told to stand still once (see `standstill`). `turn` counts the orders to stand still and to
+    go on: only the answer to the newest one says how things are.
+
+    `released`: its CPUs are given back until it goes on. `waits`: it goes on by itself as soon as there is room, else it
+    was paused by an operator. `for_row` is the (run, task, index) that it made room for; `memory_bytes` what it
+    occupied when it last stood still.
+    """
+
+    turn: int = 0
+    released: bool = False
+    waits: bool = False
+    for_row: tuple[int, int, int] | None = None
+    memory_bytes: int = 0
+
+
 class Attempt(msgspec.Struct):
     """One try of one row. `number` counts the row's tries from 1; instants are ns, 0 is "not yet".
 
@@ -80,6 +96,22 @@ class Attempt(msgspec.Struct):
     still_since_ns: int = 0
     levels: tuple[tuple[str, str], ...] = ()
     measured: Measured | None = None
+    pause: Pause | None = None
+
+    @property
+    def released(self) -> bool:
+        """Whether it stands still and has given its CPUs back."""
+        return self.pause is not None and self.pause.released
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is to stand still until an operator says otherwise."""
+        return self.frozen and (self.pause is None or not self.pause.waits)
+
+    @property
+    def held(self) -> Claim:
+        """What of its claim it holds now."""
+        return self.claim.kept_part if self.released else self.claim
 
     @property
     def to_end(self) -> bool:
@@ -110,7 +142,7 @@ class Attempt(msgspec.Struct):
             (self.finished_ns or self.started_ns) if runs else 0, 0, self.pid if runs else 0,
             self.start_ticks if runs else 0, self.claim_from, self.stops.get(offset, ""),
             log=LogSlice(log.path, log.offset + log.length) if runs else LogSlice(), binding=self.binding,
-            frozen=self.frozen and runs,
+            frozen=self.frozen and runs, pause=self.pause if runs else None,
         )  # fmt: skip
 
     @property
