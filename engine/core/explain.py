@@ -69,12 +69,8 @@ class Explainer:
         pause = attempt.pause or Pause()
         asked = attempt.claim.cpu_milli / 1000
         if pause.for_row is not None:
-            return Reason("suspended", "cpu", asked, holders=(self._name_of(*pause.for_row),))
+            return Reason("suspended", "cpu", asked, holders=(self._state.name_of(*pause.for_row),))
         return Reason("resuming" if pause.waits else "paused", "cpu", asked if pause.released else 0)
-
-    def _name_of(self, number: int, task: int, index: int) -> str:
-        run = self._state.runs.get(number)
-        return run_text(number) if run is None else f"{run_text(number)} {run.text(task, index)}"
 
     def _start_ns(self, entry: Entry | None, row: int, of_run: list[Reason]) -> int | None:
         """When it is expected to start; nobody knows while something but the order of the queue keeps it."""
@@ -153,8 +149,7 @@ class Explainer:
             return found
         reserved = self._cx.gate.reserved
         if not found and reserved is not None and not mine and not self._cx.ledger.fits(reserved.claim):
-            first = self._state.runs[reserved.run]
-            name = f"{run_text(first.run)} {first.text(*first.place(reserved.low))}"
+            name = self._state.name_of(reserved.run, *self._state.runs[reserved.run].place(reserved.low))
             found.append(Reason("reservation", "host", holders=(name,)))
         if not found and rank is not None and rank > 1:
             first = self._order[0]
@@ -167,6 +162,6 @@ class Explainer:
         if self._holders is None:
             self._holders = []
             for attempt in self._state.holding():
-                run = self._state.runs[attempt.run]
-                self._holders.append((f"{run_text(run.run)} {run.text(attempt.task, attempt.index)}", attempt.held))
+                name = self._state.name_of(attempt.run, attempt.task, attempt.index)
+                self._holders.append((name, attempt.held))
         return self._holders

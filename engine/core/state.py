@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from engine.core.events import Actor, LogSlice, Measured, Usage
-from engine.model.ids import NO_INDEX, row_text
+from engine.model.ids import NO_INDEX, row_text, run_text
 from engine.model.resources import UNBOUND, Binding, Capacity, Claim
 from engine.model.status import AttemptStatus, BackfillStatus, Outcome, RunStatus, TaskStatus
 from engine.planning.paths import UNKNOWN_NS
@@ -495,6 +495,11 @@ class EngineState:
         if attempt is None or not attempt.is_block:
             return attempt
         return attempt.of_row(row - run.row(attempt.task, attempt.index))
+
+    def name_of(self, number: int, task: int, index: int) -> str:
+        """`r3 clean[7]`; of a run that is not in memory only its number."""
+        run = self.runs.get(number)
+        return run_text(number) if run is None else f"{run_text(number)} {run.text(task, index)}"
 
     def holding(self) -> Iterator[Attempt]:
         """Live attempts that use their claim; the others wait to take one over."""

@@ -241,7 +241,7 @@ class StatsRow(Row, frozen=True, kw_only=True):
 
 
 class ReasonRow(Row, frozen=True, kw_only=True):
-    """One row that does not run, and all reasons why."""
+    """One row that does not run, or stands still, and all reasons why; `predicted_start` is then when it goes on."""
 
     task: str
     index: int | None
@@ -394,7 +394,8 @@ class ResourcesRow(Row, frozen=True, kw_only=True):
     ready: int = 0
     holders: list[dict[str, Any]] = []
     """Of live attempts, at most 100, the largest claims first: {"row", "run", "owner", "since", "cpu", "memory",
-    "pools", "gpus", "scratch", "mutexes", "cpus": those that it is bound to, "exclusive", "rss"}."""
+    "pools", "gpus", "scratch", "mutexes", "cpus": those that it is bound to, "exclusive", "rss", "released": CPUs that
+    it has given back while it stands still, "still": why it does}."""
     scratch: int = 0
     scratch_claimed: int = 0
     scratch_free: int | None = None

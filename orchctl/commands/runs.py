@@ -212,7 +212,7 @@ def _print_rows(rows: list[TaskRow], most: int, out: Output) -> None:
         (
             (
                 row_name(row.task, row.index),
-                (inert("paused" if row.suspended else row.status), row.status),
+                (inert("suspended" if row.suspended else row.status), row.status),
                 str(row.attempts or ""),
                 took_text(row.started_at, row.finished_at),
                 inert(row.exit_code),

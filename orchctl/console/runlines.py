@@ -19,7 +19,7 @@ from orchctl.console.drawing import (
     word,
 )
 from orchctl.console.theme import Signs, status_style
-from orchctl.text import ORDER, cells, inert, size_text
+from orchctl.text import ORDER, cells, inert, size_text, standstill_text
 
 NAME_MIN, NAME_MAX = 16, 40
 
@@ -297,6 +297,8 @@ def attempts_details(rows: list[AttemptRow], width: int, signs: Signs, now_s: fl
 
 def reason_text(reason: dict[str, Any]) -> str:
     """One reason as a sentence: `pool warehouse: asks 1, 0 free; held by r3 load, r4 load`."""
+    if said := standstill_text(reason):
+        return said
     what = " ".join(inert(reason[name]) for name in ("kind", "resource") if reason.get(name))
     numbers: list[str] = []
     if reason.get("asked") not in (None, ""):

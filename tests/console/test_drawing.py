@@ -84,6 +84,8 @@ def test_a_reason_is_a_sentence_with_who_holds_what() -> None:
     reason = {"kind": "pool", "resource": "db", "asked": 1, "available": 0, "holders": ["a", "b", "c", "d", "e"]}
     assert runlines.reason_text(reason) == "pool db: asks 1, 0 free; held by a, b, c and 2 more"
     memory = {"kind": "capacity", "resource": "memory", "asked": 2**30, "available": 2**20}
+    suspended = {"kind": "suspended", "resource": "cpu", "asked": 1.0, "available": 0, "holders": ["r7 train"]}
+    assert runlines.reason_text(suspended) == "suspended for r7 train (higher priority)"
     assert runlines.reason_text(memory) == "capacity memory: asks 1.0 GiB, 1.0 MiB free"
 
 

@@ -40,9 +40,9 @@ def test_the_worlds_together_use_what_the_machine_can_do():
         world.run()
         seen |= {type(event).__name__ for _, _, event in world.story}
     assert seen >= {
-        "AttemptExited", "AttemptLost", "AttemptNeverStarted", "AttemptOrdered", "AttemptResumed", "AttemptStarted",
+        "AttemptExited", "AttemptLost", "AttemptNeverStarted", "AttemptOrdered", "AttemptPreempted", "AttemptResumed", "AttemptStarted",
         "AttemptSuspended", "BackfillCancelRequested", "BackfillMade", "BackfillPauseRequested", "BackfillRequested",
-        "BackfillStatusChanged", "BlockOrdered", "BlockStarted", "CancelRequested",
+        "BackfillStatusChanged", "BlockOrdered", "BlockStarted", "CancelRequested", "CpusRegained", "CpusReleased",
         "EngineStarted", "Expanded", "MarkRequested", "RerunRequested", "RetryRequested", "RetryScheduled",
         "RowsReleased", "RowsReturned", "RowsSucceeded", "RunFinished",
         "RunPauseRequested", "RunQueued", "RunResumeRequested", "RunSkipped", "SettingsChangeRequested",

@@ -95,6 +95,10 @@ class World:
         )
         self.trouble = self.rng.choice((0.02, 0.03, 0.15))
         """How likely an engine's crash or a launcher's death is at each batch."""
+        self.rush = self.rng.random() < 0.4
+        """Whether the host is small, much is asked of it, and some of that is in a hurry."""
+        if self.rush:
+            self.launchers.mean_s = 4.0
         self.history = History()
         self.past = Looking()
         self.plans: dict[str, list[Plan]] = {}
@@ -128,7 +132,7 @@ class World:
         wall_due = self.machine.next_due()[1]
         if wall_due:
             dues.append(self.now_ns + wall_due - self.wall_ns)
-        step_ns = self.rng.choice((0, 1, SECOND // 2, 10 * SECOND))
+        step_ns = self.rng.choice((0, 1, SECOND // 2, SECOND if self.rush else 10 * SECOND))
         if dues and self.rng.random() < 0.6:
             step_ns = max(min(dues) - self.now_ns, 0)
         self.now_ns += step_ns
@@ -196,7 +200,7 @@ class World:
             self._fail(f"the ends of attempts {left} were never acknowledged")
 
     def _stands_still(self, run: RunState) -> bool:
-        return any(self.machine.state.attempts[number].frozen for number in run.live.values())
+        return any(self.machine.state.attempts[number].paused for number in run.live.values())
 
     def _end_the_endless(self) -> list[External]:
         """Somebody cancels, once, what would run for ever."""
@@ -222,6 +226,7 @@ class World:
         self.disk.commit(changes, self.machine.state)
         self._look(changes, events)
         self._perform(changes.effects)
+        self._look_at_what_moves()
         for number in sorted(changes.finished_runs):
             if self.rng.random() < 0.7:
                 self.machine.forget_run(number)
@@ -264,9 +269,7 @@ class World:
             elif child is not None and child.end is not None:
                 events.append(child.end)
             elif child is not None and child.started:
-                events.append(AttemptStarted(number, self.now_ns, 1000 + number, number))
-                if child.frozen_ns:
-                    events.append(AttemptSuspended(number, self.now_ns))
+                events += self.launchers.child_again(number, child, self.now_ns)
         for number, child in list(self.launchers.children.items()):
             if number not in state.attempts and child.end is not None:
                 events.append(child.end)
@@ -290,7 +293,7 @@ class World:
                     self.launchers.start(effect, self.now_ns)
                 case SuspendAttempt() | ResumeAttempt():
                     frozen = isinstance(effect, SuspendAttempt)
-                    self.launchers.freeze(effect.attempt, self.now_ns, frozen=frozen)
+                    self.launchers.freeze(effect.attempt, self.now_ns, effect.turn, frozen=frozen)
                 case RecallAttempt():
                     self.launchers.recall(effect.attempt)
                 case StopAttempt():
@@ -321,6 +324,12 @@ class World:
         if found:
             self._fail("\n".join(found))
 
+    def _look_at_what_moves(self) -> None:
+        """Nothing runs whose CPUs others may have."""
+        for number, attempt in self.machine.state.attempts.items():
+            if attempt.released and self.launchers.moving(number):
+                self._fail(f"r{attempt.run}: attempt {number} runs although it has given its CPUs back")
+
     def _fail(self, sentence: str) -> None:
         raise Failure(f"seed {self.seed}, batch {self.counts['batches']}: {sentence}\n{self._tell(sentence)}")
 
@@ -347,10 +356,10 @@ class World:
     # --- operators --------------------------------------------------------------------------------------------------
 
     def _capacity(self) -> Capacity:
-        return Capacity(self.rng.choice((2000, 3000, 5000)), 4 * GIB, tuple(SHARED_POOLS.items()))
+        return Capacity(2000 if self.rush else self.rng.choice((2000, 3000, 5000)), 4 * GIB, tuple(SHARED_POOLS.items()))
 
     def _new_version(self, name: str) -> Plan:
-        plan = make_plan(random_workflow(self.rng, name))
+        plan = make_plan(random_workflow(self.rng, name, rush=self.rush))
         self.plans.setdefault(name, []).append(plan)
         self.machine.install_plan(plan)
         return plan
@@ -365,7 +374,7 @@ class World:
         plan = self.rng.choice(self.plans[name])
         numbers = sorted(self.disk.headers)
         draw = self.rng.random()
-        if draw < 0.3 or not numbers:
+        if draw < (0.5 if self.rush else 0.3) or not numbers:
             return RunRequested(self._ask(), name, plan.version, {"flag": self.rng.random() < 0.7})
         if draw < 0.4:
             if self.rng.random() < 0.3 and len(self.plans[name]) < 4:
