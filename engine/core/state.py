@@ -40,11 +40,11 @@ def chunks_of(rows: range) -> range:
 
 
 class Pause(msgspec.Struct, array_like=True):
-    """Of an attempt that was told to stand still once (see `standstill`). `turn` counts the orders to stand still and to
-    go on: only the answer to the newest one says how things are.
+    """Of an attempt that was told to stand still once (see `standstill`). `turn` counts the orders to stand still and
+    to go on: only the answer to the newest one says how things are.
 
-    `released`: its CPUs are given back until it goes on. `waits`: it goes on by itself as soon as there is room, else it
-    was paused by an operator. `for_row` is the (run, task, index) that it made room for; `memory_bytes` what it
+    `released`: its CPUs are given back until it goes on. `waits`: it goes on by itself as soon as there is room, else
+    it was paused by an operator. `for_row` is the (run, task, index) that it made room for; `memory_bytes` what it
     occupied when it last stood still.
     """
 

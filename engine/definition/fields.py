@@ -434,13 +434,13 @@ POLICY = {
     "priority": Field(Number(-PRIORITY_MAX, PRIORITY_MAX), "higher goes first; 0 unless written"),
     "preemption": Field(
         _words_of(Preemption),
-        "for what has a higher priority: requeue: it may be stopped, and goes again later; suspend: it may stand still and "
-        "give its CPUs back until there is room again, if it is memory-light",
+        "for what has a higher priority: requeue: it may be stopped, and goes again later; suspend: it may stand still "
+        "and give its CPUs back until there is room again, if it is memory-light",
     ),
     "on_pause": Field(
         _words_of(OnPause),
-        "release: while it is paused others have its CPUs, if it is memory-light (at most 5 % of the host's memory, or what "
-        "it claims); keep: nobody has them",
+        "release: while it is paused others have its CPUs, if it is memory-light (it occupies what it claims, or 5 % of "
+        "the host's memory, at most); keep: nobody has them",
     ),
     "on_lost": Field(_words_of(OnLost), "after an attempt whose end nobody saw: rerun, or hold for an operator"),
 }

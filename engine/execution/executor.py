@@ -221,7 +221,9 @@ class Executor:
             link.post(wire.pack(["freeze", again]))
         now_ns = time.time_ns()
         return [
-            AttemptSuspended(number, now_ns, turn, size) for number, turn, size in sorted(frozen) if number in self._live
+            AttemptSuspended(number, now_ns, turn, size)
+            for number, turn, size in sorted(frozen)
+            if number in self._live
         ]
 
     def _send_stops(self, link: Link, known: set[int]) -> None:

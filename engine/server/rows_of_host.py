@@ -99,7 +99,7 @@ def _holders(look: Look, rss_bytes: dict[int, int]) -> list[dict[str, Any]]:
     state = look.state
     live = nsmallest(
         _HOLDERS, state.holding(),
-        key=lambda held: (not held.claim.exclusive, -held.claim.cpu_milli, -held.claim.memory_bytes, held.attempt),
+        key=lambda held: (not held.claim.exclusive, -held.held.cpu_milli, -held.claim.memory_bytes, held.attempt),
     )  # fmt: skip
     return [
         {

@@ -40,8 +40,8 @@ def test_the_worlds_together_use_what_the_machine_can_do():
         world.run()
         seen |= {type(event).__name__ for _, _, event in world.story}
     assert seen >= {
-        "AttemptExited", "AttemptLost", "AttemptNeverStarted", "AttemptOrdered", "AttemptPreempted", "AttemptResumed", "AttemptStarted",
-        "AttemptSuspended", "BackfillCancelRequested", "BackfillMade", "BackfillPauseRequested", "BackfillRequested",
+        "AttemptExited", "AttemptLost", "AttemptNeverStarted", "AttemptOrdered", "AttemptPreempted", "AttemptResumed",
+        "AttemptStarted", "AttemptSuspended", "BackfillCancelRequested", "BackfillMade", "BackfillPauseRequested", "BackfillRequested",
         "BackfillStatusChanged", "BlockOrdered", "BlockStarted", "CancelRequested", "CpusRegained", "CpusReleased",
         "EngineStarted", "Expanded", "MarkRequested", "RerunRequested", "RetryRequested", "RetryScheduled",
         "RowsReleased", "RowsReturned", "RowsSucceeded", "RunFinished",

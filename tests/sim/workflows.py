@@ -15,7 +15,7 @@ GIB = 2**30
 
 
 def random_workflow(rng: Random, name: str, *, rush: bool = False) -> Workflow:
-    """One to eight tasks; every need names an earlier task. In a rush all of them want CPUs, and some are in a hurry."""
+    """One to eight tasks; every need names an earlier task. In a rush all want CPUs, and some are in a hurry."""
     pieces: list[Piece] = []
     for number in range(rng.randint(1, 8)):
         pieces.append(_task(rng, f"t{number}", pieces, rush=rush))

@@ -356,7 +356,9 @@ class World:
     # --- operators --------------------------------------------------------------------------------------------------
 
     def _capacity(self) -> Capacity:
-        return Capacity(2000 if self.rush else self.rng.choice((2000, 3000, 5000)), 4 * GIB, tuple(SHARED_POOLS.items()))
+        return Capacity(
+            2000 if self.rush else self.rng.choice((2000, 3000, 5000)), 4 * GIB, tuple(SHARED_POOLS.items())
+        )
 
     def _new_version(self, name: str) -> Plan:
         plan = make_plan(random_workflow(self.rng, name, rush=self.rush))

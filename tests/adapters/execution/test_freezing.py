@@ -217,7 +217,10 @@ async def test_a_pinned_attempt_goes_on_on_the_cpus_that_are_its_own_then_and_en
 ) -> None:
     first, second = sorted(os.sched_getaffinity(0))[:2]
     world.executor.share([second])
-    attempt = world.start("echo up > up; trap 'echo bye > bye; sleep 0.5; exit' TERM; while :; do sleep 0.05; done", binding=Binding((first,)))
+    attempt = world.start(
+        "echo up > up; trap 'echo bye > bye; sleep 0.5; exit' TERM; while :; do sleep 0.05; done",
+        binding=Binding((first,)),
+    )
     pid = (await world.started(attempt)).pid
     await world.file_there("up")
     await world.until(lambda: os.sched_getaffinity(pid) == {first}, "its own CPU")

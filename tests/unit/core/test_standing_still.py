@@ -1,4 +1,4 @@
-"""Who stands still gives its CPUs back, and goes on when it has them again: paused by operators, or for a higher class."""
+"""Who stands still gives its CPUs back, and goes on when it has them again: paused, or for a higher class."""
 
 import pytest
 
