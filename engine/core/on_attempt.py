@@ -15,6 +15,7 @@ from engine.core.events import (
     BlockStarted,
     RetryScheduled,
     RowsReleased,
+    RowWithdrawn,
     TrialRepeated,
 )  # fmt: skip
 from engine.core.orders import give_back
@@ -220,6 +221,11 @@ def _again_or_cancelled(cx: Context, run: RunState, attempt: Attempt) -> None:
     task, index = attempt.task, attempt.index
     if attempt.to_end or is_ending(run, task):
         finish_row(cx, run, task, index, "cancelled")
+        return
+    if attempt.on_success and run.up_success[task] < run.plan.up_start[task + 1] - run.plan.up_start[task]:
+        cx.move_row(run, task, task, "withdrawn")
+        cx.note(RowWithdrawn(run.run, task, index))
+        cx.unsettled.append((run, task))
         return
     _ready_again(cx, run, task, index)
 

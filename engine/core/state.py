@@ -96,6 +96,8 @@ class Attempt(msgspec.Struct):
     still_since_ns: int = 0
     levels: tuple[tuple[str, str], ...] = ()
     measured: Measured | None = None
+    on_success: bool = False
+    """It starts only if `claim_from` has succeeded: until then its row may have to wait again."""
     pause: Pause | None = None
 
     @property

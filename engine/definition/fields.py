@@ -439,8 +439,8 @@ POLICY = {
     ),
     "on_pause": Field(
         _words_of(OnPause),
-        "release: while it is paused others have its CPUs, if it is memory-light (it occupies what it claims, or 5 % of "
-        "the host's memory, at most); keep: nobody has them",
+        "release: while it is paused others have its CPUs, if it is memory-light (it occupies no more than it claims, "
+        "or 5 % of the host's memory); keep: nobody has them",
     ),
     "on_lost": Field(_words_of(OnLost), "after an attempt whose end nobody saw: rerun, or hold for an operator"),
 }

@@ -41,13 +41,12 @@ def test_the_worlds_together_use_what_the_machine_can_do():
         seen |= {type(event).__name__ for _, _, event in world.story}
     assert seen >= {
         "AttemptExited", "AttemptLost", "AttemptNeverStarted", "AttemptOrdered", "AttemptPreempted", "AttemptResumed",
-        "AttemptStarted", "AttemptSuspended", "BackfillCancelRequested", "BackfillMade", "BackfillPauseRequested", "BackfillRequested",
-        "BackfillStatusChanged", "BlockOrdered", "BlockStarted", "CancelRequested", "CpusRegained", "CpusReleased",
-        "EngineStarted", "Expanded", "MarkRequested", "RerunRequested", "RetryRequested", "RetryScheduled",
-        "RowsReleased", "RowsReturned", "RowsSucceeded", "RunFinished",
-        "RunPauseRequested", "RunQueued", "RunResumeRequested", "RunSkipped", "SettingsChangeRequested",
-        "SpaceChanged", "TaskReopened", "TrialRepeated",
-        "WorkflowAdded", "WorkflowPauseRequested", "WorkflowRemoved",
+        "AttemptStarted", "AttemptSuspended", "BackfillCancelRequested", "BackfillMade", "BackfillPauseRequested",
+        "BackfillRequested", "BackfillStatusChanged", "BlockOrdered", "BlockStarted", "CancelRequested", "CpusRegained",
+        "CpusReleased", "EngineStarted", "Expanded", "MarkRequested", "RerunRequested", "RetryRequested",
+        "RetryScheduled", "RowWithdrawn", "RowsReleased", "RowsReturned", "RowsSucceeded", "RunFinished",
+        "RunPauseRequested", "RunQueued", "RunResumeRequested", "RunSkipped", "SettingsChangeRequested", "SpaceChanged",
+        "TaskReopened", "TrialRepeated", "WorkflowAdded", "WorkflowPauseRequested", "WorkflowRemoved",
     }  # fmt: skip
 
 

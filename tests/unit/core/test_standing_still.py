@@ -436,15 +436,18 @@ def test_a_block_is_suspended_with_its_worker_and_rows_that_have_not_begun_are_g
     player = Player(flow(rows, name="w"), flow(task("high", priority=5), name="u"), cpus=1)
     player.submit("w")
     player.end("t[0]", SUCCESS, took_ns=MILLISECOND)
-    block, *others = [start for start in player.live.values() if start.count > 1]
+    block, *others = player.live.values()
     player.begin_block(block)
     player.submit("u")
     assert player.freezes == [("t[1]", True)]
     assert sorted(player.recalls) == sorted(["t[1]", *(row_text("t", start.index) for start in others)])
     player.suspended("t[1]", run=1)
     for start in others:
-        player.return_rows(start, 0)
-        del player.live[start.attempt]
+        if start.count > 1:
+            player.return_rows(start, 0)
+            del player.live[start.attempt]
+        else:
+            player.never(row_text("t", start.index), run=1)
     player.return_rows(block, 1)
     assert player.attempt("high").claim_from == 0
     assert player.state.attempts[block.attempt].held.cpu_milli == 0
