@@ -65,6 +65,8 @@ class Launchers:
     blocks: dict[int, Block] = field(default_factory=dict[int, Block])
     ever: set[int] = field(default_factory=set[int])
     recalled: list[External] = field(default_factory=list[External])
+    inbox: list[tuple[int, int, bool]] = field(default_factory=list[tuple[int, int, bool]])
+    """Orders to stand still or to go on that were not read yet: attempt, number of the order, which of both."""
     mean_s: float = 4.0
 
     def start(self, effect: StartAttempt, now_ns: int) -> None:
@@ -133,6 +135,7 @@ class Launchers:
 
     def stop(self, attempt: int, now_ns: int, *, kill: bool, row: int = 0) -> None:
         """It ends soon; politely asked, it may also end well."""
+        self._obey(now_ns, all_of_them=True)
         if attempt in self.blocks:
             self.blocks[attempt].stop(row, now_ns, kill=kill, heeds=self.rng.random() < 0.8)
             return
@@ -148,7 +151,17 @@ class Launchers:
             child.told_to_stop = kill or child.ends_ns == ENDLESS_NS or self.rng.random() < 0.8
             child.ends_ns = now_ns if kill else min(child.ends_ns, now_ns + 10 * SECOND)
 
-    def freeze(self, attempt: int, now_ns: int, turn: int, *, frozen: bool) -> None:
+    def freeze(self, attempt: int, turn: int, *, frozen: bool) -> None:
+        """Take the order, to obey it soon."""
+        self.inbox.append((attempt, turn, frozen))
+
+    def _obey(self, now_ns: int, *, all_of_them: bool) -> None:
+        """Read orders, the oldest first."""
+        while self.inbox and (all_of_them or self.rng.random() < 0.5):
+            attempt, turn, frozen = self.inbox.pop(0)
+            self._freeze(attempt, now_ns, turn, frozen=frozen)
+
+    def _freeze(self, attempt: int, now_ns: int, turn: int, *, frozen: bool) -> None:
         """It stands still, or goes on; the answer says which, whatever it was before."""
         found = self.children.get(attempt) or self.blocks.get(attempt)
         if found is None or not found.started or (found.over if isinstance(found, Block) else found.end is not None):
@@ -186,7 +199,7 @@ class Launchers:
 
     def due_ns(self) -> int | None:
         """When something will happen next."""
-        if self.recalled or any(self._may_begin(child) for child in self.children.values()):
+        if self.recalled or self.inbox or any(self._may_begin(child) for child in self.children.values()):
             return 0
         if any(self._may_start(block) for block in self.blocks.values()):
             return 0
@@ -197,6 +210,7 @@ class Launchers:
 
     def reports(self, now_ns: int) -> list[External]:
         """What has happened since, in some order, with repetitions."""
+        self._obey(now_ns, all_of_them=False)
         found, self.recalled = self.recalled, []
         for block in self.blocks.values():
             if self._may_start(block):
@@ -272,7 +286,9 @@ class Launchers:
         return [started, self._suspended(number, child, now_ns)] if child.frozen_ns else [started]
 
     def inventory(self, blocks: dict[int, int], now_ns: int, *, rebooted: bool) -> list[External]:
-        """What a new engine is told of the blocks that it expects (done rows by number), and of others."""
+        """What a new engine is told of the blocks that it expects (done rows by number), and of others. What the old one
+        ordered and nobody read is lost."""
+        self.inbox.clear()
         found: list[External] = []
         for number, done in blocks.items():
             block = self.blocks.get(number)

@@ -150,17 +150,18 @@ class World:
             events.append(self._act())
         if self.rng.random() < 0.02:
             events.append(SpaceChanged(self.rng.random() < 0.5))
-        return self._shuffled(events)
+        return self._shuffled(events) + (self._waver() if self.rng.random() < 0.08 else [])
 
     def _shuffled(self, events: list[External]) -> list[External]:
-        """In any order, but for what a block's page says: that is read from front to back."""
+        """In any order, but for what a block's page says, which is read from front to back, and for the answers to the
+        orders to stand still and to go on."""
         order = list(range(len(events)))
         self.rng.shuffle(order)
         places: dict[int, list[int]] = {}
         for place, at in enumerate(order):
             event = events[at]
             number = getattr(event, "block", 0) or getattr(event, "attempt", 0)
-            if number in self.launchers.blocks:
+            if number in self.launchers.blocks or isinstance(event, AttemptSuspended | AttemptResumed):
                 places.setdefault(number, []).append(place)
         for mine in places.values():
             for place, at in zip(mine, sorted(order[place] for place in mine), strict=True):
@@ -226,7 +227,6 @@ class World:
         self.disk.commit(changes, self.machine.state)
         self._look(changes, events)
         self._perform(changes.effects)
-        self._look_at_what_moves()
         for number in sorted(changes.finished_runs):
             if self.rng.random() < 0.7:
                 self.machine.forget_run(number)
@@ -279,6 +279,7 @@ class World:
 
     def _step(self, events: list[External]) -> Changes:
         self.counts["batches"] += 1
+        self._look_at_what_moves()
         try:
             return self.machine.step(events, self.now_ns, self.wall_ns)
         except Exception as error:
@@ -293,7 +294,7 @@ class World:
                     self.launchers.start(effect, self.now_ns)
                 case SuspendAttempt() | ResumeAttempt():
                     frozen = isinstance(effect, SuspendAttempt)
-                    self.launchers.freeze(effect.attempt, self.now_ns, effect.turn, frozen=frozen)
+                    self.launchers.freeze(effect.attempt, effect.turn, frozen=frozen)
                 case RecallAttempt():
                     self.launchers.recall(effect.attempt)
                 case StopAttempt():
@@ -376,7 +377,7 @@ class World:
         plan = self.rng.choice(self.plans[name])
         numbers = sorted(self.disk.headers)
         draw = self.rng.random()
-        if draw < (0.5 if self.rush else 0.3) or not numbers:
+        if draw < 0.3 or not numbers or (self.rush and self.rng.random() < 0.3):
             return RunRequested(self._ask(), name, plan.version, {"flag": self.rng.random() < 0.7})
         if draw < 0.4:
             if self.rng.random() < 0.3 and len(self.plans[name]) < 4:
@@ -439,6 +440,16 @@ class World:
                 return RerunRequested(self._ask(), number, rows)
             case _:
                 return MarkRequested(self._ask(), number, rows, status)
+
+    def _waver(self) -> list[External]:
+        """Somebody pauses what runs, and resumes it, and pauses it, before anything of that is done."""
+        running = [run.run for run in self.machine.state.runs.values() if run.live]
+        if not running:
+            return []
+        number = self.rng.choice(running)
+        rows = self._live_refs(number)
+        kinds = (RunPauseRequested, RunResumeRequested, RunPauseRequested)
+        return [kind(self._ask(), number, rows=rows) for kind in kinds]
 
     def _live_refs(self, number: int) -> tuple[RowRef, ...]:
         """Some of what runs: an operator would rarely hit it blindly."""
