@@ -89,7 +89,9 @@ def next_on_success(cx: Context, lane: Lane) -> tuple[RunState, int] | None:
         return None
     run = cx.state.runs[leader.run]
     plan, upper = run.plan, leader.task
-    if run.header.status is not RunStatus.RUNNING or plan.measures[upper]:
+    if run.header.status is not RunStatus.RUNNING or plan.measures[upper] or len(lane.members) > run.trust:
+        return None
+    if not cx.ledger.fits_after(lane.claim, lane.claim):
         return None
     start = plan.down_start[upper]
     for task in plan.downstream[start : min(start + DOWNS_MAX, plan.down_start[upper + 1])]:

@@ -69,6 +69,8 @@ def on_exited(cx: Context, event: AttemptExited) -> None:
     _show_outcome(run, attempt, outcome)
     if outcome.kind is OutcomeKind.SUCCEEDED:
         run.header.grown.pop(row, None)
+        if event.result is None:
+            run.trust += 1
         if not _repeat_noisy(cx, run, attempt):
             finish_row(cx, run, attempt.task, attempt.index, "succeeded")
     elif attempt.stop == PREEMPTED:
@@ -94,6 +96,8 @@ def on_never_started(cx: Context, event: AttemptNeverStarted) -> None:
     attempt.finished_ns = cx.now_ns
     run = _end_single(cx, attempt)
     attempt.outcome = Outcome(OutcomeKind.NOT_STARTED, why=event.why)
+    if attempt.on_success:
+        run.trust = 0
     _again_or_cancelled(cx, run, attempt)
 
 

@@ -11,6 +11,7 @@ from engine.core.standstill import repeat_order
 from engine.core.state import Attempt, EngineState, Pause, RunState
 from engine.model.resources import Claim
 from engine.scheduling.fair_queue import Entry
+from tests.sim.launchers import Launchers
 from tests.sim.world import Failure, World
 from tests.support.memory_disk import MemoryDisk
 
@@ -127,3 +128,8 @@ def test_a_store_that_forgets_an_attempt_is_noticed(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(MemoryDisk, "commit", careless)
     monkeypatch.setattr("tests.sim.world.World._crash", lambda self, events: self._batch(events))
     assert "on disk" in _find()
+
+
+def test_a_launcher_that_starts_what_waits_for_a_success_in_vain_is_noticed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Launchers, "_in_vain", lambda self, child: False)
+    assert re.search("it started although its needs say", _find())

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from engine.admission.lanes import HORIZON_NS
-from engine.core.events import AttemptOrdered, RowWithdrawn
-from engine.model.resources import Claim
+from engine.core.events import AttemptOrdered, EngineStarted, RowWithdrawn
+from engine.model.resources import Capacity, Claim
 from engine.model.status import SUCCESS, Outcome, OutcomeKind, RunStatus
 from engine.model.workflow import Command, Retry
 from tests.support.builders import flow, task
@@ -17,18 +17,24 @@ FAILURE = Outcome(OutcomeKind.FAILED, exit_code=1)
 
 
 def _chain(length: int = 10, **fields: object) -> Player:
-    """Tasks `t0`, `t1`, ... each of which needs the one before; `t0` has ended and was short."""
+    """Tasks `t0`, `t1`, ... each of which needs the one before; `t0` has ended and was short, and the run is one in
+    which enough has gone well before."""
     tasks = [task("t0"), *(task(f"t{n}", f"t{n - 1}", **fields) for n in range(1, length))]
     player = Player(flow(*tasks), cpus=1)
     player.submit()
+    player.run().trust = length
     player.end("t0", SUCCESS, took_ns=SHORT_NS)
     return player
 
 
 def _ordered(player: Player) -> dict[str, str]:
-    """What was ordered on success: by task, the one that it follows."""
+    """What was ordered on success and has not begun: by task, the one that it follows."""
     names = {number: start.task for number, start in player.live.items()}
-    return {start.task: names[start.claim_from] for start in player.live.values() if start.on_success}
+    return {
+        start.task: names[start.claim_from]
+        for start in player.live.values()
+        if start.on_success and start.claim_from in names
+    }
 
 
 def test_a_chain_of_short_tasks_is_ordered_up_to_the_horizon():
@@ -44,6 +50,24 @@ def test_the_chain_goes_on_as_its_tasks_succeed():
     assert player.running == ["t2", "t3", "t4", "t5", "t6"]
     player.play()
     assert player.status() is RunStatus.SUCCEEDED
+
+
+def test_the_line_becomes_longer_with_each_success_and_begins_anew_when_something_comes_back():
+    """So that orders that come to nothing never outnumber those that did not."""
+    tasks = [task("t0"), *(task(f"t{n}", f"t{n - 1}") for n in range(1, 30))]
+    player = Player(flow(*tasks), cpus=1)
+    player.submit()
+    lined_up: list[int] = []
+    for number in range(4):
+        player.end(f"t{number}", SUCCESS, took_ns=SHORT_NS)
+        lined_up.append(len(_ordered(player)))
+    assert lined_up == [2, 3, 4, 4], "and never more than the horizon allows"
+    player.end("t4", SUCCESS, took_ns=SHORT_NS, result=b"1")
+    for behind in ("t5", "t6", "t7", "t8", "t9"):
+        player.never(behind)
+    assert not _ordered(player)
+    player.end("t5", SUCCESS, took_ns=SHORT_NS)
+    assert _ordered(player) == {"t7": "t6"}
 
 
 def test_only_one_claim_is_held_by_the_chain():
@@ -156,3 +180,11 @@ def test_nothing_is_ordered_on_success_while_something_else_is_ready():
     assert player.running == ["t0"]
     player.end("t0", SUCCESS, took_ns=SHORT_NS)
     assert not _ordered(player), "the host empties for the task that is wide"
+
+
+def test_no_claim_is_passed_on_that_the_host_has_no_more():
+    player = _chain(10)
+    player.step(EngineStarted(1, Capacity(500, 10**12), ""))
+    lined_up = len(player.live)
+    player.end("t1", SUCCESS, took_ns=SHORT_NS)
+    assert len(player.live) == lined_up - 1
