@@ -43,6 +43,8 @@ def dispatch(cx: Context) -> None:
     while (entry := cx.queue.best(cx.gate)) is not None:
         if not cx.pressure.may_start(cx.now_ns):
             cx.held_back = cx.pressure.level is Level.SLOW
+            if not cx.held_back:
+                go_on_all(cx)
             return
         _order_next(cx, entry, 0)
     go_on_past(cx)

@@ -61,7 +61,7 @@ class Explainer:
         rank = next(
             (ahead + 1 for known, ahead in self._entries_of(run.run, attempt.task) if known is entry), None
         )  # fmt: skip
-        host = [Reason("stopping", "engine")] if self._cx.draining else list(self._cx.pressure.reasons)
+        host = list(self._cx.pressure.reasons)
         short = self._short(entry.claim, mine=entry is self._cx.gate.reserved, rank=rank)
         return rank, self._start_ns(entry, entry.low, host), [why, *host, *short]
 

@@ -232,7 +232,7 @@ def go_on(cx: Context, entry: Entry) -> None:
 
 
 def go_on_all(cx: Context) -> None:
-    """While nothing begins, what has begun goes on where it fits."""
+    """While nothing begins, what has begun goes on where it fits: its end is what frees the host."""
     for entry in list(cx.returning.values()):
         if cx.ledger.fits(entry.claim):
             go_on(cx, entry)

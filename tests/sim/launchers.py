@@ -286,8 +286,8 @@ class Launchers:
         return [started, self._suspended(number, child, now_ns)] if child.frozen_ns else [started]
 
     def inventory(self, blocks: dict[int, int], now_ns: int, *, rebooted: bool) -> list[External]:
-        """What a new engine is told of the blocks that it expects (done rows by number), and of others. Orders of the old
-        one that nobody has read are lost."""
+        """What a new engine is told of the blocks that it expects (done rows by number), and of others. Orders that
+        nobody has read are lost."""
         self.inbox.clear()
         found: list[External] = []
         for number, done in blocks.items():

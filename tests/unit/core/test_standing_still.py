@@ -12,6 +12,7 @@ from engine.core.events import (
     AttemptSuspended,
     CpusReleased,
     EngineStarted,
+    HostSampled,
     SettingsChangeRequested,
 )  # fmt: skip
 from engine.core.state import Attempt
@@ -19,7 +20,7 @@ from engine.model.ids import row_text
 from engine.model.instants import MILLISECOND, SECOND
 from engine.model.resources import Capacity, Claim
 from engine.model.status import SUCCESS, Outcome, OutcomeKind, RunStatus
-from engine.model.workflow import Python, Retry
+from engine.model.workflow import Command, Python, Retry
 from tests.support.builders import flow, task
 from tests.support.stories import Player, Refused
 
@@ -481,3 +482,39 @@ def test_a_host_that_has_shrunk_lets_it_wait_until_there_is_room():
     assert player.freezes[-1] == ("low", True)
     player.step(EngineStarted(2, Capacity(2000, 1000 * MIB), ""))
     assert player.freezes[-1] == ("low", False)
+
+
+def test_what_has_begun_goes_on_while_the_host_is_so_short_of_memory_that_nothing_begins():
+    player = low_and_high(low={"claim": Claim(1000, 500 * MIB)})
+    player.suspended("low", run=1, memory=500 * MIB)
+    player.submit("u")
+    player.step(HostSampled(10 * MIB, 1000 * MIB))
+    player.ok("high", run=2)
+    assert player.freezes[-1] == ("low", False)
+    assert player.running == ["low"]
+    assert player.explain("high")[2][0].kind == "pressure"
+
+
+def test_it_is_foretold_when_a_suspended_attempt_goes_on_and_what_starts_after_it():
+    low = task("low", priority=-1, preemption="suspend", action=Command(("low",)))
+    high = task("high", priority=5, action=Command(("high",)))
+    last = task("last", priority=-2, action=Command(("last",)))
+    player = Player(flow(low, name="w"), flow(high, name="u"), flow(last, name="v"), cpus=1)
+    for name, row, seconds in (("w", "low", 10), ("u", "high", 5), ("v", "last", 1)):
+        player.submit(name)
+        player.end(row, SUCCESS, took_ns=seconds * SECOND)
+    player.submit("w")
+    player.begin("low")
+    player.advance(4)
+    player.submit("u")
+    player.suspended("low", run=4)
+    player.begin("high")
+    player.submit("v")
+    goes_on, starts = player.explain("low", 4)[1], player.explain("last")[1]
+    assert goes_on is not None
+    assert starts is not None
+    assert (goes_on - player.now_ns) / SECOND == pytest.approx(5, abs=0.1)
+    assert (starts - goes_on) / SECOND == pytest.approx(6, abs=0.1)
+    player.pause(4, "low")
+    assert player.explain("low", 4)[1] is None, "who is paused goes on when somebody says so"
+    assert player.explain("last")[1] == goes_on
