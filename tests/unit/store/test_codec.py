@@ -54,7 +54,12 @@ MEASURED = st.builds(
     st.lists(st.text(), max_size=3).map(tuple),
 )  # fmt: skip
 PAUSE = st.builds(
-    Pause, U63, st.booleans(), st.booleans(), st.none() | st.tuples(U63, st.integers(0, 9), st.integers(NO_INDEX, 9)), U63
+    Pause,
+    U63,
+    st.booleans(),
+    st.booleans(),
+    st.none() | st.tuples(U63, st.integers(0, 9), st.integers(NO_INDEX, 9)),
+    U63,
 )
 ATTEMPTS = st.builds(
     Attempt,
