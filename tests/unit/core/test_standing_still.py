@@ -518,3 +518,16 @@ def test_it_is_foretold_when_a_suspended_attempt_goes_on_and_what_starts_after_i
     player.pause(4, "low")
     assert player.explain("low", 4)[1] is None, "who is paused goes on when somebody says so"
     assert player.explain("last")[1] == goes_on
+
+
+def test_who_is_to_have_the_host_alone_waits_until_a_suspended_attempt_has_ended():
+    player = low_and_high()
+    player.suspended("low", run=1)
+    player.know(flow(task("alone", priority=9, claim=Claim(1000, exclusive=True)), name="x"))
+    player.submit("x")
+    player.ok("high", run=2)
+    assert player.freezes[-1] == ("low", False)
+    player.resumed("low", run=1)
+    assert player.running == ["low"]
+    player.ok("low", run=1)
+    assert player.running == ["alone"]
