@@ -132,4 +132,4 @@ def test_a_store_that_forgets_an_attempt_is_noticed(monkeypatch: pytest.MonkeyPa
 
 def test_a_launcher_that_starts_what_waits_for_a_success_in_vain_is_noticed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Launchers, "_in_vain", lambda self, child: False)
-    assert re.search("it started although its needs say", _find())
+    assert re.search("it started although its needs say", _find(120))

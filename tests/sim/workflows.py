@@ -18,7 +18,7 @@ def random_workflow(rng: Random, name: str, *, rush: bool = False) -> Workflow:
     """One to eight tasks, or a chain of more; every need names an earlier task. In a rush all want CPUs, and some are
     in a hurry.
     """
-    pieces: list[Piece] = _chain(rng) if not rush and rng.random() < 0.3 else []
+    pieces: list[Piece] = _chain(rng) if not rush and rng.random() < 0.5 else []
     for number in range(len(pieces), len(pieces) + (rng.randint(0, 2) if pieces else rng.randint(1, 8))):
         pieces.append(_task(rng, f"t{number}", pieces, rush=rush))
     if len(pieces) > 1 and rng.random() < 0.3:

@@ -95,7 +95,7 @@ class World:
         )
         self.trouble = self.rng.choice((0.02, 0.03, 0.15))
         """How likely an engine's crash or a launcher's death is at each batch."""
-        self.rush = self.rng.random() < 0.4
+        self.rush = self.rng.random() < 0.3
         """Whether the host is small, much is asked of it, and some of that is in a hurry."""
         if self.rush:
             self.launchers.mean_s = 4.0
