@@ -107,7 +107,7 @@ def audit(words: Words, place: Place) -> int:
                 str(row.revision),
                 instant_text(row.at),
                 inert(f"{row.actor} ({row.uid})"),
-                inert(row.via),
+                inert(f"{row.via} {row.place}".strip()),
                 inert(row.verb),
                 inert(row.target),
                 (inert(row.result), "ok" if row.result == "accepted" else "problem"),

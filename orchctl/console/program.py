@@ -20,7 +20,6 @@ from textual.app import App
 from textual.filter import LineFilter
 from textual.screen import Screen
 
-from engine.protocol.messages import Request
 from orchctl.console.actions import Intent
 from orchctl.console.difference import Difference, Shown
 from orchctl.console.feed import Feed
@@ -29,8 +28,8 @@ from orchctl.console.memory import Memory
 from orchctl.console.notices import Notices
 from orchctl.console.screens.base import BaseScreen
 from orchctl.console.screens.overview import OverviewScreen
+from orchctl.console.screens.registry import SCREENS
 from orchctl.console.screens.run import RunScreen
-from orchctl.console.screens.standing import SCREENS
 from orchctl.console.settings import Settings
 from orchctl.console.terminal import backlog, hung_up
 from orchctl.console.theme import Signs
@@ -174,10 +173,6 @@ class Console(App[int]):
             self.pop_screen()
         if name in SCREENS:
             self.push_screen(SCREENS[name]())
-
-    def acted(self, request: Request) -> None:
-        """This console asks for something itself: its own acts are no news."""
-        self.notices.own(request)
 
     # --- keys that come early -------------------------------------------------------------------------------------
 

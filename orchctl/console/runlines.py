@@ -100,12 +100,14 @@ def more_line(count: int, width: int, signs: Signs) -> Line:
     return fitted([(f"    {signs.more} {count:,} more; open lists them all", "dim")], width)
 
 
-def tasks_heading(width: int) -> Line:
-    """Over a table that is `width` columns wide, the column for its cursor included."""
+def tasks_heading(width: int, sort: str) -> Line:
+    """Over a table that is `width` columns wide, the column for its cursor included; an order that is not that of the
+    workflow is named."""
     width -= 1
     name = _name_width(width)
     text = f"   {column('TASK', name)} {column('STATE', 16)}{column('TRY', 5)}{column('TIME', 8)} OUTCOME"
-    return fitted([(text, "heading")], width)
+    order: Line = [] if sort == "topological" else [(f"by {sort}", "dim")]
+    return ends([(text, "heading")], order, width)
 
 
 def task_line(row: TaskRow, width: int, signs: Signs, now_s: float) -> Line:
@@ -116,13 +118,19 @@ def task_line(row: TaskRow, width: int, signs: Signs, now_s: float) -> Line:
         [
             (f"{signs.status(row.status)} ", status_style(row.status)),
             (column(row_name(row.task, row.index), _name_width(width)) + " ", "plain"),
-            (column(row.status.replace("_", " "), 16), status_style(row.status)),
+            _state(row),
             (column(str(row.attempts) if row.attempts else "", 5), "dim"),
             (column(spent, 8) + " ", "plain"),
             (said, "red" if row.status == "failed" else "dim"),
         ],
         width,
     )
+
+
+def _state(row: TaskRow) -> Span:
+    if row.suspended:
+        return (column("stands still", 16), status_style("suspended"))
+    return (column(row.status.replace("_", " "), 16), status_style(row.status))
 
 
 def event_line(row: EventRow, width: int) -> Line:

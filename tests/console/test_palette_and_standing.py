@@ -1,8 +1,10 @@
 """The palette, the catalogue, schedules, the audit, and making a run by a form."""
 
+import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.protocol.messages import Definition, PauseWorkflow, Submit
@@ -156,12 +158,17 @@ async def test_acts_of_others_are_told_and_ones_own_are_not(tmp_path: Path) -> N
         await console.shows("alice by cli: cancel r11")
         await console.press("c", "y")
         await console.shows("cancelled: run r12")
-        world.audit.insert(0, AuditRow(
-            revision=11, at=row.at, uid=0, actor="me", via="console", verb="cancel", target="r12", result="accepted",
-        ))  # fmt: skip
+        own = AuditRow(
+            revision=11, at=row.at, uid=os.getuid(), actor="me", via="console", verb="cancel", target="r12",
+            result="accepted", place=console.console.feed.place,
+        )  # fmt: skip
+        world.audit.insert(0, own)
         console.engine.publish()
         await until(lambda: console.console.notices._seen == 11)
         assert "me by console" not in console.text()
+        world.audit.insert(0, msgspec.structs.replace(own, revision=12, place="pts/77"))
+        console.engine.publish()
+        await console.shows("me by console pts/77: cancel r12")
 
 
 @pytest.mark.asyncio
@@ -171,7 +178,8 @@ async def test_a_run_is_made_by_a_form_that_checks_what_is_typed(tmp_path: Path)
         await console.press("W")
         await console.shows("› Workflows")
         await console.press("t")
-        await console.shows("Make a run of ingest-daily", "day  ✗ must be given", "full | quick")
+        await console.shows("Make a run of ingest-daily", "✗ must be given", "full | quick")
+        assert "✗ must be given" in console.line("day ")
         await console.press(*"tomorrow")
         await console.shows("a date such as")
         await console.press("ctrl+s", *["backspace"] * 8, *"2026-11-22", "tab", "tab", *["backspace"] * 5, *"full")

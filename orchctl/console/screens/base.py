@@ -13,8 +13,8 @@ from textual.widgets import Input
 
 from engine.model.errors import EngineError
 from engine.protocol.messages import ListWorkflows, Rows
-from engine.protocol.rows import WorkflowRow
-from orchctl.console.actions import Intent, told, undo_of
+from engine.protocol.rows import RunRow, WorkflowRow
+from orchctl.console.actions import Intent, Verb, on_run, told, undo_of, undoable, why_not_run
 from orchctl.console.drawing import Line, clock, duration, fitted, width_of
 from orchctl.console.feed import Feed
 from orchctl.console.keymap import Action, Place, action_named, actions_of, key_text
@@ -27,6 +27,7 @@ from orchctl.text import inert
 
 if TYPE_CHECKING:
     from orchctl.console.program import Console
+    from orchctl.console.screens.form import FormScreen
 
 NOTICE_S = 12.0
 
@@ -59,7 +60,8 @@ class BaseScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._bindings = BindingsMap.merge((self._bindings, bindings_for(self.place, self.console_app.actions)))
+        own = bindings_for(self.place, self.console_app.actions)
+        self._bindings = BindingsMap.merge((own, self._bindings))  # ours outrank textual's
         self._notice = ""
         self._notice_style = "plain"
         self._notice_until = 0.0
@@ -112,7 +114,7 @@ class BaseScreen(Screen[None]):
     def _draw_keys(self, width: int) -> list[Line]:
         line: Line = [(" ", "plain")]
         last = [action for action in self.offered() if action.id in ("help", "leave")]
-        room = width - sum(len(key_text(action.keys[0])) + len(action.brief) + 3 for action in last)
+        room = width + 2 - sum(len(key_text(action.keys[0])) + len(action.brief) + 3 for action in last)
         for action in self.offered():
             if not action.brief or action in last or (action.acts and not self.feed.live):
                 continue
@@ -283,7 +285,7 @@ class BaseScreen(Screen[None]):
         if not self.feed.may_act:
             self.say("the engine is away: nothing can be done now", "yellow")
             return
-        if undo_of(intent) is not None:
+        if undoable(intent):
             self.run_worker(self._perform(intent, on_done), exit_on_error=True)
             return
 
@@ -295,6 +297,20 @@ class BaseScreen(Screen[None]):
 
         self.console_app.push_screen(ConfirmScreen(intent, self.signs), decided)
 
+    def act_on_run(self, verb: Verb, row: RunRow) -> None:
+        """An act on a whole run, or why it makes no sense."""
+        why = why_not_run(verb, row)
+        if why:
+            self.say(why, "yellow")
+        else:
+            self.confirm(on_run(verb, row))
+
+    def explain_run(self, run: int, task: str = "", index: int | None = None) -> None:
+        """Show why rows of a run wait."""
+        from orchctl.console.screens.explain import ExplainScreen
+
+        self.console_app.push_screen(ExplainScreen(run, task, index))
+
     def _key_of(self, action: str) -> str:
         """The key that an action has with this operator."""
         return next((key_text(known.keys[0]) for known in self.console_app.actions if known.id == action), "")
@@ -303,20 +319,29 @@ class BaseScreen(Screen[None]):
         """Take the last act back, where it can be."""
         intent, self.console_app.undo = self.console_app.undo, None
         if intent is None:
-            self.say("nothing can be undone: only a pause and a resume can", "yellow")
+            self.say("nothing can be undone: only a pause, a resume and a setting can", "yellow")
         else:
             self.confirm(intent)
 
     def trigger(self, workflow: str) -> None:
         """Ask for the parameters of a run of a workflow that was added, then make it."""
+        from orchctl.console.screens.trigger import TriggerScreen
+
+        self._fill(workflow, lambda row: TriggerScreen(row, self.signs))
+
+    def backfill(self, workflow: str) -> None:
+        """Ask for a stretch of the past, show what it would make, then make it."""
+        from orchctl.console.screens.backfill import BackfillScreen
+
+        self._fill(workflow, lambda row: BackfillScreen(row, self.feed, self.signs))
+
+    def _fill(self, workflow: str, form: "Callable[[WorkflowRow], FormScreen[Intent]]") -> None:
         if not self.feed.may_act:
             self.say("the engine is away: nothing can be done now", "yellow")
             return
-        self.run_worker(self._trigger(workflow), exit_on_error=True)
+        self.run_worker(self._fill_form(workflow, form), exit_on_error=True)
 
-    async def _trigger(self, workflow: str) -> None:
-        from orchctl.console.screens.trigger import TriggerScreen
-
+    async def _fill_form(self, workflow: str, form: "Callable[[WorkflowRow], FormScreen[Intent]]") -> None:
         try:
             rows = msgspec.convert((await self.feed.ask(ListWorkflows(), Rows)).rows, list[WorkflowRow])
         except (EngineError, msgspec.ValidationError) as error:
@@ -326,25 +351,24 @@ class BaseScreen(Screen[None]):
         if row is None:
             self.say(f"{workflow} was not added, so it cannot be triggered: `orchctl add FILE` keeps it", "yellow")
             return
+        self.console_app.push_screen(form(row), self.filled)
 
-        def filled(intent: Intent | None) -> None:
-            if intent is None:
-                self.say("nothing was done")
-            else:
-                self.confirm(intent)
-
-        self.console_app.push_screen(TriggerScreen(row, self.signs), filled)
+    def filled(self, intent: Intent | None) -> None:
+        """A form was closed."""
+        if intent is None:
+            self.say("nothing was done")
+        else:
+            self.confirm(intent)
 
     async def _perform(self, intent: Intent, on_done: Callable[[], None] | None) -> None:
         self.say(f"{intent.verb} {self.signs.more}")
-        self.console_app.acted(intent.request)
         try:
             done = await self.feed.act(intent.request)
         except EngineError as error:
             self.say(f"not done: {error.sentence}{f' ({error.hint})' if error.hint else ''}", "red")
             return
         text = told(intent, done)
-        self.console_app.undo = None if "refused:" in text else undo_of(intent)
+        self.console_app.undo = None if "refused:" in text else undo_of(intent, done)
         hint = f"; {self._key_of('undo')} undoes it" if self.console_app.undo is not None else ""
         self.say(text + hint, "red" if "refused:" in text else "green")
         if on_done is not None:

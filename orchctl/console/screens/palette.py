@@ -18,8 +18,8 @@ from engine.protocol.messages import ListGroups, ListRuns, ListWorkflows, Rows
 from engine.protocol.rows import GroupRow, RunRow, WorkflowRow
 from orchctl.console.drawing import Line, column, fitted, run_number
 from orchctl.console.keymap import key_text
+from orchctl.console.screens.registry import SCREENS
 from orchctl.console.screens.run import RunScreen
-from orchctl.console.screens.standing import SCREENS
 from orchctl.console.widgets.lines import Bar
 from orchctl.console.widgets.prompt import Prompt
 from orchctl.text import inert

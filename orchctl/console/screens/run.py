@@ -37,6 +37,7 @@ from orchctl.console.runlines import row_name, tasks_heading
 from orchctl.console.screens.base import Mover
 from orchctl.console.screens.run_acts import act, failed_row
 from orchctl.console.screens.run_marks import MarkKeys, Pane
+from orchctl.console.screens.setting import change_settings
 from orchctl.console.screens.sources import EventRows, GridRows, Journal, LaneRows, TaskRows
 from orchctl.console.selection import Marked
 from orchctl.console.store import Change, Picture
@@ -194,7 +195,7 @@ class RunScreen(MarkKeys):
         written = f"/{self.filter.written}" if self.filter else ""
         if self._pane == "tasks":
             rows = count_text(self._rows.count(), "row") + (f" of {self._rows.task}" if self._rows.task else "")
-            parts = [rows, written, "by attention" if self._rows.sort == "attention" else ""]
+            parts = [rows, written]
         elif self._pane == "gantt":
             parts = [f"rows of {self._lanes.task}" if self._lanes.task else "", written]
         elif self._pane == "graph":
@@ -208,7 +209,7 @@ class RunScreen(MarkKeys):
         if self._pane == "log":
             return [(" " + self.log_view.status(), "heading")]
         if self._pane == "tasks":
-            return tasks_heading(inner)
+            return tasks_heading(inner, self._rows.sort)
         if self._pane == "gantt":
             axis, zero = self._time()
             return axis_line(axis, zero, inner)
@@ -537,12 +538,16 @@ class RunScreen(MarkKeys):
     # --- acts -----------------------------------------------------------------------------------------------------
 
     def action_explain(self) -> None:
-        from orchctl.console.screens.explain import ExplainScreen
-
         subject = self.subject() if self._pane in LISTED else None
         task = "" if subject is None or isinstance(subject, RunRow) else subject.task
         index = subject.index if isinstance(subject, TaskRow) else None
-        self.console_app.push_screen(ExplainScreen(self.run_number, task, index))
+        self.explain_run(self.run_number, task, index)
+
+    def action_set(self) -> None:
+        subject, run = self.subject(), self.run_row()
+        if run is not None and subject is not None:
+            task = "" if isinstance(subject, RunRow) else subject.task
+            self.run_worker(change_settings(self, run, task), exit_on_error=True)
 
     def action_act(self, verb: actions.Verb) -> None:
         self.run_worker(act(self, verb), exit_on_error=True)
