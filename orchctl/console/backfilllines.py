@@ -33,13 +33,13 @@ def look_of(row: BackfillRow) -> str:
 
 
 def _name_columns(width: int) -> int:
-    return max(12, width - 68)
+    return max(12, width - 63)
 
 
 def backfill_heading(width: int) -> Line:
     """Over a table that is `width` columns wide, the column for its cursor included."""
-    head = f"   {column('BACKFILL', 9)}{column('WORKFLOW', _name_columns(width - 1))}{column('STATE', 10)}"
-    head += f"{column('PROGRESS', 20)}{column('DONE', 6, right=True)}{column('FAIL', 6, right=True)}"
+    head = f"   {column('ID', 6)}{column('WORKFLOW', _name_columns(width - 1))}{column('STATE', 10)}"
+    head += f"{column('PROGRESS', 18)}{column('DONE', 6, right=True)}{column('FAIL', 6, right=True)}"
     return fitted([(f"{head}{column('LEFT', 6, right=True)}  BY", "heading")], width)
 
 
@@ -51,10 +51,10 @@ def backfill_line(row: BackfillRow, width: int, signs: Signs) -> Line:
     look = look_of(row)
     return fitted(
         [
-            (f"{signs.status(look)} ", status_style(look)), (column(row.backfill, 9), "plain"),
+            (f"{signs.status(look)} ", status_style(look)), (column(row.backfill, 6), "plain"),
             (column(row.workflow, _name_columns(width) - 1) + " ", "strong"),
             (column(row.status, 10), status_style(look)),
-            *stacked_bar(found, 14, signs), (f" {percent(done_share(found))} ", "plain"),
+            *stacked_bar(found, 12, signs), (f" {percent(done_share(found))} ", "plain"),
             (column(f"{done:,}", 6, right=True), "plain"),
             (column(f"{failed:,}", 6, right=True), "red" if failed else "dim"),
             (column(f"{left:,}", 6, right=True), "plain"), (f"  {row.actor}", "dim"),

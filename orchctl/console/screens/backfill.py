@@ -25,7 +25,8 @@ _PREVIEW_LINES = 5
 _TYPING_S = 0.2
 _ACTIVE_MAX = 100
 _PARTITIONS_MAX = 5_000
-_NAMED = re.compile(r"^(r\d+|b\d+|it) ")
+_RUN = re.compile(r"^r\d+ ")
+_EXAMPLES = 2
 
 
 def _given(text: str) -> str:
@@ -42,8 +43,9 @@ def backfill_fields(row: WorkflowRow) -> list[Field]:
         Field("order", "oldest", "oldest | newest", "goes first", fault=one_of("oldest", "newest")),
         Field("at once", "1", f"1 to {_ACTIVE_MAX}", "runs unfinished", fault=whole(1, _ACTIVE_MAX)),
         Field("at most", "1000", f"1 to {_PARTITIONS_MAX:,}", "partitions", fault=whole(1, _PARTITIONS_MAX)),
-        Field("schedule", "0", f"1 to {schedules}", "which of them; 0: all", fault=whole(0, schedules)),
     ]
+    if schedules > 1:
+        fields.append(Field("schedule", "0", f"1 to {schedules}", "which; 0: all", fault=whole(0, schedules)))
     return [*fields, *map(param_field, row.params), NOTE]
 
 
@@ -52,11 +54,11 @@ def left_out_lines(partitions: list[PartitionRow]) -> list[str]:
     causes: dict[str, list[PartitionRow]] = {}
     for row in partitions:
         if not row.runs:
-            causes.setdefault(_NAMED.sub("", row.why), []).append(row)
+            causes.setdefault(_RUN.sub("their run ", row.why), []).append(row)
     lines: list[str] = []
     for cause, rows in causes.items():
-        named = ", ".join(" ".join(part for part in (row.partition, row.run) if part) for row in rows[:3])
-        more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
+        named = ", ".join(" ".join(part for part in (row.partition, row.run) if part) for row in rows[:_EXAMPLES])
+        more = f" and {len(rows) - _EXAMPLES:,} more" if len(rows) > _EXAMPLES else ""
         lines.append(f"{len(rows):,} left out, {cause}: {named}{more}")
     return lines
 
@@ -69,6 +71,8 @@ class BackfillScreen(FormScreen[Intent]):
         super().__init__(f"Backfill {row.workflow}", about, backfill_fields(row), signs)
         self._row = row
         self._feed = feed
+        self._own = len(self.fields) - len(row.params) - 1
+        """How many fields are the backfill's own; parameters and a note follow."""
         self._asked: StartBackfill | None = None
         """What `_partitions` or `_trouble` are the answer to."""
         self._partitions: list[PartitionRow] = []
@@ -82,12 +86,12 @@ class BackfillScreen(FormScreen[Intent]):
 
     def request(self, values: list[str]) -> StartBackfill:
         """What the form asks for; its values make sense."""
-        since, until, reprocess, order, active, most, schedule = values[:7]
+        since, until, reprocess, order, active, most = values[:6]
         return msgspec.convert(
             {
                 "request_id": "", "workflow": self._row.workflow, "since": since, "until": until,
-                "schedule": int(schedule), "order": order, "reprocess": reprocess, "most": int(most),
-                "max_active": int(active), "params": given_params(self._row.params, values[7:-1]), "note": values[-1],
+                "schedule": int(values[6]) if self._own == 7 else 0, "order": order, "reprocess": reprocess, "most": int(most),
+                "max_active": int(active), "params": given_params(self._row.params, values[self._own : -1]), "note": values[-1],
             },
             StartBackfill,
         )  # fmt: skip
@@ -96,7 +100,7 @@ class BackfillScreen(FormScreen[Intent]):
 
     def changed(self) -> None:
         self._hurried = False
-        if not any(self.faults()[:7]):
+        if not any(self.faults()[: self._own]):
             self.run_worker(partial(self._look, self.request(self.values())), exclusive=True)
         self._preview.update_lines()
 
@@ -128,7 +132,7 @@ class BackfillScreen(FormScreen[Intent]):
         )
 
     def _draw_preview(self, width: int) -> list[Line]:
-        if any(self.faults()[:7]):
+        if any(self.faults()[: self._own]):
             return [[], fitted([("What it would make is shown here.", "dim")], width)]
         if not self._known(self.request(self.values())):
             return [[], fitted([("asking the engine", "dim")], width)]
