@@ -267,6 +267,8 @@ class OverviewScreen(BaseScreen):
             return
         self._in_attention = not self._in_attention and bool(self._items.rows)
         self.table.cursor_shown, self.attention.cursor_shown = not self._in_attention, self._in_attention
+        if self._in_attention:
+            self.attention.top()
         for table in (self.table, self.attention):
             table.refresh()
         self._cursor_moved()
