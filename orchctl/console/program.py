@@ -151,10 +151,11 @@ class Console(App[int]):
                 screen.tick()
 
     def say(self, text: str, style: str = "plain") -> None:
-        """Tell the operator, whichever screen is in sight."""
-        screen = self.screen
-        if isinstance(screen, BaseScreen):
-            screen.say(text, style)
+        """Tell the operator, whichever screen is in sight; behind a question too."""
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, BaseScreen):
+                screen.say(text, style)
+                return
 
     def open_run(self, run: int) -> None:
         """Show one run."""

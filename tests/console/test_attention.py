@@ -31,7 +31,7 @@ def test_troubles_of_the_engine_and_the_host_come_first() -> None:
     found = items(engine, host, {row.run: row for row in world.runs}, Watch(), NOW_S)
     assert _said(found) == [
         ("the engine is read-only: its disk or its store is nearly full, new work is refused", 0, ""),
-        ("300 MiB of disk are free where the state lies", 0, ""),
+        ("300.0 MiB of disk are free where the state lies", 0, ""),
         ("orders.yaml: line 3", 0, ""),
         ("starts are slowed, memory: 1.2G available, the bound is 2.3G", 0, ""),
         ("has waited 4m00s for room", 12, "parse[70]"),
@@ -98,9 +98,8 @@ async def test_the_strip_asks_for_runs_that_are_not_in_the_table(tmp_path: Path)
     world = ingest()
     world.runs = [run(900 - at, "busy", "succeeded", {"succeeded": 1}) for at in range(199)]
     begun = {"started_at": "2026-11-23T08:00:01Z", "finished_at": "2026-11-23T08:10:01Z"}
-    world.runs += [
-        run(90 - at, "rare", "failed" if at == 1 else "succeeded", {"succeeded": 1}, **begun) for at in range(5)
-    ]
+    ended = ("succeeded", "failed", "succeeded", "succeeded", "succeeded")
+    world.runs += [run(90 - at, "rare", status, {"succeeded": 1}, **begun) for at, status in enumerate(ended)]
     async with console_on(tmp_path, world) as console:
         await console.shows("busy")
         await console.press("G")

@@ -32,10 +32,10 @@ async def test_the_priority_of_a_run_is_set_from_the_overview_and_taken_back(tmp
         await console.shows("set: r12 priority=2 (was default); z undoes it")
         await console.press("z")
         await console.shows("set: r12 priority=default")
-        assert [(asked.run, asked.task, asked.settings, asked.seen) for asked in console.engine.asked(ChangeSettings)] == [
-            (12, "", {"priority": 2}, "running"), (12, "", {"priority": None}, ""),
-        ]  # fmt: skip
-        assert console.engine.asked(ChangeSettings)[0].note == "urgent"
+        first, second = console.engine.asked(ChangeSettings)
+        assert (first.run, first.task, first.settings, first.seen) == (12, "", {"priority": 2}, "running")
+        assert first.note == "urgent"
+        assert (second.run, second.task, second.settings, second.seen) == (12, "", {"priority": None}, "")
 
 
 @pytest.mark.asyncio

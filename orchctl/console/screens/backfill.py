@@ -77,8 +77,8 @@ class BackfillScreen(FormScreen[Intent]):
         """What `_partitions` or `_trouble` are the answer to."""
         self._partitions: list[PartitionRow] = []
         self._trouble = ""
-        self._hurried = False
-        """Whether the operator wants to go on as soon as the answer is there."""
+        self._hurried: StartBackfill | None = None
+        """What the operator wants to go on with as soon as the answer to it is there."""
 
     def below(self) -> ComposeResult:
         self._preview = Bar(self._draw_preview, _PREVIEW_LINES + 1)
@@ -99,7 +99,6 @@ class BackfillScreen(FormScreen[Intent]):
     # --- preview --------------------------------------------------------------------------------------------------
 
     def changed(self) -> None:
-        self._hurried = False
         if not any(self.faults()[: self._own]):
             self.run_worker(partial(self._look, self.request(self.values())), exclusive=True)
         self._preview.update_lines()
@@ -121,7 +120,7 @@ class BackfillScreen(FormScreen[Intent]):
             self._trouble = str(error)
         self._asked = wanted
         self._preview.update_lines()
-        if self._hurried:
+        if self._hurried == wanted:
             self.action_submit()
 
     def _known(self, wanted: StartBackfill) -> bool:
@@ -154,7 +153,7 @@ class BackfillScreen(FormScreen[Intent]):
         """None until the engine has said what would be made, and where that is nothing."""
         wanted = self.request(values)
         if not self._known(wanted):
-            self._hurried = True
+            self._hurried = wanted
             return None
         if not any(row.runs for row in self._partitions):
             return None

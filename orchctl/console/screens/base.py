@@ -19,6 +19,7 @@ from orchctl.console.drawing import Line, clock, duration, fitted, width_of
 from orchctl.console.feed import Feed
 from orchctl.console.keymap import Action, Place, action_named, actions_of, key_text
 from orchctl.console.memory import Memory
+from orchctl.console.runlines import folded
 from orchctl.console.screens.confirm import ConfirmScreen
 from orchctl.console.theme import Signs
 from orchctl.console.widgets.lines import Bar, LineView
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from orchctl.console.screens.form import FormScreen
 
 NOTICE_S = 12.0
+NOTICE_LINES = 3
 
 
 def bindings_for(place: Place, actions: Sequence[Action]) -> BindingsMap:
@@ -65,6 +67,7 @@ class BaseScreen(Screen[None]):
         self._notice = ""
         self._notice_style = "plain"
         self._notice_until = 0.0
+        self._notice_height = 1
         self._bars: dict[str, Bar] = {}
         self._before_prompt = ""
         self.awaits_prompt = False
@@ -141,11 +144,24 @@ class BaseScreen(Screen[None]):
         self._notice = inert(text)
         self._notice_style = style
         self._notice_until = self.console_app.now_s() + NOTICE_S
+        self._fit_notice()
         self.update_bar("notice")
 
+    def _notice_lines(self, width: int) -> list[str]:
+        """The sentence while it is news, over as many lines as it needs."""
+        fresh = self._notice and self.console_app.now_s() < self._notice_until
+        return folded(self._notice, max(10, width - 2))[:NOTICE_LINES] if fresh else []
+
+    def _fit_notice(self) -> None:
+        """As many lines as the news need, one where there are none."""
+        height = max(1, len(self._notice_lines(self.console_app.size.width)))
+        if "notice" in self._bars and height != self._notice_height:
+            self._bars["notice"].styles.height = self._notice_height = height
+
     def _draw_notice(self, width: int) -> list[Line]:
-        if self._notice and self.console_app.now_s() < self._notice_until:
-            return [fitted([(f" {self._notice}", self._notice_style)], width)]
+        told = self._notice_lines(width)
+        if told:
+            return [fitted([(f" {piece}", self._notice_style)], width) for piece in told]
         feed = self.feed
         if feed.live:
             return [[]]
@@ -173,6 +189,7 @@ class BaseScreen(Screen[None]):
     def tick(self) -> None:
         """A second has passed, or the link has changed: draw what is different."""
         greyed = not self.feed.live
+        self._fit_notice()
         for bar in self._bars.values():
             bar.update_lines()
         for view in self.query(LineView):
@@ -339,19 +356,22 @@ class BaseScreen(Screen[None]):
         if not self.feed.may_act:
             self.say("the engine is away: nothing can be done now", "yellow")
             return
+        self.awaits_prompt = True
         self.run_worker(self._fill_form(workflow, form), exit_on_error=True)
 
     async def _fill_form(self, workflow: str, form: "Callable[[WorkflowRow], FormScreen[Intent]]") -> None:
         try:
             rows = msgspec.convert((await self.feed.ask(ListWorkflows(), Rows)).rows, list[WorkflowRow])
+            row = next((row for row in rows if row.workflow == workflow), None)
+            if row is not None:
+                self.console_app.push_screen(form(row), self.filled)
+                return
+            self.say(f"{workflow} was not added, so it cannot be triggered: `orchctl add FILE` keeps it", "yellow")
         except (EngineError, msgspec.ValidationError) as error:
             self.say(str(error), "red")
-            return
-        row = next((row for row in rows if row.workflow == workflow), None)
-        if row is None:
-            self.say(f"{workflow} was not added, so it cannot be triggered: `orchctl add FILE` keeps it", "yellow")
-            return
-        self.console_app.push_screen(form(row), self.filled)
+        finally:
+            self.awaits_prompt = False
+        self.console_app.early_keys()  # they were for the form
 
     def filled(self, intent: Intent | None) -> None:
         """A form was closed."""

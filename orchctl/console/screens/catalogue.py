@@ -55,7 +55,7 @@ class WorkflowsScreen(StandingScreen[WorkflowRow]):
         name = max(16, width - 61)
         last = row.last_status or ""
         sign = self.signs.status(last) if last else " "
-        due = "paused" if row.paused else instant_text(row.next_at)
+        due = "paused" if row.paused else instant_text(row.next_at)[:19]
         fault: Line = [(f"  ! {row.fault}", "red")] if row.fault else []
         return fitted(
             [

@@ -72,6 +72,8 @@ class FormScreen(ModalScreen[ResultT | None], Generic[ResultT]):
         super().__init__()
         self.signs = signs
         self.fields = fields
+        self.awaits_prompt = True
+        """Whether what is typed now is for the first field, which is on its way."""
         self._title_text = title
         self._about = about
         self._prompts: list[Prompt] = []
@@ -113,7 +115,7 @@ class FormScreen(ModalScreen[ResultT | None], Generic[ResultT]):
         raise NotImplementedError
 
     def on_mount(self) -> None:
-        self._prompts[0].focus()
+        self.set_focus(self._prompts[0])
 
     def values(self) -> list[str]:
         """What is typed, field by field."""
@@ -156,10 +158,10 @@ class FormScreen(ModalScreen[ResultT | None], Generic[ResultT]):
 
     def action_next(self, direction: int) -> None:
         at = self._at() + direction
-        self._prompts[at % len(self._prompts)].focus()
+        self.set_focus(self._prompts[at % len(self._prompts)])  # at once: keys may be behind this one
 
     def _at(self) -> int:
-        return next((number for number, prompt in enumerate(self._prompts) if prompt.has_focus), 0)
+        return next((number for number, prompt in enumerate(self._prompts) if prompt is self.focused), 0)
 
     def on_prompt_given_up(self, event: Prompt.GivenUp) -> None:
         event.stop()
@@ -173,10 +175,14 @@ class FormScreen(ModalScreen[ResultT | None], Generic[ResultT]):
             self.action_submit()
 
     def action_submit(self) -> None:
+        """Go on, once what was typed before the key has arrived in its field."""
+        self._prompts[self._at()].call_later(self._submit)
+
+    def _submit(self) -> None:
         """Go on where all values make sense; else to the first that does not."""
         for prompt, fault in zip(self._prompts, self.faults(), strict=True):
             if fault:
-                prompt.focus()
+                self.set_focus(prompt)
                 return
         found = self.result(self.values())
         if found is not None:
