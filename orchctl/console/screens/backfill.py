@@ -87,14 +87,13 @@ class BackfillScreen(FormScreen[Intent]):
     def request(self, values: list[str]) -> StartBackfill:
         """What the form asks for; its values make sense."""
         since, until, reprocess, order, active, most = values[:6]
-        return msgspec.convert(
-            {
-                "request_id": "", "workflow": self._row.workflow, "since": since, "until": until,
-                "schedule": int(values[6]) if self._own == 7 else 0, "order": order, "reprocess": reprocess, "most": int(most),
-                "max_active": int(active), "params": given_params(self._row.params, values[self._own : -1]), "note": values[-1],
-            },
-            StartBackfill,
-        )  # fmt: skip
+        schedule = int(values[6]) if self._own > 6 else 0
+        wanted = {
+            "request_id": "", "workflow": self._row.workflow, "since": since, "until": until, "schedule": schedule,
+            "order": order, "reprocess": reprocess, "most": int(most), "max_active": int(active), "note": values[-1],
+            "params": given_params(self._row.params, values[self._own : -1]),
+        }  # fmt: skip
+        return msgspec.convert(wanted, StartBackfill)
 
     # --- preview --------------------------------------------------------------------------------------------------
 
