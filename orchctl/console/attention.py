@@ -138,8 +138,9 @@ def items(
     """All that needs attention, the worst first."""
     return [
         *_of_engine(engine),
-        *_of_host(host, runs, now_s),
+        *(Item("warning", text) for text in (host.pressure if host is not None else [])),
         *_of_failures(runs, watch),
+        *_of_reservation(host, runs, now_s),
         *_of_stuck(runs, watch, now_s),
         *_of_long(host, runs, watch, now_s),
         *_of_paused(runs),
@@ -157,17 +158,15 @@ def _of_engine(engine: EngineRow | None) -> list[Item]:
     return [Item("warning", text) for text in (*said, *engine.problems)]
 
 
-def _of_host(host: ResourcesRow | None, runs: Mapping[str, RunRow], now_s: float) -> list[Item]:
-    if host is None:
-        return []
-    found = [Item("warning", text) for text in host.pressure]
-    held: dict[str, Any] = host.reservation or {}
+def _of_reservation(host: ResourcesRow | None, runs: Mapping[str, RunRow], now_s: float) -> list[Item]:
+    """Who has room set aside, and has waited for long."""
+    held: dict[str, Any] = (host.reservation if host is not None else None) or {}
     since_s = instant_s(cast("str | None", held.get("since")))
-    if since_s is not None and now_s - since_s >= LONG_S:
-        run = inert(held.get("run"))
-        said = f"has waited {duration(float(int(now_s - since_s)))} for room"
-        found.append(Item("ready", said, "", _workflow(runs, run), run_number(run), inert(held.get("row"))))
-    return found
+    if since_s is None or now_s - since_s < LONG_S:
+        return []
+    run = inert(held.get("run"))
+    said = f"is next, and has waited {duration(float(int(now_s - since_s)))} for room"
+    return [Item("ready", said, "", _workflow(runs, run), run_number(run), inert(held.get("row")))]
 
 
 def _workflow(runs: Mapping[str, RunRow], run: str) -> str:

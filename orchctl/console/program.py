@@ -34,6 +34,7 @@ from orchctl.console.settings import Settings
 from orchctl.console.terminal import backlog, hung_up
 from orchctl.console.theme import Signs
 from orchctl.console.widgets.guard import Guard
+from orchctl.console.widgets.prompt import Prompt
 from orchctl.paths import Home
 from orchctl.text import count_text, size_text
 
@@ -178,10 +179,12 @@ class Console(App[int]):
     # --- keys that come early -------------------------------------------------------------------------------------
 
     def on_key(self, event: events.Key) -> None:
-        """Hold what is typed while a prompt is on its way."""
+        """Hold what is typed while a prompt is on its way. What comes here once it is there was typed before."""
         if getattr(self.screen, "awaits_prompt", False):
             event.prevent_default()
             self._early.append(event)
+        elif isinstance(self.focused, Prompt) and event.is_printable and event.character:
+            self.focused.insert_text_at_cursor(event.character)
 
     def early_keys(self) -> list[events.Key]:
         """What was typed for the prompt that has the keys now."""

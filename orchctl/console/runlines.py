@@ -220,6 +220,8 @@ def run_details(row: RunRow, width: int, signs: Signs, now_s: float) -> list[Lin
     lines += field("started", time_of(row.started_at), width)
     lines += field("time", _spent(row, now_s), width)
     lines += field("trigger", row.trigger, width)
+    lines += field("backfill", row.backfill or "", width)
+    lines += _changed(row.settings.get("", {}), width)
     lines += field("due", row.due_at or "", width)
     lines += field("by", row.actor, width)
     lines += field("note", row.note, width)
@@ -230,10 +232,15 @@ def run_details(row: RunRow, width: int, signs: Signs, now_s: float) -> list[Lin
     return lines
 
 
+def _changed(settings: dict[str, int], width: int) -> list[Line]:
+    """What was set for this run only."""
+    return field("set here", " ".join(f"{name}={value}" for name, value in settings.items()), width)
+
+
 def group_details(row: GroupRow, width: int, signs: Signs, now_s: float) -> list[Line]:
     lines: list[Line] = [fitted([(row.task, "strong")], width), [word(row.status, signs)]]
     if row.mapped:
-        lines += [[(f"{signs.times}{row.rows:,} rows", "plain")], []]
+        lines += [[(f"{signs.times}{row.rows:,} rows" if row.rows else "rows not known yet", "plain")], []]
         lines += _count_lines(row.tasks, signs)
     lines.append([])
     lines += field("time", _spent(row, now_s), width)
@@ -242,6 +249,8 @@ def group_details(row: GroupRow, width: int, signs: Signs, now_s: float) -> list
     lines += field("needs", ", ".join(row.needs), width)
     lines += field("attempts", str(row.attempts or ""), width)
     lines += field("parallel", str(row.max_parallel or ""), width)
+    lines += field("priority", str(row.priority or ""), width)
+    lines += _changed(row.settings, width)
     lines += field("why", row.why, width)
     lines += field("failed", ", ".join(row.failed), width)
     lines += field("running", ", ".join(row.running), width)
@@ -269,12 +278,9 @@ def stats_details(row: StatsRow | None, width: int, signs: Signs) -> list[Line]:
     if row is None:
         return []
     lines: list[Line] = []
-    if len(row.seconds) and row.rows > 1:
-        figures = "  ".join(f"{name} {duration(value)}" for name, value in row.seconds.items())
-        lines += field("took", figures, width)
-    if row.max_rss:
-        figures = "  ".join(f"{name} {size_text(row.max_rss[name])}" for name in ("p50", "max") if name in row.max_rss)
-        lines += field("memory", figures, width)
+    if row.rows > 1:
+        lines += _figures("took", {name: duration(value) for name, value in row.seconds.items()}, width)
+    lines += _figures("memory", {name: size_text(value) for name, value in row.max_rss.items()}, width)
     if row.failures:
         failed = row.tasks.get("failed", 0)
         lines += [[], [(f"FAILED ({failed:,}) by cause", "heading")]]
@@ -286,6 +292,16 @@ def stats_details(row: StatsRow | None, width: int, signs: Signs) -> list[Line]:
         named = cast("list[Any]", cause.get("rows") or [])
         lines.append(fitted([("     " + ", ".join(map(inert, named)), "dim")], width))
     return lines
+
+
+def _figures(name: str, values: dict[str, str], width: int) -> list[Line]:
+    """Percentiles, two on a line."""
+    told = [f"{percentile} {value}" for percentile, value in values.items()]
+    pairs = [told[at : at + 2] for at in range(0, len(told), 2)]
+    room = max(8, (width - 10) // 2)
+    texts = ["".join(column(text, room) for text in pair).rstrip() for pair in pairs]
+    lead = [name, *[""] * len(texts)]
+    return [[(column(lead[at], 9) + " ", "dim"), (text, "plain")] for at, text in enumerate(texts)]
 
 
 def attempts_details(rows: list[AttemptRow], width: int, signs: Signs, now_s: float) -> list[Line]:

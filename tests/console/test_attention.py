@@ -34,7 +34,7 @@ def test_troubles_of_the_engine_and_the_host_come_first() -> None:
         ("300.0 MiB of disk are free where the state lies", 0, ""),
         ("orders.yaml: line 3", 0, ""),
         ("starts are slowed, memory: 1.2G available, the bound is 2.3G", 0, ""),
-        ("has waited 4m00s for room", 12, "parse[70]"),
+        ("is next, and has waited 4m00s for room", 12, "parse[70]"),
         ("is paused with 5 rows to go", 11, ""),
     ]
 

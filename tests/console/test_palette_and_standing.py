@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from textual import events
 
 from engine.protocol.messages import Definition, PauseWorkflow, Submit
 from engine.protocol.rows import AuditRow, ScheduleRow, WorkflowRow
@@ -81,6 +82,17 @@ async def test_the_palette_does_what_keys_do_and_esc_leaves_it(tmp_path: Path) -
         await console.press("colon", "escape")
         await console.lacks("tab completes")
         assert not console.engine.acts
+
+
+@pytest.mark.asyncio
+async def test_what_is_typed_at_once_with_the_key_of_the_palette_is_for_it(tmp_path: Path) -> None:
+    async with console_on(tmp_path, ingest()) as console:
+        await console.shows("ingest-daily")
+        for key in ("colon", *"set"):
+            console.console.post_message(events.Key(key, key if len(key) == 1 else ":"))
+        await console.shows("▌ set  ")
+        await console.press("enter")
+        await console.shows("Set r12")
 
 
 @pytest.mark.asyncio

@@ -55,7 +55,7 @@ async def test_a_schedule_tells_its_rules_and_its_last_runs_and_is_paused_and_tr
         await console.shows("ingest-daily")
         await console.press("S")
         await console.shows("1 Schedules*", "in Europe/Berlin  active", "while the engine was away: left out",
-                            "the next is skipped", "✓✗▶  ██·")  # fmt: skip
+                            "while one runs:", "the next is skipped", "✓✗▶  ██·")  # fmt: skip
         await console.press("p")
         await console.shows("paused: workflow ingest-daily; z undoes it")
         await console.press("t")
@@ -174,7 +174,7 @@ async def test_a_backfill_is_started_by_a_form_that_shows_what_it_would_make(tmp
                             "2 runs in all")  # fmt: skip
         assert not console.engine.asked(StartBackfill)
         await console.press("y")
-        await console.shows("made: b2, 2 partitions, 3 left out")
+        await console.shows("made: b2, 2 partitions, 3 left out; B shows how far it is")
         (asked,) = console.engine.asked(StartBackfill)
         assert (asked.workflow, asked.since, asked.until, asked.max_active) == (
             "ingest-daily", "2026-11-01", "2026-11-05", 5,

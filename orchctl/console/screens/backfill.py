@@ -39,9 +39,9 @@ def backfill_fields(row: WorkflowRow) -> list[Field]:
     fields = [
         Field("from", kind="first day", about="2026-11-01, or an instant", fault=_given),
         Field("to", kind="last day", about="included", fault=_given),
-        Field("reprocess", "none", "none | failed | all", "of what had a run", fault=one_of("none", "failed", "all")),
+        Field("reprocess", "none", "none | failed | all", "run again", fault=one_of("none", "failed", "all")),
         Field("order", "oldest", "oldest | newest", "goes first", fault=one_of("oldest", "newest")),
-        Field("at once", "1", f"1 to {_ACTIVE_MAX}", "runs unfinished", fault=whole(1, _ACTIVE_MAX)),
+        Field("at once", "1", f"1 to {_ACTIVE_MAX}", "runs at a time", fault=whole(1, _ACTIVE_MAX)),
         Field("at most", "1000", f"1 to {_PARTITIONS_MAX:,}", "partitions", fault=whole(1, _PARTITIONS_MAX)),
     ]
     if schedules > 1:

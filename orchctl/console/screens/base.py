@@ -126,7 +126,8 @@ class BaseScreen(Screen[None]):
                 line += part
         for action in last:
             line += [(key_text(action.keys[0]), "key"), (f" {action.brief}  ", "plain")]
-        return [fitted(line, width)]
+        text, style = line[-1]
+        return [fitted([*line[:-1], (text.rstrip(), style)], width)]
 
     def offered(self) -> list[Action]:
         actions = self.console_app.actions
@@ -390,6 +391,8 @@ class BaseScreen(Screen[None]):
         text = told(intent, done)
         self.console_app.undo = None if "refused:" in text else undo_of(intent, done)
         hint = f"; {self._key_of('undo')} undoes it" if self.console_app.undo is not None else ""
+        if intent.verb == "backfill":
+            hint = f"; {self._key_of('backfills')} shows how far it is"
         self.say(text + hint, "red" if "refused:" in text else "green")
         if on_done is not None:
             on_done()

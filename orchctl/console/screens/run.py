@@ -175,7 +175,8 @@ class RunScreen(MarkKeys):
             crumbs += [(row.workflow, "strong"), (f" {signs.crumb} ", "faint"), (f"{row.run}  ", "strong")]
             crumbs += [word(row.status, signs), (f"  {percent(done_share(row.tasks)).strip()}  {spent}  ", "plain")]
             if failed:
-                crumbs.append((f"{signs.status('failed')} {failed:,} failed", "red"))
+                said = " failed" if width >= WIDE else ""
+                crumbs.append((f"{signs.status('failed')} {failed:,}{said}", "red"))
             top = ends(crumbs, self.clock_spans(), width)
         return [top, self._draw_tabs(width), self._draw_heading(width)]
 

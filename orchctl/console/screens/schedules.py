@@ -31,7 +31,7 @@ from orchctl.text import instant_text
 _TABS = (("1", "schedules", "Schedules"), ("2", "backfills", "Backfills"))
 _RUNS_PAGE = 200
 _CATCH_UP = {
-    "none": "left out", "last": "the last is made up for", "all": "all are made up for",
+    "none": "left out", "last": "of several the last is made up for", "all": "all are made up for",
 }  # fmt: skip
 _IF_RUNNING = {
     "skip": "the next is skipped", "queue_one": "one waits", "queue_all": "all wait", "cancel": "the old is cancelled",
@@ -50,7 +50,10 @@ class _Tabbed(StandingScreen[RowT]):
             here = name == self.place
             shown = f" {title}* " if here else f" {title}  "
             line += [(key, "key"), (shown, "strong" if here else "dim")]
-        return [*line, (self.count_text(), "dim")]
+        return line
+
+    def counted(self) -> Line:
+        return [(f"{self.count_text()} ", "dim")]
 
 
 class SchedulesScreen(_Tabbed[ScheduleRow]):
@@ -58,7 +61,7 @@ class SchedulesScreen(_Tabbed[ScheduleRow]):
 
     place: ClassVar[Place] = "schedules"
     nothing = "no workflow has a schedule"
-    about_lines = 4
+    about_lines = 5
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,11 +108,12 @@ class SchedulesScreen(_Tabbed[ScheduleRow]):
 
     def about(self, row: ScheduleRow, width: int) -> list[Line]:
         state = ("paused: it makes no runs until p", "yellow") if row.paused else ("active", "green")
-        rules = f" missed while the engine was away: {_CATCH_UP.get(row.catch_up, row.catch_up)};"
-        rules += f" while one runs: {_IF_RUNNING.get(row.if_running, row.if_running)}"
+        missed = _CATCH_UP.get(row.catch_up, row.catch_up)
+        busy = _IF_RUNNING.get(row.if_running, row.if_running)
         return [
             [(f" {row.workflow}  ", "strong"), (f"{row.schedule} in {row.timezone}  ", "plain"), state],
-            [(rules, "dim")],
+            [(" due while the engine was away: ", "dim"), (missed, "plain")],
+            [(" due while one runs:            ", "dim"), (busy, "plain")],
             [(" last runs, old to new", "dim")],
             [(" ", "plain"), *self._last.line(width - 2)],
         ]

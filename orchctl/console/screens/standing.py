@@ -91,7 +91,8 @@ class StandingScreen(BaseScreen, Generic[RowT]):
 
     def _draw_head(self, width: int) -> list[Line]:
         crumbs: Line = [(" orchctl ", "dim"), (f"{self.signs.crumb} ", "faint"), (self.about_text(), "strong")]
-        right: Line = [(f"/{self.filter} ", "yellow")] if self.filter else []
+        right: Line = [(f"/{self.filter}  ", "yellow")] if self.filter else []
+        right += self.counted()
         inner = self.table.size.width or width
         return [ends(crumbs, self.clock_spans(), width), ends(self.tabs(), right, width), self.heading(inner)]
 
@@ -102,6 +103,10 @@ class StandingScreen(BaseScreen, Generic[RowT]):
     def tabs(self) -> Line:
         """The line below the title: how many rows there are."""
         return [(f" {self.count_text()}", "dim")]
+
+    def counted(self) -> Line:
+        """What stands at the right end of that line, where the rows are not counted at its left."""
+        return []
 
     def count_text(self) -> str:
         """`12`, or `3 of 12` where a filter holds some back."""

@@ -42,7 +42,7 @@ def test_one_wins_the_other_is_told_and_the_audit_shows_both(place: Home) -> Non
     place.file("again", "")
     with operator(place, "r1") as alice, operator(place, "r1") as bob:
         for person in (alice, bob):
-            person.shows("1 failed")
+            person.shows("✗ 1")
             person.press(b"j")
         for person in (alice, bob):
             _asked(person, b"r", "Retry:", "load, failed")
