@@ -118,9 +118,9 @@ async def test_details_tell_percentiles_and_group_failures_by_cause(tmp_path: Pa
         await console.shows("quarantine")
         await console.press(*"jjjjj")
         shown = await console.shows("FAILED (37) by cause", "p50 41.0s", "×36 exit 137", "load[4], load[7]")
-        assert "took      p50 41.0s     p90 3m10s" in shown
-        assert "          p99 3m20s     max 5m00s" in shown
-        assert "memory    p50 6.0 GiB   p90 9.0 GiB" in shown
+        assert "took      p50 41.0s    p90 3m10s" in shown
+        assert "          p99 3m20s    max 5m00s" in shown
+        assert "memory    p50 6.0 GiB  p90 9.0 GiB" in shown
         assert "          max 16.0 GiB" in shown
         assert any(isinstance(asked, GetStats) and asked.task == "load" for asked in console.engine.requests)
 

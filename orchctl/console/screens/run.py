@@ -188,7 +188,7 @@ class RunScreen(MarkKeys):
             line += [(key, "key"), (f" {shown}" + ("* " if chosen else "  "), "strong" if chosen else "dim")]
         begun = "V ends the range" if self._range is not None and self._range[0] == self._pane else ""
         said = [begun, self.selection.text(), self.filter_text(), "read-only" if self.feed.viewer else ""]
-        right = cut(", ".join(part for part in said if part), width - width_of(line) - 1)
+        right = cut(", ".join(part for part in said if part), width - width_of(line) - 2)
         return ends(line, [(f"{right} ", "yellow")] if right else [], width)
 
     def filter_text(self) -> str:
