@@ -71,6 +71,8 @@ def launcher_order(order: StartAttempt, table: Table) -> dict[str, Any]:
         "grace_ns": order.stop.grace_ns,
         "after": order.claim_from,
     }
+    if order.on_success:
+        wire["on_success"] = True
     if order.campaign is not None:
         patterns = [[metric.name, metric.regex] for metric in order.campaign.metrics if metric.regex]
         wire["measure"] = {"trial": order.campaign.trials > 0, "patterns": patterns}
