@@ -321,20 +321,42 @@ def attempts_details(rows: list[AttemptRow], width: int, signs: Signs, now_s: fl
 
 def reason_text(reason: dict[str, Any]) -> str:
     """One reason as a sentence: `pool warehouse: asks 1, 0 free; held by r3 load, r4 load`."""
-    what = " ".join(inert(reason[name]) for name in ("kind", "resource") if reason.get(name))
-    numbers: list[str] = []
-    if reason.get("asked") not in (None, ""):
-        numbers.append(f"asks {_amount(reason, 'asked')}")
-    if reason.get("available") not in (None, ""):
-        numbers.append(f"{_amount(reason, 'available')} free")
+    kind, resource = inert(reason.get("kind") or ""), inert(reason.get("resource") or "")
+    holders = _holders(reason)
+    asked, available = reason.get("asked"), reason.get("available")
+    match kind:
+        case "upstream":
+            counted = f", {inert(available)} of {inert(asked)} have ended" if asked not in (None, 1) else ""
+            return f"waits for {holders or resource}{counted}"
+        case "reservation":
+            return f"room is set aside for {holders}"
+        case "behind":
+            return f"behind {holders} in the queue"
+        case "max_parallel":
+            return f"max_parallel of {resource} is reached: {holders} run"
+        case "run_paused":
+            return f"{resource} is paused"
+        case "if_running":
+            return f"another run of {resource} goes on: {holders}"
+        case "backing_off":
+            return f"its next try comes in {duration(asked)}" if isinstance(asked, int | float) else "tries again soon"
+        case "read_only" | "stopping":
+            return f"the engine is {kind.replace('_', '-')}"
+        case _:
+            pass
+    what = " ".join(part for part in (kind, resource) if part)
+    numbers = [f"asks {_amount(reason, 'asked')}"] if asked not in (None, "") else []
+    numbers += [f"{_amount(reason, 'available')} free"] if available not in (None, "") else []
     text = f"{what}: {', '.join(numbers)}" if numbers else what
+    return f"{text}; held by {holders}" if holders else text
+
+
+def _holders(reason: dict[str, Any]) -> str:
+    """`r3 load, r4 load, r5 load and 2 more`."""
     found: Any = reason.get("holders")
     holders = cast("list[Any]", found) if isinstance(found, list) else []
-    if holders:
-        named = [_holder(holder) for holder in holders[:3]]
-        more = f" and {len(holders) - 3} more" if len(holders) > 3 else ""
-        text += f"; held by {', '.join(named)}{more}"
-    return text
+    more = f" and {len(holders) - 3} more" if len(holders) > 3 else ""
+    return ", ".join(map(_holder, holders[:3])) + more
 
 
 def _amount(reason: dict[str, Any], name: str) -> str:
