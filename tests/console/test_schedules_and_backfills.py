@@ -215,6 +215,16 @@ async def test_more_than_a_hundred_runs_want_their_count_typed(tmp_path: Path) -
 
 
 @pytest.mark.asyncio
+async def test_the_palette_backfills_a_workflow_by_its_name(tmp_path: Path) -> None:
+    async with console_on(tmp_path, backfilled()) as console:
+        await console.shows("ingest-daily")
+        await console.press("colon", *"backfill ing")
+        await console.shows("▌ backfill ingest-daily")
+        await console.press("enter")
+        await console.shows("Backfill ingest-daily  15 2 * * *")
+
+
+@pytest.mark.asyncio
 async def test_a_read_only_console_starts_and_stops_no_backfill(tmp_path: Path) -> None:
     async with console_on(tmp_path, backfilled(), read_only=True) as console:
         await _on_backfills(console)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _PAGE = 5_000
 _BELOW_MAX = 20
-_BELOW_VERBS = ("rerun", "retry")
+_BELOW_VERBS = ("rerun", "retry", "mark succeeded", "mark failed")
 
 
 async def act(screen: "RunScreen", verb: actions.Verb) -> None:
