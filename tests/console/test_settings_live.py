@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from textual import events
 
 from engine.protocol.messages import Act, ChangeSettings, Done, Refused, Target
 from tests.support.console_engine import World
@@ -66,6 +67,22 @@ async def test_a_task_without_rows_has_a_priority_only_and_one_that_has_ended_no
         await console.press("escape", "k", "k", "e")
         await console.shows("fetch has ended: nothing of it is to come")
         assert not console.engine.asked(ChangeSettings)
+
+
+@pytest.mark.asyncio
+async def test_a_task_is_set_from_the_screen_of_one_of_its_rows(tmp_path: Path) -> None:
+    async with console_on(tmp_path, _world(), run=12) as console:
+        await console.shows("publish")
+        await console.press("2")
+        await console.shows("parse[3]")
+        await console.press("j", "enter")
+        await console.shows("r12 › parse[0]")
+        for key in "e5":  # at once: the 5 is for the form that is on its way
+            console.console.post_message(events.Key(key, key))
+        await console.shows("Set r12 parse", "35")
+        await console.press("ctrl+s")
+        await console.shows("set: r12 parse priority=35 (was default); z undoes it")
+        assert [(asked.run, asked.task) for asked in console.engine.asked(ChangeSettings)] == [(12, "parse")]
 
 
 @pytest.mark.asyncio

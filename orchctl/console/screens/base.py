@@ -2,7 +2,8 @@
 and staleness current, and the way an act goes from a key over its confirmation to the engine and back.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 import msgspec
@@ -345,34 +346,42 @@ class BaseScreen(Screen[None]):
         """Ask for the parameters of a run of a workflow that was added, then make it."""
         from orchctl.console.screens.trigger import TriggerScreen
 
-        self._fill(workflow, lambda row: TriggerScreen(row, self.signs))
+        self.fill(partial(self._form_of, workflow, lambda row: TriggerScreen(row, self.signs)))
 
     def backfill(self, workflow: str) -> None:
         """Ask for a stretch of the past, show what it would make, then make it."""
         from orchctl.console.screens.backfill import BackfillScreen
 
-        self._fill(workflow, lambda row: BackfillScreen(row, self.feed, self.signs))
+        self.fill(partial(self._form_of, workflow, lambda row: BackfillScreen(row, self.feed, self.signs)))
 
-    def _fill(self, workflow: str, form: "Callable[[WorkflowRow], FormScreen[Intent]]") -> None:
+    async def _form_of(
+        self, workflow: str, form: "Callable[[WorkflowRow], FormScreen[Intent]]"
+    ) -> "FormScreen[Intent] | None":
+        rows = msgspec.convert((await self.feed.ask(ListWorkflows(), Rows)).rows, list[WorkflowRow])
+        row = next((row for row in rows if row.workflow == workflow), None)
+        if row is None:
+            self.say(f"{workflow} was not added, so it cannot be triggered: `orchctl add FILE` keeps it", "yellow")
+        return None if row is None else form(row)
+
+    def fill(self, make: "Callable[[], Awaitable[FormScreen[Intent] | None]]") -> None:
+        """Open a form; what is typed until it is there is for it. `make` has said why where it gives none."""
         if not self.feed.may_act:
             self.say("the engine is away: nothing can be done now", "yellow")
             return
         self.awaits_prompt = True
-        self.run_worker(self._fill_form(workflow, form), exit_on_error=True)
+        self.run_worker(self._open_form(make), exit_on_error=True)
 
-    async def _fill_form(self, workflow: str, form: "Callable[[WorkflowRow], FormScreen[Intent]]") -> None:
+    async def _open_form(self, make: "Callable[[], Awaitable[FormScreen[Intent] | None]]") -> None:
+        form: FormScreen[Intent] | None = None
         try:
-            rows = msgspec.convert((await self.feed.ask(ListWorkflows(), Rows)).rows, list[WorkflowRow])
-            row = next((row for row in rows if row.workflow == workflow), None)
-            if row is not None:
-                self.console_app.push_screen(form(row), self.filled)
-                return
-            self.say(f"{workflow} was not added, so it cannot be triggered: `orchctl add FILE` keeps it", "yellow")
+            form = await make()
         except (EngineError, msgspec.ValidationError) as error:
             self.say(str(error), "red")
-        finally:
-            self.awaits_prompt = False
-        self.console_app.early_keys()  # they were for the form
+        self.awaits_prompt = False
+        if form is not None:
+            self.console_app.push_screen(form, self.filled)
+        else:
+            self.console_app.early_keys()  # they were for the form
 
     def filled(self, intent: Intent | None) -> None:
         """A form was closed."""

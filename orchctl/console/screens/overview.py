@@ -3,6 +3,7 @@ and a list of all else that needs an operator. Tab goes from the runs to that li
 """
 
 import os
+from functools import partial
 from typing import ClassVar
 
 import msgspec
@@ -33,7 +34,7 @@ from orchctl.console.drawing import (
 from orchctl.console.keymap import Place
 from orchctl.console.screens.base import BaseScreen, Mover
 from orchctl.console.screens.last_runs import LastRuns
-from orchctl.console.screens.setting import change_settings
+from orchctl.console.screens.setting import setting_form
 from orchctl.console.screens.sources import Few
 from orchctl.console.store import Change, Picture
 from orchctl.console.theme import status_style
@@ -343,7 +344,7 @@ class OverviewScreen(BaseScreen):
     def action_set(self) -> None:
         row = self.here()
         if row is not None:
-            self.run_worker(change_settings(self, row), exit_on_error=True)
+            self.fill(partial(setting_form, self, row))
 
     def action_explain(self) -> None:
         row = self.here()

@@ -6,6 +6,7 @@ of graph and outline is the run itself, so that the run, a task and a row are pa
 keys.
 """
 
+from functools import partial
 from typing import ClassVar, Literal, cast
 
 import msgspec
@@ -37,7 +38,7 @@ from orchctl.console.runlines import row_name, tasks_heading
 from orchctl.console.screens.base import Mover
 from orchctl.console.screens.run_acts import act, failed_row
 from orchctl.console.screens.run_marks import MarkKeys, Pane
-from orchctl.console.screens.setting import change_settings
+from orchctl.console.screens.setting import setting_form
 from orchctl.console.screens.sources import EventRows, GridRows, Journal, LaneRows, TaskRows
 from orchctl.console.selection import Marked
 from orchctl.console.store import Change, Picture
@@ -548,7 +549,7 @@ class RunScreen(MarkKeys):
         subject, run = self.subject(), self.run_row()
         if run is not None and subject is not None:
             task = "" if isinstance(subject, RunRow) else subject.task
-            self.run_worker(change_settings(self, run, task), exit_on_error=True)
+            self.fill(partial(setting_form, self, run, task))
 
     def action_act(self, verb: actions.Verb) -> None:
         self.run_worker(act(self, verb), exit_on_error=True)

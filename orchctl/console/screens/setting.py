@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import msgspec
 
-from engine.model.errors import EngineError
 from engine.model.workflow import PRIORITY_MAX, ROWS_MAX
 from engine.protocol.messages import ListGroups, Rows
 from engine.protocol.rows import GroupRow, RunRow
@@ -62,25 +61,17 @@ class SettingScreen(FormScreen[Intent]):
         return None
 
 
-async def change_settings(screen: BaseScreen, run: RunRow, task: str = "") -> None:
-    """Ask what is to hold for a run, or for a task in it, and have that done."""
-    if not screen.feed.may_act:
-        screen.say("the engine is away: nothing can be done now", "yellow")
-        return
+async def setting_form(screen: BaseScreen, run: RunRow, task: str = "") -> SettingScreen | None:
+    """The form for a run, or for a task in it; None, and a word why, where nothing can be changed any more. Raises
+    EngineError."""
     if run.status in FINISHED:
         screen.say(f"{run.run} has ended: {run.status}", "yellow")
-        return
-    group: GroupRow | None = None
-    if task:
-        try:
-            group = await _group(screen.feed, run, task)
-        except (EngineError, msgspec.ValidationError) as error:
-            screen.say(f"what holds now could not be asked: {error}", "red")
-            return
-        if group is None or group.status in FINISHED:
-            screen.say(f"{task} has ended: nothing of it is to come", "yellow")
-            return
-    screen.console_app.push_screen(SettingScreen(run, group, screen.signs), screen.filled)
+        return None
+    group = await _group(screen.feed, run, task) if task else None
+    if task and (group is None or group.status in FINISHED):
+        screen.say(f"{task} has ended: nothing of it is to come", "yellow")
+        return None
+    return SettingScreen(run, group, screen.signs)
 
 
 async def _group(feed: Feed, run: RunRow, task: str) -> GroupRow | None:

@@ -19,7 +19,7 @@ from orchctl.console.runlines import row_name
 from orchctl.console.screens.base import Mover
 from orchctl.console.screens.run_acts import tasks_below
 from orchctl.console.screens.run_log import LogKeys
-from orchctl.console.screens.setting import change_settings
+from orchctl.console.screens.setting import SettingScreen, setting_form
 from orchctl.console.store import Change, Picture
 from orchctl.console.tasklines import task_lines
 from orchctl.console.widgets.lines import TextView
@@ -205,16 +205,11 @@ class TaskScreen(LogKeys):
         self.run_worker(self._act(verb), exit_on_error=True)
 
     def action_set(self) -> None:
-        self.run_worker(self._set(), exit_on_error=True)
+        self.fill(self._setting_form)
 
-    async def _set(self) -> None:
-        try:
-            rows = (await self.feed.ask(GetRun(run=self.run_number), Rows)).rows
-            run = msgspec.convert(rows[0], RunRow)
-        except (EngineError, msgspec.ValidationError) as error:
-            self.say(f"what holds now could not be asked: {error}", "red")
-            return
-        await change_settings(self, run, self._task_name)
+    async def _setting_form(self) -> SettingScreen | None:
+        rows = (await self.feed.ask(GetRun(run=self.run_number), Rows)).rows
+        return await setting_form(self, msgspec.convert(rows[0], RunRow), self._task_name)
 
     async def _act(self, verb: actions.Verb) -> None:
         row = self.row()
