@@ -84,14 +84,14 @@ class Watch:
         return [run for run, since_s in self.still_since_s.items() if now_s - since_s >= STUCK_S][:_EACH]
 
     async def look(self, feed: Feed, runs: Sequence[RunRow], host: ResourcesRow | None, now_s: float) -> None:
-        """Ask for what is told of these. Raises EngineError, and ValidationError for rows that make no sense."""
-        await self._failed(feed, runs)
+        """Ask for what is told of these, now and then. Raises EngineError, and ValidationError for rows that make no
+        sense."""
+        await self.look_at_failures(feed, runs)
         for run in self.stuck(now_s):
             request = ExplainRun(run=run_number(run), limit=1)
             rows = msgspec.convert((await feed.ask(request, Rows)).rows, list[ReasonRow])
             self.why_still[run] = _why(rows[0]) if rows else ""
-        for run, row in _long_held(host, now_s):
-            task = row.partition("[")[0]
+        for run, task in {(run, row.partition("[")[0]) for run, row in _long_held(host, now_s)}:
             stats = (await feed.ask(GetStats(run=run, task=task), Rows)).rows
             if stats:
                 self._learn(run, msgspec.convert(stats[0], StatsRow))
@@ -101,8 +101,9 @@ class Watch:
         if ended >= _ENDED_MIN and "max" in stats.seconds:
             self.longest_s[run, stats.task] = stats.seconds["max"]
 
-    async def _failed(self, feed: Feed, runs: Sequence[RunRow]) -> None:
-        """The failed rows of the newest runs that have any, where their number has changed."""
+    async def look_at_failures(self, feed: Feed, runs: Sequence[RunRow]) -> None:
+        """Ask for the failed rows of the newest runs that have any, where their number has changed. Raises as `look`
+        does."""
         newest = sorted(runs, key=newest_key)
         failing = [row for row in newest if any(row.tasks.get(status) for status in BAD)][:_RUNS_ASKED]
         self.failed = {row.run: self.failed[row.run] for row in failing if row.run in self.failed}

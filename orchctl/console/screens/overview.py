@@ -122,6 +122,9 @@ class OverviewScreen(BaseScreen):
         self.feed.subscribe(GetEngine(), self._engine, 0.5)
         self.set_interval(_LOOK_S, self._look)
 
+    def on_screen_resume(self) -> None:
+        self._look()
+
     def on_resize(self, event: events.Resize) -> None:
         self.attention.styles.height = max(ATTENTION_LINES, event.size.height // 4)
 
@@ -246,16 +249,21 @@ class OverviewScreen(BaseScreen):
         self._items.arrange(list({item.key: item for item in found}.values()), "")
         self.attention.changed()
         self.update_bar("attention")
+        if self._in_attention and not found:
+            self.action_attention()
 
-    def _look(self) -> None:
-        """Ask for what the list tells of and is not known yet."""
-        if not self._asking and self.feed.live and self._runs.known:
+    def _look(self, *, only_failures: bool = False) -> None:
+        """Ask for what the list tells of and is not known yet, while it is in sight."""
+        if not self._asking and self.feed.live and self._runs.known and self.is_current:
             self._asking = True
-            self.run_worker(self._ask(), exit_on_error=True)
+            self.run_worker(self._ask(only_failures), exit_on_error=True)
 
-    async def _ask(self) -> None:
+    async def _ask(self, only_failures: bool) -> None:
         try:
-            await self._watch.look(self.feed, self._runs.rows, self._resources.at(0), self.now_s())
+            if only_failures:
+                await self._watch.look_at_failures(self.feed, self._runs.rows)
+            else:
+                await self._watch.look(self.feed, self._runs.rows, self._resources.at(0), self.now_s())
         except (EngineError, msgspec.ValidationError):
             pass  # it is asked again soon
         finally:
@@ -279,7 +287,7 @@ class OverviewScreen(BaseScreen):
 
     def _runs_changed(self, change: Change) -> None:
         self._arrange()
-        self._look()
+        self._look(only_failures=True)
         self._gather()
 
     def _arrange(self) -> None:
