@@ -58,7 +58,7 @@ class Launcher:
         self.measuring = Measuring(loop, places, self.queue.held)
         self.roots: dict[int, Attempt | Worker] = {}
         self.strays: dict[int, int] = {}
-        self.logs = Logs(places)
+        self.logs = Logs(loop, places)
         self.open_own_log = self.logs.open
         self.kept: dict[int, Block] = {}
         """Encoded that are over here, until the engine has their end on disk."""

@@ -31,7 +31,28 @@ def test_a_gpu_that_is_not_there_is_refused_by_name(tmp_path: Path):
     assert "there are: none" in caught.value.hint
 
 
-def test_an_unknown_key_is_refused(tmp_path: Path):
-    (tmp_path / "config.toml").write_text("[host]\ncpu = 3\n")
-    with pytest.raises(DefinitionError, match="cpu"):
+@pytest.mark.parametrize(
+    ("text", "key", "words"),
+    [
+        ("[host]\ncpu = 3", "host", "no key `cpu`"),
+        ("[host]\ncpus = 'many'", "host.cpus", "float"),
+        ("[host]\ncpus = -1", "host.cpus", "number of CPUs"),
+        ("[host]\nmemory = 'lots'", "host.memory", "is not a size"),
+        ("[access]\nviewer = '@staff'", "access.viewer", "array"),
+        ("[retention]\ndays = -1", "retention.days", "between 0"),
+        ("[retention]\ndays = nan", "retention.days", "between 0"),
+        ("[retention]\nruns = -1", "retention.runs", "between 0"),
+        ("[store]\nfree_bytes_min = 'x'", "store.free_bytes_min", "is not a size"),
+        ("[store]\nmap_bytes = 0", "store.map_bytes", "between 1048576"),
+        ("[engine]\nlaunchers = -1", "engine.launchers", "between 0 and 1024"),
+        ("[pools]\n'a b' = 1", "pools", "not a name"),
+        ("[pools]\ndb = 0", "pools", "at least 1"),
+        ("[shares]\nops = 0", "shares", "above 0"),
+    ],
+)
+def test_what_means_nothing_is_refused_by_its_key(text: str, key: str, words: str, tmp_path: Path):
+    (tmp_path / "config.toml").write_text(text)
+    with pytest.raises(DefinitionError) as caught:
         load_config(tmp_path / "config.toml")
+    [fault] = caught.value.faults
+    assert (fault.field, words in fault.message) == (key, True)
