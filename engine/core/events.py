@@ -60,11 +60,13 @@ class Measured(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Actor(msgspec.Struct, frozen=True, array_like=True):
-    """Who asked: user id, login name, and by which means (`cli`, `console`, `schedule`)."""
+    """Who asked: user id, login name, by which means (`cli`, `console`, `schedule`), and from which terminal or
+    process, as the client says."""
 
     uid: int = -1
     name: str = "engine"
     via: str = "engine"
+    place: str = ""
 
 
 class RowRef(msgspec.Struct, frozen=True, array_like=True):

@@ -266,7 +266,8 @@ class EventRow(Row, frozen=True, kw_only=True):
 
 
 class AuditRow(Row, frozen=True, kw_only=True):
-    """Who asked for what, from where, and what became of it (`accepted`, or the refusal's code)."""
+    """Who asked for what, from where (`via` cli or console, `place` its terminal or process), and what became of it
+    (`accepted`, or the refusal's code)."""
 
     revision: int
     at: str
@@ -277,6 +278,7 @@ class AuditRow(Row, frozen=True, kw_only=True):
     target: str
     result: str
     note: str = ""
+    place: str = ""
 
 
 class ScheduleRow(Row, frozen=True, kw_only=True):
@@ -405,6 +407,8 @@ class ResourcesRow(Row, frozen=True, kw_only=True):
     cores_bound: int = 0
     reservation: dict[str, Any] | None = None
     owners: list[dict[str, Any]] = []
+    pressure: list[str] = []
+    """Why starts are slowed or stopped for the sake of the host, in sentences; empty while they are not."""
 
 
 class QueueRow(Row, frozen=True, kw_only=True):

@@ -70,6 +70,7 @@ def resources_row(look: Look) -> ResourcesRow:
             {"owner": owner.owner, "weight": owner.weight, "share": owner.share, "used": owner.used_s}
             for owner in standing.owners[:_OWNERS]
         ],
+        pressure=list(standing.pressure),
     )  # fmt: skip
 
 

@@ -5,15 +5,18 @@ from collections.abc import Sequence
 from heapq import nsmallest
 from typing import Any
 
+from engine.admission.pressure import Level, sentence_of
 from engine.core.context import Context
 from engine.core.state import EngineState
 from engine.model.status import TaskStatus
 from engine.scheduling.fair_queue import Entry
 from engine.server.ports import Owner, Standing
 
+_STARTS = {Level.SLOW: "slowed", Level.CLOSED: "stopped"}
+
 
 def standing(cx: Context) -> Standing:
-    """Owners by what counts against them, and the reservation."""
+    """Owners by what counts against them, the reservation, and the pressure on the host."""
     held: Counter[str] = Counter()
     for attempt in cx.state.holding():
         held[cx.state.runs[attempt.run].owner] += cx.ledger.share_ppm(attempt.held)
@@ -25,9 +28,11 @@ def standing(cx: Context) -> Standing:
     ]
     owners.sort(key=lambda owner: (-owner.share, -owner.used_s))
     entry, reservation = cx.gate.reserved, cx.gate.reservation
+    short = tuple(map(sentence_of, cx.pressure.reasons)) if cx.pressure.level is not Level.OPEN else ()
+    pressure = tuple(f"starts are {_STARTS[cx.pressure.level]}, {sentence}" for sentence in short)
     if reservation is None:
-        return Standing(tuple(owners))
-    return Standing(tuple(owners), entry, reservation.since_ns, reservation.due_ns)
+        return Standing(tuple(owners), pressure=pressure)
+    return Standing(tuple(owners), entry, reservation.since_ns, reservation.due_ns, pressure)
 
 
 def waiting(cx: Context, count: int) -> tuple[Sequence[Entry], int]:

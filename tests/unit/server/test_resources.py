@@ -1,6 +1,6 @@
 """What the host has, who holds it and what waits for it."""
 
-from engine.core.events import Ask, AttemptSuspended, RunPauseRequested, RunResumeRequested
+from engine.core.events import Ask, AttemptSuspended, HostSampled, RunPauseRequested, RunResumeRequested
 from engine.model.resources import Capacity, Claim
 from engine.model.workflow import Command, Policy, Task, Workflow
 from engine.protocol.messages import ExplainRun, GetResources, ListGroups, ListQueue, ListTasks
@@ -47,6 +47,17 @@ def test_resources_name_gpus_mutexes_pins_scratch_owners_and_the_reservation() -
     assert (row["reservation"]["run"], row["reservation"]["row"]) == (f"r{run}", "wide")
     assert [owner["owner"] for owner in row["owners"]] == ["data"]
     assert row["owners"][0]["share"] == 0.5
+
+
+def test_pressure_on_the_host_is_told_while_it_lasts() -> None:
+    house = House()
+    assert rows(house, GetResources())[0]["pressure"] == []
+    house.step(HostSampled(memory_available_bytes=8 * 2**30, memory_total_bytes=100 * 2**30))
+    (told,) = rows(house, GetResources())[0]["pressure"]
+    assert told.startswith("starts are slowed, memory: 8.0")
+    house.step(HostSampled(memory_available_bytes=2**30, memory_total_bytes=100 * 2**30))
+    (told,) = rows(house, GetResources())[0]["pressure"]
+    assert told.startswith("starts are stopped, memory: 1.0")
 
 
 def test_the_queue_is_a_window_over_stretches_of_rows_with_ranks_and_reasons() -> None:
