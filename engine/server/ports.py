@@ -77,13 +77,14 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """How admission stands: who shares the host, most used first, and who has room set aside since when, expected when
-    (0: not reckoned yet)."""
+    """How admission stands: who shares the host, most used first, who has room set aside since when, expected when
+    (0: not reckoned yet), and why starts are slowed or stopped for the sake of the host."""
 
     owners: tuple[Owner, ...] = ()
     reserved: Entry | None = None
     since_ns: int = 0
     due_ns: int = 0
+    pressure: tuple[str, ...] = ()
 
 
 class Installed(msgspec.Struct, frozen=True):

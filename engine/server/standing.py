@@ -5,18 +5,21 @@ from collections.abc import Sequence
 from heapq import nsmallest
 from typing import Any
 
+from engine.admission.pressure import Level, sentence_of
 from engine.core.context import Context
 from engine.core.state import EngineState
 from engine.model.status import TaskStatus
 from engine.scheduling.fair_queue import Entry
 from engine.server.ports import Owner, Standing
 
+_STARTS = {Level.SLOW: "slowed", Level.CLOSED: "stopped"}
+
 
 def standing(cx: Context) -> Standing:
-    """Owners by what counts against them, and the reservation."""
+    """Owners by what counts against them, the reservation, and the pressure on the host."""
     held: Counter[str] = Counter()
     for attempt in cx.state.holding():
-        held[cx.state.runs[attempt.run].owner] += cx.ledger.share_ppm(attempt.claim)
+        held[cx.state.runs[attempt.run].owner] += cx.ledger.share_ppm(attempt.held)
     used = {usage.owner: usage.seconds for usage in cx.shares.usage(cx.now_ns)}
     weights = cx.state.weights
     owners = [
@@ -25,9 +28,11 @@ def standing(cx: Context) -> Standing:
     ]
     owners.sort(key=lambda owner: (-owner.share, -owner.used_s))
     entry, reservation = cx.gate.reserved, cx.gate.reservation
+    short = tuple(map(sentence_of, cx.pressure.reasons)) if cx.pressure.level is not Level.OPEN else ()
+    pressure = tuple(f"starts are {_STARTS[cx.pressure.level]}, {sentence}" for sentence in short)
     if reservation is None:
-        return Standing(tuple(owners))
-    return Standing(tuple(owners), entry, reservation.since_ns, reservation.due_ns)
+        return Standing(tuple(owners), pressure=pressure)
+    return Standing(tuple(owners), entry, reservation.since_ns, reservation.due_ns, pressure)
 
 
 def waiting(cx: Context, count: int) -> tuple[Sequence[Entry], int]:
@@ -41,10 +46,12 @@ def waiting(cx: Context, count: int) -> tuple[Sequence[Entry], int]:
     queued = list(cx.queue.entries())
     parked = [entry for entries in cx.parallel_parked.values() for entry in entries]
     first = [*nsmallest(count, queued, key=place), *parked][:count]
-    return [entry for entry in first if first_ready(cx.state, entry) >= 0], len(queued) + len(parked)
+    return [entry for entry in first if first_waiting(cx.state, entry) >= 0], len(queued) + len(parked)
 
 
-def first_ready(state: EngineState, entry: Entry) -> int:
-    """The first row of an entry that is ready, -1 if none is."""
+def first_waiting(state: EngineState, entry: Entry) -> int:
+    """The first row of an entry that is ready, or waits to go on, -1 if none is."""
     run = state.runs.get(entry.run)
+    if entry.attempt:
+        return entry.low
     return -1 if run is None else run.status.find(TaskStatus.READY, entry.low, entry.high)

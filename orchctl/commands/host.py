@@ -67,7 +67,7 @@ def _holder(holder: dict[str, Any]) -> list[str]:
 
 
 def _also(holder: dict[str, Any]) -> list[str]:
-    """GPUs, mutexes, scratch disk and CPUs of its own."""
+    """GPUs, mutexes, scratch disk and CPUs of its own, and what it gave back."""
     gpus = cast(dict[str, float], holder.get("gpus") or {})
     parts = [f"{inert(uuid)}:{share:g}" for uuid, share in gpus.items()]
     parts += [inert(name) for name in cast(list[Any], holder.get("mutexes") or [])]
@@ -76,7 +76,9 @@ def _also(holder: dict[str, Any]) -> list[str]:
     cpus = cast(list[Any], holder.get("cpus") or [])
     if cpus:
         parts.append(f"cpus {','.join(map(inert, cpus))}")
-    return [*parts, "alone"] if holder.get("exclusive") else parts
+    parts += ["alone"] if holder.get("exclusive") else []
+    parts += [f"gave back cpu {inert(holder['released'])}"] if holder.get("released") else []
+    return [*parts, inert(holder["still"])] if holder.get("still") else parts
 
 
 COMMANDS = {"resources": Command(resources, nothing_more, ("orchctl resources", "orchctl resources --json"))}

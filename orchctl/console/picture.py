@@ -24,9 +24,9 @@ from orchctl.console.memory import Memory
 from orchctl.console.program import Console
 from orchctl.console.screens.definition import DefinitionScreen
 from orchctl.console.screens.explain import ExplainScreen
+from orchctl.console.screens.registry import SCREENS
 from orchctl.console.screens.resources import ResourcesScreen
 from orchctl.console.screens.run import RunScreen
-from orchctl.console.screens.standing import SCREENS
 from orchctl.console.screens.task import TaskScreen
 from orchctl.console.settings import Settings, load_settings
 from orchctl.moments import moment_named

@@ -45,7 +45,8 @@ async def _picture(
     [
         ("overview", "Attention"), ("graph", "─▶ · quarantine"), ("outline", "▸ ▶ load"), ("tasks", "count[3]"),
         ("gantt", "|0ms"), ("grid", "r10   r11   r12"), ("events", "AttemptStarted"), ("workflows", "Workflows"),
-        ("schedules", "Schedules"), ("audit", "Audit"), ("help", "Help"), ("log", "all there"), ("resources", "HOLDS"),
+        ("schedules", "1 Schedules*"), ("backfills", "2 Backfills*"), ("audit", "Audit"), ("help", "Help"),
+        ("log", "all there"), ("resources", "HOLDS"),
         ("holders", "nobody holds"), ("queue", "nothing waits for room"), ("owners", "nobody has used"),
         ("explain", "Why"), ("definition", "1 name: ingest-daily"), ("task", "load[15]"), ("use", "3 Use*"),
     ],

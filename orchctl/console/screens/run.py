@@ -6,6 +6,7 @@ of graph and outline is the run itself, so that the run, a task and a row are pa
 keys.
 """
 
+from functools import partial
 from typing import ClassVar, Literal, cast
 
 import msgspec
@@ -24,9 +25,10 @@ from orchctl.console.keymap import LISTED, Place
 from orchctl.console.runlines import row_name
 from orchctl.console.screens.base import Mover
 from orchctl.console.screens.run_acts import act, failed_row
-from orchctl.console.screens.run_head import RunHead
+from orchctl.console.screens.run_head import WIDE, RunHead
 from orchctl.console.screens.run_marks import Pane
 from orchctl.console.screens.run_past import HEAD_HEIGHT
+from orchctl.console.screens.setting import setting_form
 from orchctl.console.screens.sources import EventRows, GridRows, Journal, LaneRows, TaskRows
 from orchctl.console.selection import Marked
 from orchctl.console.store import Change, Picture
@@ -38,8 +40,6 @@ from orchctl.console.widgets.logview import LogView
 from orchctl.console.widgets.outline import Outline
 from orchctl.console.widgets.results import ResultsView
 from orchctl.console.widgets.vtable import Source, VirtualTable
-
-WIDE = 100
 
 
 class RunScreen(RunHead):
@@ -490,8 +490,6 @@ class RunScreen(RunHead):
     # --- acts -----------------------------------------------------------------------------------------------------
 
     def action_explain(self) -> None:
-        from orchctl.console.screens.explain import ExplainScreen
-
         if self.past.moment is not None:
             self.say(
                 f"why something waits is known of now alone; {self.key_of('past.now')} comes back to now", "yellow"
@@ -500,7 +498,13 @@ class RunScreen(RunHead):
         subject = self.subject() if self._pane in LISTED else None
         task = "" if subject is None or isinstance(subject, RunRow) else subject.task
         index = subject.index if isinstance(subject, TaskRow) else None
-        self.console_app.push_screen(ExplainScreen(self.run_number, task, index))
+        self.explain_run(self.run_number, task, index)
+
+    def action_set(self) -> None:
+        subject, run = self.subject(), self.run_row()
+        if run is not None and subject is not None:
+            task = "" if isinstance(subject, RunRow) else subject.task
+            self.fill(partial(setting_form, self, run, task))
 
     def action_act(self, verb: actions.Verb) -> None:
         self.run_worker(act(self, verb), exit_on_error=True)

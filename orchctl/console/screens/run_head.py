@@ -33,6 +33,9 @@ _TABS: tuple[tuple[str, Pane, str], ...] = (
 )
 
 
+WIDE = 100
+
+
 class RunHead(ResultKeys):
     """A screen of a run with a head."""
 
@@ -50,7 +53,8 @@ class RunHead(ResultKeys):
             crumbs += [(row.workflow, "strong"), (f" {signs.crumb} ", "faint"), (f"{row.run}  ", "strong")]
             crumbs += [word(row.status, signs), (f"  {percent(done_share(row.tasks)).strip()}  {spent}  ", "plain")]
             if failed:
-                crumbs.append((f"{signs.status('failed')} {failed:,} failed", "red"))
+                said = " failed" if width >= WIDE else ""
+                crumbs.append((f"{signs.status('failed')} {failed:,}{said}", "red"))
             top = ends(crumbs, self.clock_spans(), width)
         return [top, self._draw_tabs(width), *self.past_lines(width), self._draw_heading(width)]
 
@@ -72,7 +76,7 @@ class RunHead(ResultKeys):
         written = f"/{self.filter.written}" if self.filter else ""
         if self._pane == "tasks":
             rows = count_text(self._rows.count(), "row") + (f" of {self._rows.task}" if self._rows.task else "")
-            parts = [rows, written, "by attention" if self._rows.sort == "attention" else ""]
+            parts = [rows, written]
         elif self._pane == "gantt":
             parts = [f"rows of {self._lanes.task}" if self._lanes.task else "", written]
         elif self._pane == "results":
@@ -88,7 +92,7 @@ class RunHead(ResultKeys):
         if self._pane == "log":
             return [(" " + self.log_view.status(), "heading")]
         if self._pane == "tasks":
-            return tasks_heading(inner)
+            return tasks_heading(inner, self._rows.sort)
         if self._pane == "gantt":
             axis, zero = self.time_in_sight()
             return axis_line(axis, zero, inner)

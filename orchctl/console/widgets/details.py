@@ -151,7 +151,8 @@ class Details(TextView):
         return msgspec.convert(found[0], StatsRow) if found else None
 
     async def _reasons_of(self, subject: RunRow | GroupRow | TaskRow) -> list[ReasonRow]:
-        if isinstance(subject, RunRow) or subject.status not in _WAITS:
+        stands_still = isinstance(subject, TaskRow) and subject.suspended
+        if isinstance(subject, RunRow) or not (subject.status in _WAITS or stands_still):
             return []
         index = subject.index if isinstance(subject, TaskRow) else None
         request = ExplainRun(run=self._run, task=subject.task, index=index, limit=3)
