@@ -108,13 +108,15 @@ class SpaceChanged(Event, frozen=True):
 class HostSampled(Event, frozen=True):
     """What the host was like, where that may matter to admission; None and 0 are what it does not tell.
 
-    `stalled` is the percentage of the last ten seconds in which something stood still for want of memory.
+    `stalled` is the percentage of the last ten seconds in which something stood still for want of memory, `foreign` the
+    CPU that others used in them, of the `total` that this process may use.
     """
 
     memory_available_bytes: int | None = None
     memory_total_bytes: int = 0
     memory_stalled: float | None = None
     cpu_foreign_milli: int | None = None
+    cpu_total_milli: int = 0
 
 
 class RunRequested(Event, frozen=True):

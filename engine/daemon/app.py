@@ -15,6 +15,7 @@ from typing import Any
 
 import trio
 
+from engine.admission.pressure import MARGIN
 from engine.core.changes import Changes
 from engine.core.events import Actor, Ask, ClockAdvanced, EngineStarted, External, SpaceChanged, WorkflowAdded
 from engine.core.machine import Machine, sample_of
@@ -29,7 +30,7 @@ from engine.daemon.tending import Tending
 from engine.daemon.world import DaemonWorld
 from engine.definition.compile_python import definition_in
 from engine.execution.executor import Executor, Rows
-from engine.execution.pressure import look_at_host
+from engine.execution.pressure import HostWatch
 from engine.model.errors import EngineError, Unavailable
 from engine.model.resources import parse_size
 from engine.server.access import access_of
@@ -64,7 +65,7 @@ class App:
         state = loaded.state
         state.meta.epoch += 1
         clock = EngineClock(state.meta.now_ns)
-        machine = Machine(state)
+        machine = Machine(state, self._config.pressure)
         history = StoredHistory(environment)
         async with Writer(environment, state.meta.revision) as writer:
 
@@ -138,7 +139,7 @@ class App:
             nursery.start_soon(tending.run)
             nursery.start_soon(self._watch_host, world)
             nursery.start_soon(self._watch_space, tending, loop)
-            nursery.start_soon(self._watch_pressure, loop)
+            nursery.start_soon(self._watch_pressure, loop, executor)
             nursery.start_soon(self._watch_signals)
             say("serving", home=self._home, revision=loop.machine.state.meta.revision)
             await self._stop.wait()
@@ -180,11 +181,12 @@ class App:
             await world.sample_host()
             await trio.sleep(1)
 
-    async def _watch_pressure(self, loop: Loop) -> None:
+    async def _watch_pressure(self, loop: Loop, executor: Executor) -> None:
         """The machine hears of the host where it is short of something, and until it no longer is."""
         pressure = loop.machine.cx.pressure
+        watch = HostWatch(executor.cpu_of_ours, pressure.bounds.foreign_slow * (1 - MARGIN))
         while True:
-            sample = look_at_host()
+            sample = await watch.look(loop.clock.now_ns())
             if pressure.concerned(sample_of(sample)):
                 loop.post([sample])
             await trio.sleep(1)

@@ -1,11 +1,13 @@
 """The settings in config.toml. Every key has a default; an unknown key or a wrong type is refused by name."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from engine.admission.pressure import Bounds, bounds_faults
 from engine.execution.host import discover
 from engine.model.errors import DefinitionError, Fault, ValueFault
 from engine.model.host import Gpu
@@ -60,6 +62,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     pools: dict[str, int] = {}
     shares: dict[str, float] = {}
     """Weights of owners in the order of the queue; who is not named has 1."""
+    pressure: Bounds = Bounds()
     access: AccessConfig | None = None
     retention: RetentionConfig = msgspec.field(default_factory=RetentionConfig)
     store: StoreConfig = msgspec.field(default_factory=StoreConfig)
@@ -80,16 +83,22 @@ def load_config(path: Path) -> Config:
         config = msgspec.toml.decode(text, type=Config)
     except (msgspec.DecodeError, ValueError) as error:
         raise DefinitionError([Fault(str(error), file=str(path))]) from error
-    faults = [
-        f"pool {name!r} has {slots} slots, it needs at least 1" for name, slots in config.pools.items() if slots < 1
-    ]
+    faults = [Fault(sentence, file=str(path), field=table) for table, sentence in _faults(config)]
     if faults:
-        raise DefinitionError([Fault(sentence, file=str(path), field="pools") for sentence in faults])
-    light = [owner for owner, weight in config.shares.items() if not 0 < weight < 1e6]
-    if light:
-        whys = [f"the share of {owner!r} must be above 0 and below a million" for owner in light]
-        raise DefinitionError([Fault(sentence, file=str(path), field="shares") for sentence in whys])
+        raise DefinitionError(faults)
     return config
+
+
+def _faults(config: Config) -> Iterator[tuple[str, str]]:
+    """What is wrong beyond the types of single values: (table, sentence)."""
+    for name, slots in config.pools.items():
+        if slots < 1:
+            yield "pools", f"pool {name!r} has {slots} slots, it needs at least 1"
+    for owner, weight in config.shares.items():
+        if not 0 < weight < 1e6:
+            yield "shares", f"the share of {owner!r} must be above 0 and below a million"
+    for sentence in bounds_faults(config.pressure):
+        yield "pressure", sentence
 
 
 def launchers_of(config: Config) -> int:

@@ -464,6 +464,13 @@ class Executor:
         answer = await self._ask_meter(["memory", pids]) if pids else None
         return {number: size for number, size in answer[1] if size} if answer else {}
 
+    async def cpu_of_ours(self) -> int | None:
+        """CPU time in ns that the engine, its helpers and all that they run have used so far; None without a meter."""
+        known = self.processes()
+        pids = [os.getpid(), known["keeper"], known["meter"], *known["launchers"], *known["workers"]]
+        answer = await self._ask_meter(["cpu", [pid for pid in pids if pid]])
+        return answer[1] if answer else None
+
     async def _ask_meter(self, message: wire.Message) -> wire.Message | None:
         async with self._meter_lock:
             with trio.move_on_after(_METER_S):

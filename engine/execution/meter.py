@@ -18,7 +18,7 @@ from engine.execution.loop import Loop, Peer
 from engine.execution.places import Places
 from engine.execution.resident import begin, serve_until_stopped
 from engine.execution.samples import History
-from engine.execution.tree_use import Sweep, Tree, Use, memory_of
+from engine.execution.tree_use import Sweep, Tree, Use, cpu_of, memory_of
 from engine.execution.wire import Message
 from engine.model.samples import Sample
 
@@ -120,7 +120,7 @@ class Meter:
         psutil.cpu_percent(None)
 
     def on_message(self, peer: Peer, message: Message) -> None:
-        """`watch` and `forget` from launchers; `host` and `memory` from engines; `shutdown` from the keeper."""
+        """`watch` and `forget` from launchers; `host`, `memory` and `cpu` from engines; `shutdown` from the keeper."""
         kind = message[0]
         if kind == "watch":
             mine = self._watched.setdefault(peer, {})
@@ -133,6 +133,8 @@ class Meter:
             peer.send(["host", host_use()])
         elif kind == "memory":
             peer.send(["memory", [[number, memory_of(pid)] for number, pid in message[1]]])
+        elif kind == "cpu":
+            peer.send(["cpu", cpu_of(message[1])])
         elif kind == "shutdown":
             peer.send(["bye"])
             self._loop.stop()

@@ -9,6 +9,7 @@ kernel does not tell is None, never a zero that looks quiet.
 
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ class Limits(NamedTuple):
 def take(ours_ns: int, root: Path = Path("/"), at_ns: int | None = None) -> Snapshot:
     """A snapshot now. `ours_ns` is the CPU time that the trial's processes (and ours) have used so far."""
     stat = read(root / "proc/stat")
-    busy, steal = _cpu_seconds(stat)
+    busy, steal = cpu_seconds(stat)
     return Snapshot(
         at_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME) if at_ns is None else at_ns,
         ours_ns=ours_ns,
@@ -107,13 +108,18 @@ def marks(noise: Noise, cpus: int, limits: Limits = Limits()) -> tuple[str, ...]
     return tuple(found)
 
 
-def _cpu_seconds(stat: str) -> tuple[float, float]:
-    """(busy, steal) of all CPUs. Guests are counted within user and nice already."""
-    line = next((line for line in stat.splitlines() if line.startswith("cpu ")), "")
-    ticks = [int(word) for word in line.split()[1:] if word.isdecimal()]
-    ticks += [0] * (_STEAL + 1 - len(ticks))
-    busy = sum(ticks[place] for place in (_USER, _NICE, _SYSTEM, _IRQ, _SOFTIRQ))
-    return busy / TICKS_A_SECOND, ticks[_STEAL] / TICKS_A_SECOND
+def cpu_seconds(stat: str, cpus: Collection[int] | None = None) -> tuple[float, float]:
+    """(busy, steal) of these CPUs together, of all unless they are named. Guests are counted within user and nice."""
+    names = {"cpu"} if cpus is None else {f"cpu{number}" for number in cpus}
+    busy = steal = 0
+    for line in stat.splitlines():
+        words = line.split()
+        if words and words[0] in names:
+            ticks = [int(word) for word in words[1:] if word.isdecimal()]
+            ticks += [0] * (_STEAL + 1 - len(ticks))
+            busy += sum(ticks[place] for place in (_USER, _NICE, _SYSTEM, _IRQ, _SOFTIRQ))
+            steal += ticks[_STEAL]
+    return busy / TICKS_A_SECOND, steal / TICKS_A_SECOND
 
 
 def _stalled(root: Path) -> dict[str, float]:

@@ -378,7 +378,9 @@ class ResourcesRow(Row, frozen=True, kw_only=True):
 
     GPUs are {UUID: the part that is claimed, 0 to 1}, mutexes {name: who holds it}, `cores` those that can be pinned
     and `cores_bound` how many of them are, `reservation` who has room set aside ({"run", "row", "since", "due"}), and
-    `owners` who shares the host: {"owner", "weight", "share" held now, "used" host-seconds, decayed}.
+    `owners` who shares the host: {"owner", "weight", "share" held now, "used" host-seconds, decayed}. `admission` is
+    open, slow or closed by what the host is short of, `pressure` says of what, and what that means; while others keep
+    more CPUs busy than they may, `cpus_others` is how many.
     """
 
     cpus: float
@@ -403,6 +405,9 @@ class ResourcesRow(Row, frozen=True, kw_only=True):
     cores: int = 0
     cores_bound: int = 0
     reservation: dict[str, Any] | None = None
+    admission: str = "open"
+    pressure: tuple[str, ...] = ()
+    cpus_others: float | None = None
     owners: list[dict[str, Any]] = []
 
 

@@ -65,6 +65,7 @@ def resources_row(look: Look) -> ResourcesRow:
         gpus={uuid: milli / 1000 for uuid, milli in gpus.items()}, mutexes=dict(sorted(mutexes.items())),
         cores=len(capacity.cores), cores_bound=sum(not bound.isdisjoint(cpus) for _, cpus in capacity.cores),
         reservation=_reservation(state, standing),
+        admission=standing.level, pressure=standing.pressure, cpus_others=standing.cpus_of_others,
         owners=[
             {"owner": owner.owner, "weight": owner.weight, "share": owner.share, "used": owner.used_s}
             for owner in standing.owners[:_OWNERS]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from heapq import nsmallest
 from typing import Any
 
+from engine.admission.pressure import Level
 from engine.core.context import Context
 from engine.core.state import EngineState
 from engine.model.status import TaskStatus
@@ -13,7 +14,7 @@ from engine.server.ports import Owner, Standing
 
 
 def standing(cx: Context) -> Standing:
-    """Owners by what counts against them, and the reservation."""
+    """Owners by what counts against them, the reservation, and the pressure."""
     held: Counter[str] = Counter()
     for attempt in cx.state.holding():
         held[cx.state.runs[attempt.run].owner] += cx.ledger.share_ppm(attempt.claim)
@@ -24,10 +25,13 @@ def standing(cx: Context) -> Standing:
         for name in sorted(used.keys() | held.keys() | weights.keys())
     ]
     owners.sort(key=lambda owner: (-owner.share, -owner.used_s))
-    entry, reservation = cx.gate.reserved, cx.gate.reservation
-    if reservation is None:
-        return Standing(tuple(owners))
-    return Standing(tuple(owners), entry, reservation.since_ns, reservation.due_ns)
+    entry, reservation, pressure = cx.gate.reserved, cx.gate.reservation, cx.pressure
+    since_ns, due_ns = (reservation.since_ns, reservation.due_ns) if reservation is not None else (0, 0)
+    foreign = pressure.foreign_milli if pressure.level is not Level.OPEN else None
+    return Standing(
+        tuple(owners), entry, since_ns, due_ns, pressure.level.name.lower(), tuple(pressure.sentences),
+        None if foreign is None else foreign / 1000,
+    )  # fmt: skip
 
 
 def waiting(cx: Context, count: int) -> tuple[Sequence[Entry], int]:

@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from engine.model.ids import NO_INDEX, parse_row
+from engine.model.resources import pressure_text
 from engine.protocol.messages import ExplainRun, ListTasks
 from engine.protocol.rows import ReasonRow, TaskRow
 from orchctl.client.session import typed
@@ -58,6 +59,9 @@ def explain(words: Words, place: Place) -> int:
 def reason_sentence(reason: dict[str, Any]) -> str:
     """One reason in words: what it asks for, what there is, and who holds the rest."""
     resource = str(reason.get("resource") or "")
+    if reason.get("kind") == "pressure":
+        bound, value = (float(reason.get(name) or 0) for name in ("asked", "available"))
+        return f"pressure: {inert(pressure_text(resource, bound, value))}"
     amount = size_text if resource == "memory" else inert
     parts = [" ".join(inert(part).replace("_", " ") for part in (reason.get("kind"), resource) if part)]
     asked, available = reason.get("asked"), reason.get("available")

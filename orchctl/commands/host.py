@@ -17,10 +17,11 @@ def resources(words: Words, place: Place) -> int:
     if out.json:
         out.row(as_sent)
         return SUCCEEDED
-    used = "" if row.cpus_used is None else f"{row.cpus_used:.1f}"
+    used = "" if row.cpus_used is None else f"{row.cpus_used:.1f} used"
+    others = "" if row.cpus_others is None else f"{', ' if used else ''}{row.cpus_others:.1f} by others"
     available = "" if row.memory_available is None else f"{size_text(row.memory_available)} available"
     rows = [
-        ("cpu", f"{row.cpus:g}", f"{row.cpus_claimed:g}", f"{used} used" if used else ""),
+        ("cpu", f"{row.cpus:g}", f"{row.cpus_claimed:g}", used + others),
         ("memory", size_text(row.memory), size_text(row.memory_claimed), available),
     ]
     if row.scratch:
@@ -35,6 +36,9 @@ def resources(words: Words, place: Place) -> int:
     out.table(("RESOURCE", "CAPACITY", "CLAIMED", "REALLY"), rows, right="CAPACITY CLAIMED")
     load = "" if row.load is None else f", load {row.load:.1f}"
     out.line(f"{row.running} running, {row.ready} ready{load}")
+    if row.pressure:
+        out.line(out.paint(f"admission is {inert(row.admission)}", "warning"))
+        out.lines(f"  {inert(sentence)}" for sentence in row.pressure)
     if row.reservation:
         due = row.reservation.get("due")
         when = f", may start {instant_text(cast(str, due))}" if due else ""

@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from engine.model.resources import pressure_text
 from engine.protocol.rows import AttemptRow, EventRow, GroupRow, ReasonRow, RunRow, StatsRow, TaskRow
 from orchctl.console.drawing import (
     Line,
@@ -297,6 +298,9 @@ def attempts_details(rows: list[AttemptRow], width: int, signs: Signs, now_s: fl
 
 def reason_text(reason: dict[str, Any]) -> str:
     """One reason as a sentence: `pool warehouse: asks 1, 0 free; held by r3 load, r4 load`."""
+    if reason.get("kind") == "pressure":
+        bound, value = (float(reason.get(name) or 0) for name in ("asked", "available"))
+        return f"pressure: {inert(pressure_text(str(reason.get('resource')), bound, value))}"
     what = " ".join(inert(reason[name]) for name in ("kind", "resource") if reason.get(name))
     numbers: list[str] = []
     if reason.get("asked") not in (None, ""):

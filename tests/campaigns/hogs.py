@@ -189,8 +189,7 @@ def main() -> int:
         parser.error(f"no hog is called {unknown[0]!r}; there are {', '.join(HOGS)}")
     found: list[str] = []
     neighbour = Neighbour()
-    with home() as place:
-        place.file("config.toml", "[host]\ncpus = 2\n")
+    with home("[host]\ncpus = 2\n") as place:
         place.start()
         neighbour.start()
         for name in options.names or HOGS:

@@ -85,6 +85,8 @@ def test_a_reason_is_a_sentence_with_who_holds_what() -> None:
     assert runlines.reason_text(reason) == "pool db: asks 1, 0 free; held by a, b, c and 2 more"
     memory = {"kind": "capacity", "resource": "memory", "asked": 2**30, "available": 2**20}
     assert runlines.reason_text(memory) == "capacity memory: asks 1.0 GiB, 1.0 MiB free"
+    pressed = {"kind": "pressure", "resource": "cpu", "asked": 16.0, "available": 3.217, "holders": []}
+    assert runlines.reason_text(pressed) == "pressure: cpu: others leave 3.22, the bound is 16"
 
 
 def test_fields_of_an_event_are_flat_and_say_only_what_is_there() -> None:

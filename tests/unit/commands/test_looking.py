@@ -172,6 +172,7 @@ def test_explain_says_why_in_a_sentence(engine: FakeEngine) -> None:
             "available": None,
             "holders": [{"run": "r1", "row": "x"}],
         },
+        {"kind": "pressure", "resource": "memory", "asked": 1 << 30, "available": 1 << 29, "holders": []},
     ]
     engine.answers[ExplainRun] = rows_of(
         ReasonRow(
@@ -185,6 +186,7 @@ def test_explain_says_why_in_a_sentence(engine: FakeEngine) -> None:
         f"  pool full warehouse: asks for 1, available 0, held by {SHOWN}, b, c, d and 1 more",
         "  memory memory: asks for 1.0 GiB, available 512.0 MiB",
         "  waits for: held by r1 x",
+        "  pressure: memory: 512M available, the bound is 1.00G",
     ]
     assert "8 rows more" in result.err
     assert engine.last(ExplainRun).index == 3
@@ -221,6 +223,18 @@ def test_resources_show_capacity_claims_and_holders(engine: FakeEngine) -> None:
     assert "room is set aside for r13 wide, may start 2026-11-23 12:00:00" in out
     assert "data        2    25%" in out
     assert "lock cpus 4,5" in out
+
+
+def test_resources_tell_what_the_host_is_short_of_and_what_that_means(engine: FakeEngine) -> None:
+    engine.answers[GetResources] = rows_of(
+        ResourcesRow(
+            cpus=32, cpus_claimed=2.5, cpus_used=30.0, memory=64 << 30, memory_claimed=0, admission="closed",
+            cpus_others=29.5, pressure=(f"cpu: others leave 2.5: {EVIL}",),
+        )
+    )  # fmt: skip
+    out = orchctl(engine.home, "resources").out
+    assert "30.0 used, 29.5 by others" in out
+    assert f"admission is closed\n  cpu: others leave 2.5: {SHOWN}\n" in out
 
 
 def test_events_are_read_in_pages_until_the_end(engine: FakeEngine) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.admission.pressure import Bounds
 from engine.daemon.config import Config, HostConfig, capacity_of, load_config
 from engine.model.errors import DefinitionError, ValueFault
 
@@ -35,3 +36,15 @@ def test_an_unknown_key_is_refused(tmp_path: Path):
     (tmp_path / "config.toml").write_text("[host]\ncpu = 3\n")
     with pytest.raises(DefinitionError, match="cpu"):
         load_config(tmp_path / "config.toml")
+
+
+def test_bounds_of_pressure_are_read_and_those_that_mean_nothing_are_named(tmp_path: Path):
+    path = tmp_path / "config.toml"
+    path.write_text("[pressure]\nforeign_slow = 0.3\nmemory_closed = 0\n")
+    assert load_config(path).pressure == Bounds(foreign_slow=0.3, memory_closed=0)
+    path.write_text("[pressure]\nforeign_slow = 1.5\n")
+    with pytest.raises(DefinitionError, match=r"<= 1.0.*pressure\.foreign_slow"):
+        load_config(path)
+    path.write_text("[pressure]\nmemory_slow = 0.01\n")
+    with pytest.raises(DefinitionError, match=r"memory_closed \(0.05\) is above memory_slow \(0.01\)"):
+        load_config(path)

@@ -1,5 +1,6 @@
 """What the host has, who holds it and what waits for it."""
 
+from engine.core.events import HostSampled
 from engine.model.resources import Capacity, Claim
 from engine.model.workflow import Command, Policy, Task, Workflow
 from engine.protocol.messages import (
@@ -49,6 +50,16 @@ def test_resources_name_gpus_mutexes_pins_scratch_owners_and_the_reservation() -
     assert (row["reservation"]["run"], row["reservation"]["row"]) == (f"r{run}", "wide")
     assert [owner["owner"] for owner in row["owners"]] == ["data"]
     assert row["owners"][0]["share"] == 0.5
+
+
+def test_resources_tell_of_the_pressure_while_there_is_some() -> None:
+    house = House(cpus=4)
+    quiet = rows(house, GetResources())[0]
+    assert (quiet["admission"], quiet["pressure"], quiet["cpus_others"]) == ("open", [], None)
+    house.step(HostSampled(cpu_foreign_milli=3000, cpu_total_milli=4000))
+    row = rows(house, GetResources())[0]
+    assert (row["admission"], row["cpus_others"]) == ("slow", 3.0)
+    assert row["pressure"] == ["cpu: others leave 1, the bound is 2: what others use counts as claimed"]
 
 
 def test_the_queue_is_a_window_over_stretches_of_rows_with_ranks_and_reasons() -> None:
