@@ -280,7 +280,8 @@ class BackfillCancelRequested(Event, frozen=True):
 
 class AttemptStarted(Event, frozen=True):
     """A process (or a worker's item) of the attempt is running. `start_ticks` is field 22 of /proc/PID/stat; `log` says
-    where its output begins, with length 0; `levels` how each of its quotas is enforced: kernel, sampled or none.
+    where its output begins, with length 0; `levels` how each of its quotas is enforced: kernel, sampled,
+    rounded or none.
     """
 
     attempt: int

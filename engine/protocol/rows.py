@@ -58,7 +58,7 @@ class TaskRow(Row, frozen=True, kw_only=True):
     suspended: bool = False
     """Whether it runs but stands still."""
     enforced: dict[str, str] = {}
-    """How each quota of its newest attempt is enforced: kernel, sampled or none."""
+    """How each quota of its newest attempt is enforced: kernel, sampled, rounded (CPU, up to whole cores) or none."""
     settings: dict[str, int] = {}
     """What was changed for the task in this run."""
 
@@ -120,7 +120,7 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     suspended_seconds: float | None = None
     """How long it stood still, once it has."""
     enforced: dict[str, str] = {}
-    """How each of its quotas is enforced: kernel, sampled or none."""
+    """How each of its quotas is enforced: kernel, sampled, rounded (CPU, up to whole cores) or none."""
     values: dict[str, float] = {}
     notes: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
@@ -396,7 +396,8 @@ class ResourcesRow(Row, frozen=True, kw_only=True):
     ready: int = 0
     holders: list[dict[str, Any]] = []
     """Of live attempts, at most 100, the largest claims first: {"row", "run", "owner", "since", "cpu", "memory",
-    "pools", "gpus", "scratch", "mutexes", "cpus": those that it is bound to, "exclusive", "rss"}."""
+    "pools", "gpus", "scratch", "mutexes", "cpus": those that it is bound to, "exclusive", "rss", "enforced": how each
+    of its quotas is, as in AttemptRow}."""
     scratch: int = 0
     scratch_claimed: int = 0
     scratch_free: int | None = None

@@ -113,7 +113,7 @@ def _holders(look: Look, rss_bytes: dict[int, int]) -> list[dict[str, Any]]:
             "cpu": held.claim.cpu_milli / 1000, "memory": held.claim.memory_bytes, "pools": dict(held.claim.pools),
             "gpus": {uuid: milli / 1000 for uuid, milli in held.binding.gpus}, "scratch": held.claim.scratch_bytes,
             "mutexes": held.claim.mutexes, "cpus": held.binding.cpus, "exclusive": held.claim.exclusive,
-            "rss": rss_bytes.get(held.attempt),
+            "rss": rss_bytes.get(held.attempt), "enforced": dict(held.levels),
         }
         for held in live
     ]  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any, cast
 from engine.protocol.messages import GetResources
 from engine.protocol.rows import ResourcesRow
 from orchctl.commands.kit import SUCCEEDED, Command, Place, Words, nothing_more
-from orchctl.text import inert, instant_text, seconds_text, size_text
+from orchctl.text import inert, instant_text, levels_text, seconds_text, size_text
 
 _HOLDERS_SHOWN = 30
 
@@ -71,7 +71,7 @@ def _holder(holder: dict[str, Any]) -> list[str]:
 
 
 def _also(holder: dict[str, Any]) -> list[str]:
-    """GPUs, mutexes, scratch disk and CPUs of its own."""
+    """GPUs, mutexes, scratch disk, CPUs of its own, and how its quotas are enforced."""
     gpus = cast(dict[str, float], holder.get("gpus") or {})
     parts = [f"{inert(uuid)}:{share:g}" for uuid, share in gpus.items()]
     parts += [inert(name) for name in cast(list[Any], holder.get("mutexes") or [])]
@@ -80,7 +80,9 @@ def _also(holder: dict[str, Any]) -> list[str]:
     cpus = cast(list[Any], holder.get("cpus") or [])
     if cpus:
         parts.append(f"cpus {','.join(map(inert, cpus))}")
-    return [*parts, "alone"] if holder.get("exclusive") else parts
+    parts += ["alone"] if holder.get("exclusive") else []
+    enforced = cast(dict[str, Any], holder.get("enforced") or {})
+    return [*parts, f"quotas: {levels_text(enforced)}"] if enforced else parts
 
 
 COMMANDS = {"resources": Command(resources, nothing_more, ("orchctl resources", "orchctl resources --json"))}

@@ -21,7 +21,7 @@ from orchctl.commands.kit import (
 )  # fmt: skip
 from orchctl.commands.live import finished
 from orchctl.commands.output import Output
-from orchctl.text import count_text, counts_text, inert, instant_text, seconds_text, size_text
+from orchctl.text import count_text, counts_text, inert, instant_text, levels_text, seconds_text, size_text
 
 if TYPE_CHECKING:
     from orchctl.text import Cell
@@ -207,8 +207,9 @@ def row_name(task: str, index: int | None) -> str:
 
 
 def _print_rows(rows: list[TaskRow], most: int, out: Output) -> None:
+    limited = any(row.enforced for row in rows)
     out.table(
-        ("TASK", "STATUS", "ATTEMPTS", "TOOK", "EXIT", "CPU", "MEMORY", "WHY"),
+        ("TASK", "STATUS", "ATTEMPTS", "TOOK", "EXIT", "CPU", "MEMORY", *(("QUOTAS",) if limited else ()), "WHY"),
         (
             (
                 row_name(row.task, row.index),
@@ -218,6 +219,7 @@ def _print_rows(rows: list[TaskRow], most: int, out: Output) -> None:
                 inert(row.exit_code),
                 seconds_text(row.cpu_seconds),
                 size_text(row.max_rss),
+                *((levels_text(row.enforced),) if limited else ()),
                 inert(row.why or (row.outcome if row.outcome != row.status else "")),
             )
             for row in rows
@@ -246,7 +248,7 @@ def _attempts(session: Session, run: int, task: str, index: int, out: Output) ->
                 seconds_text(row.cpu_seconds),
                 size_text(row.max_rss),
                 inert("; ".join(filter(None, (row.sentence or row.outcome, *row.marks)))),
-                inert(", ".join(f"{which} {level}" for which, level in row.enforced.items())),
+                levels_text(row.enforced),
             )
             for row in typed(maps, AttemptRow)
         ),

@@ -10,7 +10,7 @@ from orchctl.console.drawing import Line, column, duration, fitted, seconds_betw
 from orchctl.console.hostlines import also_text
 from orchctl.console.runlines import folded, why_text
 from orchctl.console.theme import Signs, status_style
-from orchctl.text import inert, size_text
+from orchctl.text import inert, levels_text, size_text
 
 _NAME = 11
 _SECONDS = frozenset({"wall", "cpu_time", "silence"})
@@ -28,7 +28,7 @@ def task_lines(
         lines += [[], [(" END OF ITS LOG", "heading"), ("   L shows all of it", "dim")]]
         lines += [fitted([(f"  {line}", "plain")], width) for line in tail]
     if spec is not None:
-        lines += [*_does(spec, width), *_limits(spec, width), *_neighbours(spec, width, signs)]
+        lines += [*_does(spec, width), *_limits(spec, row.enforced, width), *_neighbours(spec, width, signs)]
     if row.item is not None:
         lines += _named("item", inert(row.item), width)
     return lines
@@ -97,7 +97,7 @@ def _does(spec: SpecRow, width: int) -> list[Line]:
     return lines
 
 
-def _limits(spec: SpecRow, width: int) -> list[Line]:
+def _limits(spec: SpecRow, enforced: dict[str, str], width: int) -> list[Line]:
     claim = spec.claim
     asks = f"cpu {claim.get('cpu', 0):g}"
     asks += f"  memory {size_text(claim['memory'])}" if claim.get("memory") else ""
@@ -106,6 +106,7 @@ def _limits(spec: SpecRow, width: int) -> list[Line]:
         lines += _named(
             "quota", "  ".join(f"{name} {_amount(name, value)}" for name, value in spec.quota.items()), width
         )
+        lines += _named("enforced", levels_text(enforced), width)
     if spec.retry:
         on = spec.retry.get("on") or ()
         text = f"{spec.retry.get('limit')} more, after {duration(float(spec.retry.get('delay') or 0))}"

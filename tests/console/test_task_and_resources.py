@@ -27,6 +27,8 @@ SPEC = SpecRow(
 def world_of_a_row() -> World:
     world = ingest()
     world.specs["parse"] = SPEC
+    levels = {"memory": "sampled", "cpu": "rounded"}
+    world.tasks[12] = [msgspec.structs.replace(row, enforced=levels) for row in world.tasks[12]]
     return world
 
 
@@ -46,6 +48,7 @@ async def test_the_screen_of_a_row_tells_its_attempts_log_command_limits_and_nei
         await console.press("G")
         shown = await console.shows("disk:1", "wall 30m00s", "✓ fetch", "· publish", "API_TOKEN=(hidden)")
         assert "2 more, after 10.0s, on failed" in shown
+        assert "memory sampled, cpu rounded up to whole cores" in shown
 
 
 @pytest.mark.asyncio

@@ -129,6 +129,14 @@ async def test_a_share_of_the_cpu_binds_the_attempt_to_as_few_cores(world: Any) 
     assert world.log(ended).split() == ["1", "0"]
 
 
+async def test_a_part_of_a_cpu_is_told_to_be_rounded_up_where_only_whole_ones_can_be_held(world: Any) -> None:
+    for milli, level in ((1500, "rounded"), (500, "rounded"), (1000, "kernel")):
+        attempt = world.start("sleep 60", quota=Quota(cpu_milli=milli))
+        assert dict((await world.started(attempt)).levels) == {"cpu": level}
+        world.stop(attempt, kill=True)
+        await world.end(attempt)
+
+
 async def test_each_quota_says_how_it_is_enforced(world: Any) -> None:
     attempt = world.start("sleep 60", quota=Quota(memory_bytes=2**30, processes=9, cpu_milli=1000, silence_ns=10**12))
     levels = dict((await world.started(attempt)).levels)

@@ -137,6 +137,16 @@ def test_tasks_are_filtered_by_the_engine_and_printed(engine: FakeEngine) -> Non
     assert as_json[0]["log"] == log
 
 
+def test_how_quotas_are_enforced_is_told_of_rows_and_attempts_that_have_some(engine: FakeEngine) -> None:
+    enforced = {"cpu": "rounded", "memory": "sampled", "threads": "kernel", "disk": "none", EVIL: EVIL}
+    said = f"cpu rounded up to whole cores, memory sampled, threads kernel, disk not enforced, {SHOWN} {SHOWN}"
+    engine.answers[ListTasks] = rows_of(task_row(enforced=enforced), task_row(index=None, task="a"))
+    assert said in orchctl(engine.home, "tasks", "r12").out
+    attempt = AttemptRow(task="a", index=None, number=1, attempt=90, status="exited", enforced=enforced)
+    engine.answers[ListAttempts] = rows_of(attempt)
+    assert said in orchctl(engine.home, "tasks", "r12", "a", "--attempts").out
+
+
 def test_a_task_without_an_index_means_all_its_rows(engine: FakeEngine) -> None:
     engine.answers[ListTasks] = rows_of()
     orchctl(engine.home, "tasks", "r12", "clean")
@@ -203,7 +213,7 @@ def test_nothing_that_waits_is_said_so(engine: FakeEngine) -> None:
 
 def test_resources_show_capacity_claims_and_holders(engine: FakeEngine) -> None:
     holder = {"row": "clean[3]", "run": "r12", "cpu": 2, "memory": 1 << 30, "pools": {"warehouse": 1}, "rss": None,
-              "mutexes": ["lock"], "cpus": [4, 5]}  # fmt: skip
+              "mutexes": ["lock"], "cpus": [4, 5], "enforced": {"cpu": "rounded", "memory": "sampled"}}  # fmt: skip
     engine.answers[GetResources] = rows_of(
         ResourcesRow(
             cpus=32, cpus_claimed=2.5, cpus_used=1.25, memory=64 << 30, memory_claimed=1 << 30, load=0.5,
@@ -222,7 +232,7 @@ def test_resources_show_capacity_claims_and_holders(engine: FakeEngine) -> None:
     assert "mutex lock             1        1  r12 clean[3]" in out
     assert "room is set aside for r13 wide, may start 2026-11-23 12:00:00" in out
     assert "data        2    25%" in out
-    assert "lock cpus 4,5" in out
+    assert "lock cpus 4,5 quotas: cpu rounded up to whole cores, memory sampled" in out
 
 
 def test_resources_tell_what_the_host_is_short_of_and_what_that_means(engine: FakeEngine) -> None:
