@@ -123,7 +123,7 @@ class Limits:
         if limits.get("log_stop") and attempt.log_fd >= 0:
             written = os.fstat(attempt.log_fd).st_size - attempt.log_start
             if written > attempt.log_cap:
-                return "log", written, attempt.log_cap, ""
+                return "log", written, attempt.log_cap, "it had ended before that was seen"
         return None
 
     def _drop(self, attempt: Attempt) -> None:

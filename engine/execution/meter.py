@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import psutil
 
+from engine.execution.attempt import looked_text
 from engine.execution.loop import Loop, Peer
 from engine.execution.places import Places
 from engine.execution.resident import begin, serve_until_stopped
@@ -103,7 +104,7 @@ class Watched:
 def _why(name: str, rate: float, past_s: float) -> str:
     """How far beyond the limit it may have come between two looks."""
     grew = f"{rate / _MIB:.3g} MiB/s" if name in ("memory", "disk") else f"{rate:.3g}/s"
-    return "" if name == "cpu_time" else f"it grew by {grew} and was looked at {past_s * 1000:.0f} ms before"
+    return "" if name == "cpu_time" else looked_text(grew, past_s)
 
 
 def _sample(use: Use, at_ns: int) -> Sample:

@@ -148,9 +148,9 @@ def feed(place: Home, name: str, neighbour: Neighbour) -> list[str]:
 
 
 def _overshoot(place: Home, name: str, why: str) -> list[str]:
-    """Memory may be beyond the limit by no more than grew between two looks."""
+    """Memory, disk and log may be beyond the limit by no more than grew between two looks."""
     looked = _LOOKED.search(why)
-    if looked is None or not name.startswith(("memory", "shared")):
+    if looked is None:
         return []
     exits = [row for row in place.rows("events", "latest") if row["event"] == "AttemptExited"]
     outcome: dict[str, Any] = exits[-1]["details"]["outcome"]

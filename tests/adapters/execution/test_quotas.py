@@ -1,6 +1,7 @@
 """Quotas on whole trees: each outcome names the quota, what was used and the limit, and nothing survives."""
 
 import os
+import re
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -97,10 +98,22 @@ async def test_what_is_added_to_the_folder_is_held_to_the_quota_of_disk(world: A
     assert ended.outcome.kind is OutcomeKind.SUCCEEDED
 
 
+async def test_a_flood_of_a_log_is_beyond_its_limit_by_what_was_written_between_two_looks_and_says_so(
+    world: Any,
+) -> None:
+    ended = await over(world, "log", "yes", log_bytes=MIB, on_log="stop")
+    told = re.fullmatch(r"it grew by (\S+) MiB/s and was looked at (\d+) ms before", ended.outcome.why)
+    assert told is not None
+    assert int(told[2]) < 500  # 20 ms where nobody else keeps the launcher waiting
+    assert ended.outcome.used - MIB <= (float(told[1]) * (int(told[2]) + 1) / 1000 + 1) * MIB
+    assert ended.log.length < 2 * MIB
+
+
 async def test_a_log_that_is_too_long_ends_the_attempt_where_the_definition_says_so(world: Any) -> None:
     ended = await over(world, "log", "yes", log_bytes=50_000, on_log="stop")
     assert "[orchctl: log cut at 50000 bytes]" in world.log(ended)
     short = await over(world, "log", "head -c 60000 /dev/zero", log_bytes=50_000, on_log="stop")
+    assert short.outcome.why == "it had ended before that was seen"
     assert short.outcome.used == 60_000
 
 
