@@ -21,7 +21,7 @@ from engine.core.events import Actor, Ask, ClockAdvanced, EngineStarted, Externa
 from engine.core.machine import Machine, sample_of
 from engine.daemon.catalogue import Catalogue
 from engine.daemon.clock import EngineClock, boot_id
-from engine.daemon.config import Config, launchers_of
+from engine.daemon.config import Config, launchers_of, noise_of
 from engine.daemon.folders import Folders
 from engine.daemon.history import StoredHistory
 from engine.daemon.log import say
@@ -107,7 +107,7 @@ class App:
 
         return Executor(
             home=self._home, run_dir=self._home / "run", logs=self._home / "logs", instance=instance, epoch=epoch,
-            launchers=launchers_of(self._config), report=report,
+            launchers=launchers_of(self._config), report=report, noise=noise_of(self._config),
         )  # fmt: skip
 
     async def _serve(

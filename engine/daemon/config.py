@@ -3,14 +3,16 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from engine.admission.pressure import Bounds, bounds_faults
+from engine.admission.pressure import Bounds, Share, bounds_faults
 from engine.execution.host import discover
+from engine.model.campaign import LOOK_MAX_NS, LOOK_MIN_NS, LOOKS_MAX, NoiseLimits
 from engine.model.errors import DefinitionError, Fault, ValueFault
 from engine.model.host import Gpu
+from engine.model.instants import duration_text, parse_duration
 from engine.model.resources import Capacity, parse_cpu, parse_size
 
 CORES_A_LAUNCHER = 8
@@ -23,6 +25,19 @@ class HostConfig(msgspec.Struct, forbid_unknown_fields=True):
     memory: str | int | None = None
     scratch: str | int | None = None
     gpus: list[str] | None = None
+
+
+class NoiseConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """When a trial counts as disturbed, where the task does not say otherwise: see `model.campaign.NoiseLimits`."""
+
+    foreign: Share | None = None
+    forgiven: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    stolen: Share | None = None
+    memory: Share | None = None
+    io: Share | None = None
+    frequency: Share | None = None
+    look: str | None = None
+    looks: Annotated[int, msgspec.Meta(ge=1, le=LOOKS_MAX)] | None = None
 
 
 class AccessConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,6 +78,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     shares: dict[str, float] = {}
     """Weights of owners in the order of the queue; who is not named has 1."""
     pressure: Bounds = Bounds()
+    noise: NoiseConfig = msgspec.field(default_factory=NoiseConfig)
     access: AccessConfig | None = None
     retention: RetentionConfig = msgspec.field(default_factory=RetentionConfig)
     store: StoreConfig = msgspec.field(default_factory=StoreConfig)
@@ -99,6 +115,20 @@ def _faults(config: Config) -> Iterator[tuple[str, str]]:
             yield "shares", f"the share of {owner!r} must be above 0 and below a million"
     for sentence in bounds_faults(config.pressure):
         yield "pressure", sentence
+    try:
+        noise_of(config)
+    except ValueFault as fault:
+        yield "noise", f"look: {fault.sentence}"
+
+
+def noise_of(config: Config) -> NoiseLimits:
+    """When trials count as disturbed. Raises ValueFault for a look that cannot be."""
+    written = {name: value for name, value in msgspec.structs.asdict(config.noise).items() if value is not None}
+    if "look" in written:
+        written["look_ns"] = look_ns = parse_duration(written.pop("look"))
+        if not LOOK_MIN_NS <= look_ns <= LOOK_MAX_NS:
+            raise ValueFault(f"it is not between {duration_text(LOOK_MIN_NS)} and {duration_text(LOOK_MAX_NS)}")
+    return NoiseLimits().but(written.items())
 
 
 def launchers_of(config: Config) -> int:

@@ -44,14 +44,16 @@ class Noise(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Above these (for the frequency: off by more than that) a trial counts as noisy. `foreign` is a share of all
-    CPUs, and at least a tenth of one CPU is always forgiven: a host is never quite still."""
+    """As `model.campaign.NoiseLimits`, for a launcher, which reads them from its order."""
 
-    foreign: float = 0.02
-    stolen: float = 0.01
-    memory_stalled: float = 0.01
-    io_stalled: float = 0.10
-    frequency: float = 0.05
+    foreign: float
+    forgiven: float
+    stolen: float
+    memory: float
+    io: float
+    frequency: float
+    look_ns: int
+    looks: int
 
 
 def take(ours_ns: int, root: Path = Path("/"), at_ns: int | None = None) -> Snapshot:
@@ -92,19 +94,21 @@ def _ratio(before: float | None, after: float | None) -> float | None:
     return after / before if before and after else None
 
 
-def marks(noise: Noise, cpus: int, limits: Limits = Limits()) -> tuple[str, ...]:  # noqa: B008 - a tuple
-    """Why a trial counts as noisy, a sentence each; none if the host was quiet."""
+def marks(noise: Noise, cpus: int, limits: Limits) -> tuple[str, ...]:
+    """Why a trial counts as noisy, a sentence each with the limit; none if the host was quiet."""
     found: list[str] = []
-    if noise.foreign_cpus > max(limits.foreign * cpus, 0.1):
-        found.append(f"others used {noise.foreign_cpus:.2f} CPUs")
-    if noise.stolen_cpus > limits.stolen * cpus:
-        found.append(f"the hypervisor took {noise.stolen_cpus:.2f} CPUs")
-    for resource, limit in (("memory", limits.memory_stalled), ("io", limits.io_stalled)):
+    foreign, stolen = max(limits.foreign * cpus, limits.forgiven), limits.stolen * cpus
+    if noise.foreign_cpus > foreign:
+        found.append(f"others used {noise.foreign_cpus:.2f} CPUs (limit {foreign:.3g})")
+    if noise.stolen_cpus > stolen:
+        found.append(f"the hypervisor took {noise.stolen_cpus:.2f} CPUs (limit {stolen:.3g})")
+    for resource, limit in (("memory", limits.memory), ("io", limits.io)):
         share = noise.stalled.get(resource, 0.0)
         if share > limit:
-            found.append(f"{share:.0%} of the time something waited for {resource}")
+            found.append(f"{share:.0%} of the time something waited for {resource} (limit {limit * 100:.3g}%)")
     if noise.frequency_ratio is not None and abs(noise.frequency_ratio - 1) > limits.frequency:
-        found.append(f"the CPUs ran at {noise.frequency_ratio:.0%} of their frequency at the beginning")
+        speed = f"{noise.frequency_ratio:.0%} of their frequency at the beginning"
+        found.append(f"the CPUs ran at {speed} (limit 100±{limits.frequency * 100:.3g}%)")
     return tuple(found)
 
 

@@ -229,7 +229,7 @@ def _faults(one: "Measurements") -> "Iterator[str]":
     disturbed = [row for row in trials if row.marks]
     if disturbed:
         reasons = Counter(_kind(mark) for row in disturbed for mark in row.marks)
-        shown = ", ".join(f"{inert(why)} ({count})" for why, count in reasons.most_common(_REASONS_SHOWN))
+        shown = ", ".join(f"{count} times {inert(why)}" for why, count in reasons.most_common(_REASONS_SHOWN))
         worst = max((row.noise.get("during", {}).get("foreign_cpus", 0.0) for row in disturbed), default=0.0)
         yield (
             f"the host disturbed {len(disturbed)} of {count_text(len(trials), 'trial')}: {shown};"
@@ -244,8 +244,10 @@ def _faults(one: "Measurements") -> "Iterator[str]":
 
 
 def _kind(mark: str) -> str:
-    """A mark without its numbers, so that those of one kind can be counted."""
-    return " ".join("N" if any(letter.isdigit() for letter in word) else word for word in mark.split())
+    """A mark without its numbers but for the limit, so that those of one kind can be counted."""
+    found, sign, limit = mark.partition(" (limit ")
+    kind = " ".join("N" if any(letter.isdigit() for letter in word) else word for word in found.split())
+    return kind + sign + limit
 
 
 COMMANDS = {

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from engine.admission.pressure import Bounds
-from engine.daemon.config import Config, HostConfig, capacity_of, load_config
+from engine.daemon.config import Config, HostConfig, capacity_of, load_config, noise_of
+from engine.model.campaign import NoiseLimits
 from engine.model.errors import DefinitionError, ValueFault
 
 
@@ -36,6 +37,19 @@ def test_an_unknown_key_is_refused(tmp_path: Path):
     (tmp_path / "config.toml").write_text("[host]\ncpu = 3\n")
     with pytest.raises(DefinitionError, match="cpu"):
         load_config(tmp_path / "config.toml")
+
+
+def test_limits_of_noise_are_read_and_those_that_mean_nothing_are_named(tmp_path: Path):
+    path = tmp_path / "config.toml"
+    path.write_text('[noise]\nforeign = 0.1\nlook = "1s"\nlooks = 2\n')
+    assert noise_of(load_config(path)) == NoiseLimits(foreign=0.1, look_ns=10**9, looks=2)
+    for text, said in (
+        ('look = "1ms"', "noise.*look: it is not between 50ms and 1m"), ('look = "soon"', "noise.*look: "),
+        ("io = 2", r"<= 1.0.*noise\.io"), ("loud = 1", "loud"), ("looks = 0", r">= 1.*noise\.looks"),
+    ):  # fmt: skip
+        path.write_text(f"[noise]\n{text}\n")
+        with pytest.raises(DefinitionError, match=said):
+            load_config(path)
 
 
 def test_bounds_of_pressure_are_read_and_those_that_mean_nothing_are_named(tmp_path: Path):

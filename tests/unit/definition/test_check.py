@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from engine.definition.check import check
 from engine.definition.graph import cycles
+from engine.model.campaign import Campaign
 from engine.model.resources import Claim
 from engine.model.workflow import (
     Command,
@@ -99,6 +100,12 @@ def test_a_good_workflow_has_no_faults() -> None:
         with_task(needs=(Need("b"),)),
         with_task(teardown_for=("a",)),
         with_task(when="''.__class__"),
+        with_task(campaign=Campaign(trials=1, noise=(("loud", 0.5),))),
+        with_task(campaign=Campaign(trials=1, noise=(("io", 1.5),))),
+        with_task(campaign=Campaign(trials=1, noise=(("io", float("nan")),))),
+        with_task(campaign=Campaign(trials=1, noise=(("looks", 1e9),))),
+        with_task(campaign=Campaign(trials=1, noise=(("io", 0.5), ("io", 0.6)))),
+        with_task(campaign=Campaign(noise=(("io", 0.5),))),
         with_policy(priority=1_001),
         with_policy(claim=Claim(-1)),
         with_policy(claim=Claim(1, 0, (("b", 1), ("a", 1)))),
