@@ -122,6 +122,12 @@ class Pressure:
         self._last_start_ns: int | None = None
 
     @property
+    def foreign_worth(self) -> float:
+        """The share of the CPUs that others must at least use for it to matter; more than all where it never does."""
+        bound = self.bounds.foreign_slow
+        return bound * (1 - MARGIN) if bound < 1 else 2.0
+
+    @property
     def reasons(self) -> tuple[Reason, ...]:
         """What is short, the worse first. `asked` is the bound, `available` what there is."""
         first, then = (self._memory, self._cpu) if self._memory.level >= self._cpu.level else (self._cpu, self._memory)

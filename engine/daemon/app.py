@@ -15,7 +15,6 @@ from typing import Any
 
 import trio
 
-from engine.admission.pressure import MARGIN
 from engine.core.changes import Changes
 from engine.core.events import Actor, Ask, ClockAdvanced, EngineStarted, External, SpaceChanged, WorkflowAdded
 from engine.core.machine import Machine, sample_of
@@ -184,7 +183,7 @@ class App:
     async def _watch_pressure(self, loop: Loop, executor: Executor) -> None:
         """The machine hears of the host where it is short of something, and until it no longer is."""
         pressure = loop.machine.cx.pressure
-        watch = HostWatch(executor.cpu_of_ours, pressure.bounds.foreign_slow * (1 - MARGIN))
+        watch = HostWatch(executor.cpu_of_ours, pressure.foreign_worth)
         while True:
             sample = await watch.look(loop.clock.now_ns())
             if pressure.concerned(sample_of(sample)):

@@ -196,9 +196,8 @@ def grown_since(folder: str, since_ns: int) -> int:
     return total
 
 
-def cpu_of(pids: Iterable[int]) -> int:
+def cpu_of(pids: Iterable[int], sweep: Sweep) -> int:
     """CPU time in ns that the trees below these processes have used so far, with what they have waited for."""
-    sweep = Sweep(whole=False)
     members = set(sweep.tree(pids))
     return sum(found.cpu_ticks for one in members if (found := sweep.stat(one))) * _TICK_NS
 

@@ -165,6 +165,7 @@ def test_memory_and_others_have_levels_of_their_own_and_the_worse_is_told_first(
 def test_a_bound_of_one_means_never():
     pressure = Pressure(Bounds(foreign_slow=1, foreign_closed=1))
     assert not pressure.concerned(others(8))
+    assert pressure.foreign_worth > 1 > Pressure().foreign_worth
 
 
 def test_bounds_in_the_wrong_order_are_named():
