@@ -14,25 +14,26 @@ from typing import NamedTuple
 from engine.model.instants import MILLISECOND
 from engine.model.resources import Claim
 
-HORIZON_NS = 30 * MILLISECOND
+HORIZON_NS = 60 * MILLISECOND
 OVERDUE_NS = 100 * MILLISECOND
-LANE_MAX = 64
+LANE_MAX = 128
 
 
 class Lane:
     """Attempts that share one claim, the holder first, and what each is expected to take (ns)."""
 
-    __slots__ = ("claim", "closed", "expected", "members")
+    __slots__ = ("backlog_ns", "claim", "closed", "expected", "members")
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
         self.members: deque[int] = deque()
         self.expected: deque[int] = deque()
+        self.backlog_ns = 0
         self.closed = False
 
-    @property
-    def backlog_ns(self) -> int:
-        return sum(self.expected)
+    def has_room(self, expected_ns: int) -> bool:
+        """Whether one more such attempt may be ordered."""
+        return self.backlog_ns + expected_ns < HORIZON_NS and len(self.members) < LANE_MAX and not self.closed
 
 
 class Ended(NamedTuple):
@@ -65,6 +66,7 @@ class Lanes:
     def _append(self, lane: Lane, attempt: int, expected_ns: int) -> None:
         lane.members.append(attempt)
         lane.expected.append(expected_ns)
+        lane.backlog_ns += expected_ns
         self._of[attempt] = lane
 
     def holds(self, attempt: int) -> bool:
@@ -75,6 +77,7 @@ class Lanes:
         """The attempt has ended."""
         lane = self._of.pop(attempt)
         place = lane.members.index(attempt)
+        lane.backlog_ns -= lane.expected[place]
         del lane.members[place], lane.expected[place]
         if place == 0:
             lane.closed = False
@@ -94,9 +97,8 @@ class Lanes:
         """The last attempt of the lane with the least work that may take one more such attempt, 0 if none may."""
         best, backlog = 0, HORIZON_NS
         for lane in self._by_claim.get(claim, ()):
-            work = lane.backlog_ns + expected_ns
-            if work < backlog and len(lane.members) < LANE_MAX and not lane.closed:
-                best, backlog = lane.members[-1], work
+            if lane.backlog_ns < backlog and lane.has_room(expected_ns):
+                best, backlog = lane.members[-1], lane.backlog_ns
         return best
 
     def __iter__(self) -> Iterator[Lane]:

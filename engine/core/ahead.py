@@ -1,22 +1,29 @@
-"""Orders ahead of time: what is ready and known to be short takes over a claim that is in use.
+"""Orders ahead of time: what is known to be short takes over a claim that is in use.
+
+Two kinds go ahead: what is ready, and, while nothing is, what waits only for the success of the last attempt of a lane.
+Such an order *on success* comes to nothing if that attempt does not succeed, and its row waits again.
 
 Nothing is ordered ahead past something that ranks before it and could use the claim when it is given back, so order and
 fairness are those of the queue. What an attempt will take is learned from those of its task, or of the same program:
 at once when one is slow, slowly when they are fast.
 """
 
-from engine.admission.lanes import OVERDUE_NS
+from engine.admission.lanes import OVERDUE_NS, Lane
 from engine.core.context import Context
 from engine.core.effects import RecallAttempt
 from engine.core.state import Attempt, RunState
+from engine.model.ids import NO_INDEX
 from engine.model.instants import MILLISECOND
-from engine.model.status import RunStatus
+from engine.model.status import RunStatus, TaskStatus
 from engine.scheduling.fair_queue import Entry
 
 CLAIMS_MAX = 16
 """With more different claims waiting, comparing them all would cost more than the round trip that is saved."""
 
 DURATIONS_MAX = 10_000
+
+DOWNS_MAX = 8
+"""Of the tasks that need an attempt's task, so many are looked at for one that could follow it on success."""
 
 BLOCK_NS = 10 * MILLISECOND
 """The expected work of a block: a lane has room for more than one, so that a worker has the next one while the engine
@@ -68,6 +75,40 @@ def next_ahead(cx: Context) -> tuple[Entry, int] | None:
             return None  # what is given back is set aside for it
         before.append(entry)
     return None
+
+
+def next_on_success(cx: Context, lane: Lane) -> tuple[RunState, int] | None:
+    """A task that waits only for the last attempt of the lane, and may be ordered to follow its success."""
+    leader = cx.state.attempts[lane.members[-1]]
+    if leader.is_block or leader.index != NO_INDEX or leader.stop or leader.frozen:
+        return None
+    run = cx.state.runs[leader.run]
+    plan, upper = run.plan, leader.task
+    if run.header.status is not RunStatus.RUNNING or plan.measures[upper] or len(lane.members) > run.trust:
+        return None
+    if not cx.ledger.fits_after(lane.claim, lane.claim):
+        return None
+    start = plan.down_start[upper]
+    for task in plan.downstream[start : min(start + DOWNS_MAX, plan.down_start[upper + 1])]:
+        if _waits_for_one(run, task) and cx.claim_of(plan, plan.policies[task]) == lane.claim:
+            expected = expected_ns(cx, run, task)
+            if expected is not None and lane.has_room(expected):
+                return run, task
+    return None
+
+
+def _waits_for_one(run: RunState, task: int) -> bool:
+    """Whether the success of one more task is all that the task waits for, and nothing else will be asked then."""
+    plan = run.plan
+    return (
+        run.status[task] == TaskStatus.WAITING
+        and task not in run.mapped_counts
+        and run.up_success[task] == plan.up_start[task + 1] - plan.up_start[task] - 1
+        and not (plan.has_when[task] or plan.teardown[task] or plan.measures[task] or plan.reads_needs[task])
+        and plan.policy(task).trigger_rule == "all_success"
+        and not run.max_parallel(task)
+        and task not in run.header.grown
+    )
 
 
 def _may_pass_on(cx: Context, entry: Entry, before: list[Entry]) -> bool:

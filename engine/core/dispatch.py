@@ -7,7 +7,7 @@ import msgspec
 
 from engine.admission.lanes import HORIZON_NS
 from engine.admission.pressure import Level
-from engine.core.ahead import expected_ns, next_ahead, watch
+from engine.core.ahead import expected_ns, next_ahead, next_on_success, watch
 from engine.core.blocks import arguments, size_of_block
 from engine.core.context import Context
 from engine.core.effects import StartAttempt
@@ -18,6 +18,7 @@ from engine.core.progress import finish_row, settle
 from engine.core.scope import environment_of, folder_of, rendered_action, scope_of
 from engine.core.state import Attempt, RunState
 from engine.model.errors import EngineError, Unavailable
+from engine.model.ids import NO_INDEX
 from engine.model.resources import UNBOUND
 from engine.model.status import RunStatus, TaskStatus
 from engine.model.workflow import Action
@@ -44,6 +45,25 @@ def dispatch(cx: Context) -> None:
         return
     while (choice := next_ahead(cx)) is not None:
         _order_next(cx, *choice)
+    if not cx.queue.heads():
+        for lane in cx.lanes:
+            while (found := next_on_success(cx, lane)) is not None and _order_on_success(cx, *found, lane.members[-1]):
+                pass
+
+
+def _order_on_success(cx: Context, run: RunState, task: int, leader: int) -> bool:
+    """Order a task that waits to follow the attempt if that succeeds. False where its texts have a fault: that is for
+    its time to say."""
+    if run.tries[task] >= TRIES_MAX:
+        return False
+    try:
+        scope = scope_of(run, task, NO_INDEX)
+        action = rendered_action(run.plan.tasks[task].action, scope)
+        effect = _render(cx, run, task, NO_INDEX, task, leader, action, scope)
+    except EngineError:
+        return False
+    _order(cx, run, task, msgspec.structs.replace(effect, on_success=True), None)
+    return True
 
 
 def _order_next(cx: Context, entry: Entry, claim_from: int) -> None:
@@ -134,7 +154,7 @@ def _render(
     )
 
 
-def _order(cx: Context, run: RunState, row: int, effect: StartAttempt, entry: Entry) -> None:
+def _order(cx: Context, run: RunState, row: int, effect: StartAttempt, entry: Entry | None) -> None:
     task, _ = run.place(row)
     meta, count = cx.state.meta, effect.count
     expected = expected_ns(cx, run, task)
@@ -145,6 +165,7 @@ def _order(cx: Context, run: RunState, row: int, effect: StartAttempt, entry: En
     attempt = Attempt(
         attempt=effect.attempt, run=run.run, task=task, index=effect.index, number=effect.number, claim=effect.claim,
         ordered_ns=cx.now_ns, claim_from=effect.claim_from, count=count, limit=count, binding=binding,
+        on_success=effect.on_success,
     )  # fmt: skip
     if count > 1:
         rows = range(row, row + count)
@@ -153,7 +174,7 @@ def _order(cx: Context, run: RunState, row: int, effect: StartAttempt, entry: En
         run.live.update(dict.fromkeys(rows, effect.attempt))
         watch(cx)
     else:
-        cx.move_row(run, row, task, "ordered")
+        cx.move_row(run, row, task, "ordered_on_success" if effect.on_success else "ordered")
         run.tries[row] = effect.number
         run.live[row] = effect.attempt
     run.live_of_task[task] = run.live_of_task.get(task, 0) + 1
@@ -169,7 +190,8 @@ def _order(cx: Context, run: RunState, row: int, effect: StartAttempt, entry: En
     if count > 1:
         cx.note(BlockOrdered(effect.attempt, run.run, task, effect.index, count, effect.number, effect.claim_from))
     else:
-        cx.note(AttemptOrdered(effect.attempt, run.run, task, effect.index, effect.number, effect.claim_from))
+        behind = effect.claim_from, effect.on_success
+        cx.note(AttemptOrdered(effect.attempt, run.run, task, effect.index, effect.number, *behind))
 
 
 def unpark_run(cx: Context, run: RunState) -> None:

@@ -20,7 +20,8 @@ class StartAttempt(Effect, frozen=True):
 
     `number` counts the attempts of the row from 1. With a `count` it is a block: that many rows from `index` on, which
     one worker runs one after another; `columns` holds those arguments that differ from row to row.
-    `claim_from`: start when that attempt's tree is empty.
+    `claim_from`: start when that attempt's tree is empty; `on_success`: only if it succeeded and left no result, else
+    the order comes to nothing.
     `binding`: the CPUs and GPUs that are its own.
     `env` is what the definition declares (with PARAM_*); the executor adds the base environment and ORCHCTL_*.
     `campaign`, if there is one, says what is to be measured.
@@ -46,6 +47,7 @@ class StartAttempt(Effect, frozen=True):
     count: int = 1
     columns: tuple[tuple[str, Sequence[Any]], ...] = ()
     campaign: Campaign | None = None
+    on_success: bool = False
 
 
 class StopAttempt(Effect, frozen=True):

@@ -443,7 +443,8 @@ class RowsReleased(Event, frozen=True):
 
 
 class AttemptOrdered(Event, frozen=True):
-    """`claim_from` names the attempt whose claim this one takes over when that has ended, 0 if it has its own."""
+    """`claim_from` names the attempt whose claim this one takes over when that has ended, 0 if it has its own; with
+    `on_success` it starts only if that attempt has succeeded, which is all that its row waits for."""
 
     attempt: int
     run: int
@@ -451,6 +452,15 @@ class AttemptOrdered(Event, frozen=True):
     index: int
     number: int
     claim_from: int = 0
+    on_success: bool = False
+
+
+class RowWithdrawn(Event, frozen=True):
+    """The task waits again for those that it needs: what it was ordered to follow has not succeeded."""
+
+    run: int
+    task: int
+    index: int
 
 
 class AttemptPreempted(Event, frozen=True):
@@ -548,8 +558,8 @@ External = (
     | AttemptSuspended | AttemptResumed | BlockStarted | RowsSucceeded | RowsReturned
 )  # fmt: skip
 Decision = (
-    RunQueued | RunStarted | RunStatusChanged | RunFinished | RunSkipped | Expanded | RowsReleased | AttemptOrdered
-    | BlockOrdered | AttemptPreempted | PressureChanged | RetryScheduled | TrialRepeated | TaskFinished | TaskReopened
-    | BackfillMade | BackfillStatusChanged
+    RunQueued | RunStarted | RunStatusChanged | RunFinished | RunSkipped | Expanded | RowsReleased | RowWithdrawn
+    | AttemptOrdered | BlockOrdered | AttemptPreempted | PressureChanged | RetryScheduled | TrialRepeated
+    | TaskFinished | TaskReopened | BackfillMade | BackfillStatusChanged
 )  # fmt: skip
 AnyEvent = External | Decision

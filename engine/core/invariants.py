@@ -136,6 +136,8 @@ def _live(machine: Machine, run: RunState) -> list[str]:
             found.append(f"{live} orders of {run.plan.names[task]} run, max_parallel is {limit}")
         if live != run.live_of_task.get(task, 0):
             found.append(f"{run.plan.names[task]} counts {run.live_of_task.get(task, 0)} live orders, {live} are")
+    for task in range(len(run.plan)):
+        found += _early(machine, run, task)
     for number in set(run.live.values()):
         attempt = machine.state.attempts.get(number)
         if attempt is not None and attempt.frozen and attempt.stop:
@@ -148,3 +150,15 @@ def _live(machine: Machine, run: RunState) -> list[str]:
         if attempt is None or not attempt.live or not first + attempt.done <= row < first + attempt.limit:
             found.append(f"attempt {number} is not the live attempt of its row")
     return found
+
+
+def _early(machine: Machine, run: RunState, task: int) -> list[str]:
+    """What was ordered before all that it needs has succeeded must follow the success of the one that is left."""
+    row = run.first_row[task]
+    if task in run.mapped_counts or run.status[row] != TaskStatus.RUNNING:
+        return []
+    attempt = machine.state.attempts.get(run.live.get(row, 0))
+    left = [up for up in run.plan.ups(task) if run.task_final[up] != TaskStatus.SUCCEEDED]
+    if attempt is None or not attempt.on_success or not attempt.claim_from or len(left) <= 1:
+        return []
+    return [f"{run.plan.names[task]} was ordered on success, but waits for {len(left)} tasks"]

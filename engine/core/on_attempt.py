@@ -17,6 +17,7 @@ from engine.core.events import (
     BlockStarted,
     RetryScheduled,
     RowsReleased,
+    RowWithdrawn,
     TrialRepeated,
 )  # fmt: skip
 from engine.core.orders import give_back
@@ -99,6 +100,8 @@ def on_exited(cx: Context, event: AttemptExited) -> None:
     _show_outcome(run, attempt, outcome)
     if outcome.kind is OutcomeKind.SUCCEEDED:
         run.header.grown.pop(row, None)
+        if event.result is None:
+            run.trust += 1
         if not _repeat_noisy(cx, run, attempt):
             finish_row(cx, run, attempt.task, attempt.index, "succeeded")
     elif attempt.stop == PREEMPTED:
@@ -124,6 +127,8 @@ def on_never_started(cx: Context, event: AttemptNeverStarted) -> None:
     attempt.finished_ns = cx.now_ns
     run = _end_single(cx, attempt)
     attempt.outcome = Outcome(OutcomeKind.NOT_STARTED, why=event.why)
+    if attempt.on_success:
+        run.trust = 0
     _again_or_cancelled(cx, run, attempt)
 
 
@@ -251,6 +256,11 @@ def _again_or_cancelled(cx: Context, run: RunState, attempt: Attempt) -> None:
     task, index = attempt.task, attempt.index
     if attempt.to_end or is_ending(run, task):
         finish_row(cx, run, task, index, "cancelled")
+        return
+    if attempt.on_success and run.up_success[task] < run.plan.up_start[task + 1] - run.plan.up_start[task]:
+        cx.move_row(run, task, task, "withdrawn")
+        cx.note(RowWithdrawn(run.run, task, index))
+        cx.unsettled.append((run, task))
         return
     _ready_again(cx, run, task, index)
 

@@ -10,7 +10,7 @@ from engine.model.resources import Binding
 from engine.scheduling.fair_queue import Entry
 
 
-def hold(cx: Context, run: RunState, effect: StartAttempt, entry: Entry, expected_ns: int) -> Binding:
+def hold(cx: Context, run: RunState, effect: StartAttempt, entry: Entry | None, expected_ns: int) -> Binding:
     """The order holds its claim from now on, or will after the one before it. Returns where."""
     if effect.claim_from:
         return cx.state.attempts[effect.claim_from].binding

@@ -20,6 +20,7 @@ from engine.core.events import (
     RetryScheduled,
     RowsReleased,
     RowsSucceeded,
+    RowWithdrawn,
     RunFinished,
     RunQueued,
     RunStarted,
@@ -40,7 +41,8 @@ COPY_EVERY = 2_000
 """So many events lie between two copies at first; twice as many whenever there would be too many copies."""
 
 _OF_ROWS = frozenset({
-    Expanded, RowsReleased, AttemptOrdered, BlockOrdered, RetryScheduled, RowsSucceeded, TaskFinished, TaskReopened,
+    Expanded, RowsReleased, RowWithdrawn, AttemptOrdered, BlockOrdered, RetryScheduled, RowsSucceeded, TaskFinished,
+    TaskReopened,
 })  # fmt: skip
 """What says something of rows; most of a journal tells how attempts fared, which no status follows from."""
 
@@ -124,6 +126,8 @@ class Replay:
     def _take_of_rows(self, event: AnyEvent, task: int, row: int) -> None:
         if isinstance(event, RowsReleased):
             self._move(task, range(row, row + event.count), TaskStatus.READY)
+        elif isinstance(event, RowWithdrawn):
+            self._move(task, range(row, row + 1), TaskStatus.WAITING)
         elif isinstance(event, AttemptOrdered):
             self._move(task, range(row, row + 1), TaskStatus.RUNNING)
         elif isinstance(event, BlockOrdered):

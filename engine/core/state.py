@@ -80,6 +80,8 @@ class Attempt(msgspec.Struct):
     still_since_ns: int = 0
     levels: tuple[tuple[str, str], ...] = ()
     measured: Measured | None = None
+    on_success: bool = False
+    """It starts only if `claim_from` has succeeded: until then its row may have to wait again."""
 
     @property
     def to_end(self) -> bool:
@@ -205,6 +207,8 @@ class RunState:
         """By task, the expected time to the end of the run, where an earlier run of the version tells; not stored."""
         self.owner_of_row: list[tuple[int, int]] = []
         """(first row, task) of each expansion, ascending, to find the task of an appended row."""
+        self.trust = 1
+        """So many tasks may be ordered on success behind each other: as many as succeeded since one came back."""
         self.parked: list[Any] = []
         """Entries of the ready queue that wait for the run to be resumed."""
         for task in plan.mapped:

@@ -26,6 +26,8 @@ TASK: Table[TaskStatus] = {
     "released": {_T.WAITING: _T.READY},
     "ordered": {_T.READY: _T.RUNNING},
     "returned": {_T.RUNNING: _T.READY},
+    "ordered_on_success": {_T.WAITING: _T.RUNNING},
+    "withdrawn": {_T.RUNNING: _T.WAITING},
     "backed_off": {_T.RUNNING: _T.BACKING_OFF},
     "delay_over": {_T.BACKING_OFF: _T.READY},
     "succeeded": {_T.RUNNING: _T.SUCCEEDED},

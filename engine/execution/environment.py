@@ -74,6 +74,8 @@ def launcher_order(order: StartAttempt, table: Table, noise: NoiseLimits) -> dic
         "grace_ns": order.stop.grace_ns,
         "after": order.claim_from,
     }
+    if order.on_success:
+        wire["on_success"] = True
     if order.campaign is not None:
         patterns = [[metric.name, metric.regex] for metric in order.campaign.metrics if metric.regex]
         limits = asdict(noise.but(order.campaign.noise)) if order.campaign.trials else None

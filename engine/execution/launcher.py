@@ -27,6 +27,7 @@ from engine.execution.measuring import Measuring
 from engine.execution.metering import Metering
 from engine.execution.places import Places
 from engine.execution.pool import Pool, Worker
+from engine.execution.queue import NO_SUCCESS, Queue, is_success
 from engine.execution.report import Report
 from engine.execution.resident import begin, serve_until_stopped
 from engine.execution.sharing import Sharing
@@ -35,7 +36,6 @@ from engine.execution.spool import Exit, Spool, SpoolFull
 from engine.execution.wire import Message
 
 _SPOOL_AGAIN_S = 1.0
-_LANE_DEEP = 4
 _SPAWN_AGAIN_S = 0.1
 _SPAWN_TRIES = 20
 
@@ -53,12 +53,12 @@ class Launcher:
         self.envs: dict[str, dict[str, str]] = {}
         self._encoded = Encoded()
         self.attempts: dict[int, Attempt] = {}
-        self.held: dict[int, Order] = {}
-        self.followers: dict[int, list[int]] = {}
-        self.measuring = Measuring(loop, places, self.held)
+        self._report = Report(loop, self.tell)
+        self.queue = Queue(self.attempts, self._report, lambda before, order: self.pool.may_queue(before, order))
+        self.measuring = Measuring(loop, places, self.queue.held)
         self.roots: dict[int, Attempt | Worker] = {}
         self.strays: dict[int, int] = {}
-        self.logs = Logs(places)
+        self.logs = Logs(loop, places)
         self.open_own_log = self.logs.open
         self.kept: dict[int, Block] = {}
         """Encoded that are over here, until the engine has their end on disk."""
@@ -70,8 +70,6 @@ class Launcher:
         self.meter = Metering(loop, places, self.cookie, self.ending.over_quota)
         self._caps = Caps(loop, self.attempts, self.pool.segment_of, self.ending.look_at)
         self._pid = os.getpid()
-        self._ready: dict[int, Order] = {}
-        self._report = Report(loop, self.tell)
         self._spool_timer = False
         self._leaving: Peer | None = None
         loop.on_child(self._reap)
@@ -142,9 +140,7 @@ class Launcher:
 
     def _change_instance(self, peer: Peer, instance: int) -> None:
         """The state was restored or replaced: what runs here belongs to a life that is over."""
-        self.held.clear()
-        self.followers.clear()
-        self._ready.clear()
+        self.queue.clear()
         for attempt in list(self.attempts.values()):
             self.ending.whole(attempt, {"kind": "lost", "why": "the state was replaced"})
         if self.attempts:
@@ -175,7 +171,7 @@ class Launcher:
                 "damaged": self.spool.damaged,
                 "running": running,
                 "frozen": self.freezing.frozen(),
-                "held": [*self.held, *waiting, *self._ready, *self.kept, *(found["a"] for found in self._ended)],
+                "held": [*self.queue, *waiting, *self.kept, *(found["a"] for found in self._ended)],
                 "exits": list(self.spool.exits.values()),
                 "workers": self.pool.pids(),
             },
@@ -211,21 +207,18 @@ class Launcher:
             if self._knows(number):
                 continue
             order["environment"] = self.envs.get(order["env"], {})
-            if self._must_wait(order) or self.measuring.look_first(order, self._release_followers):
-                self.held[number] = order
-                self.followers.setdefault(order["after"], []).append(number)
+            if self.queue.waits_in_vain(order, self._end_of):
+                self.queue.give_back(number, NO_SUCCESS)
+            elif self.queue.must_wait(order) or self.measuring.look_first(order, self.queue.release):
+                self.queue.hold(order)
             else:
-                self._ready[order["attempt"]] = order
+                self.queue.ready[number] = order
 
-    def _must_wait(self, order: Order) -> bool:
-        leader = order["after"]
-        if leader in self.held:
-            return True
-        before = self.attempts.get(leader) or self._ready.get(leader)
-        return before is not None and not self.pool.may_queue(before, order)
+    def _end_of(self, number: int) -> Exit | None:
+        return self.spool.exits.get(number) or next((found for found in self._ended if found["a"] == number), None)
 
     def _knows(self, number: int) -> bool:
-        places = (self.attempts, self.held, self._ready, self.kept, self.spool.exits)
+        places = (self.attempts, self.queue, self.kept, self.spool.exits)
         return any(number in place for place in places)
 
     def _start(self, orders: list[Order]) -> None:
@@ -300,21 +293,19 @@ class Launcher:
         rows = range(block, block + attempt.order["count"])
         self._report.now(["exit", {"a": row, "b": block, "began": 0, "at": now, "o": outcome}] for row in rows)
         self._let_go(attempt)
-        self._release_followers(block)
+        self.queue.release(block)
 
     # --- ending -----------------------------------------------------------------------------------------------------
 
     def stop(self, number: int, at_once: bool, row: int = -1) -> None:
         """An order to end it; one that has not started is recalled and leaves no trace in the spool. Of a block it ends
         one row (-1: all)."""
-        waiting = self.held.get(number) or self._ready.get(number)
+        waiting = self.queue.order(number)
         if waiting is not None and waiting["count"] > 1 and row >= 0:
             waiting.setdefault("skips", []).append(row)
-        elif number in self.held:
-            self._close_gap(self.held.pop(number))
-            self._end_unspooled(number, {"kind": "cancelled", "why": "recalled before it started"})
-        elif number in self._ready:
-            del self._ready[number]
+        elif waiting is not None:
+            if self.queue.remove(number) is None:
+                del self.queue.ready[number]
             self._end_unspooled(number, {"kind": "cancelled", "why": "recalled before it started"})
         elif number in self.attempts:
             attempt = self.attempts[number]
@@ -329,23 +320,11 @@ class Launcher:
     def _recall(self, numbers: list[int]) -> None:
         """Give orders back of which nothing has begun; what runs goes on."""
         for number in numbers:
-            order = self.held.pop(number, None)
-            if order is not None:
-                self._close_gap(order)
-                self._report.now([["returned", number, 0, "recalled: the attempt before it takes long"]])
+            if number in self.queue.held:
+                self.queue.give_back(number, "recalled: the attempt before it takes long")
+                self.queue.remove(number)
             elif number in self.attempts:
                 self.pool.take_back(self.attempts[number])
-
-    def _close_gap(self, recalled: Order) -> None:
-        """Those that waited for a recalled order wait for the one that it waited for, if the claim is still in use."""
-        leader = recalled["after"]
-        if not any(leader in place for place in (self.attempts, self.held, self._ready)):
-            self._release_followers(recalled["attempt"])
-            return
-        for number in self.followers.pop(recalled["attempt"], ()):
-            if number in self.held:
-                self.held[number]["after"] = leader
-                self.followers.setdefault(leader, []).append(number)
 
     def tell_rows(self, attempt: Attempt, facts: list[Fact]) -> None:
         """What became of rows of a block, which its page keeps for whoever has to be told again."""
@@ -367,7 +346,7 @@ class Launcher:
         self._let_go(attempt)
         if "measure" in attempt.order:
             self.measuring.forget(attempt.number)
-        self._close_gap(attempt.order)
+        self.queue.close_gap(attempt.order)
         if attempt.has_rows and attempt.block is not None:
             self._keep(attempt, attempt.block)
         else:
@@ -447,7 +426,7 @@ class Launcher:
         block = attempt.block
         if block is not None and attempt.has_rows:  # its page tells how its rows ended
             self._keep(attempt, block)
-            self._release_followers(attempt.number)
+            self.queue.release(attempt.number)
             return
         self.limits.end(attempt)
         found: Exit = {
@@ -462,7 +441,7 @@ class Launcher:
         if "measure" in attempt.order:
             found["m"] = self.measuring.take(attempt)
         self._ended.append(found)
-        self._release_followers(attempt.number)
+        self.queue.release(attempt.number, succeeded=is_success(found))
         if block is not None:
             self._spent[attempt.number] = block
 
@@ -487,31 +466,13 @@ class Launcher:
         """It never had an intent, or none that could be written: nothing is to be remembered."""
         now = time.time_ns()
         self._report.now([["exit", {"a": number, "at": now, "o": outcome}]])
-        self._release_followers(number)
-
-    def _release_followers(self, leader: int) -> None:
-        """Those that waited for it may start. The engine is asked for more in time, before the lane has run dry."""
-        if not self._goes_on(leader):
-            self._report.now()
-        for number in self.followers.pop(leader, ()):
-            order = self.held.pop(number, None)
-            if order is not None:
-                self._ready[number] = order
-
-    def _goes_on(self, number: int) -> bool:
-        """Whether so many wait behind the attempt that nobody is idle while its end is told a little later."""
-        for _ in range(_LANE_DEEP):
-            waiting = self.followers.get(number)
-            if not waiting:
-                return False
-            number = waiting[0]
-        return True
+        self.queue.release(number)
 
     # --- the end of a turn ------------------------------------------------------------------------------------------
 
     def _finish_turn(self) -> None:
         orders = self._save()
-        while orders or self._ready:
+        while orders or self.queue.ready:
             self._start(orders)
             orders = self._save()
         self.logs.drop_spare()
@@ -524,7 +485,8 @@ class Launcher:
     def _save(self) -> list[Order]:
         """Write the ends, and with them the intents of all that is ready; the orders that may be started now. An end
         that finds no room is tried again; an intent is not."""
-        orders, self._ready = list(self._ready.values()), {}
+        orders = list(self.queue.ready.values())
+        self.queue.ready.clear()
         if orders:
             ends = [] if self._spool_timer else self._ended
             try:
@@ -576,8 +538,7 @@ class Launcher:
             peer.send(["busy", len(self.attempts)])
             return
         self._leaving = peer
-        self.held.clear()
-        self._ready.clear()
+        self.queue.clear()
         for attempt in list(self.attempts.values()):
             self.ending.whole(attempt, {"kind": "cancelled", "why": "the engine was shut down"})
 

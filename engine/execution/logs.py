@@ -1,9 +1,11 @@
 """The logs of attempts that are processes of their own: one file each, within a cap, and none for those that wrote
 nothing.
 
-Making and removing a file costs as much as starting half a process, and most short attempts are silent. So a log that
-stayed empty is renamed for the attempt that starts in the same turn; only what nobody wants is removed. Nothing but the
-tree of its attempt has a log open, and it is empty before the attempt ends.
+Making, renaming and removing a file each cost as much as a third of starting a process, and most short attempts are
+silent. So a log that stayed empty serves the attempt that starts in the same turn, and gets that one's name when it has
+something in it at the end, or has been open for a moment; only what nobody wants is removed. Nothing but the tree of
+its attempt has a log open, and it is empty before the attempt ends. Cost: what an attempt wrote in its first moment is
+lost with its launcher.
 """
 
 import contextlib
@@ -20,6 +22,7 @@ from engine.execution.places import LOG_FLAGS, Places, log_path, open_log
 if TYPE_CHECKING:
     from engine.execution.pool import Worker
 
+_BORROWED_S = 0.02
 _FEARED = 2**30
 """Bytes that a log may grow by in a second, before it is known how fast it does."""
 _CALM_MOST = 8.0
@@ -31,37 +34,51 @@ _MOST_S = 1.0
 
 
 class Logs:
-    """Opens and closes them. `_spare` are empty ones of attempts that ended in this turn: run, descriptor, path."""
+    """Opens and closes them. `_spare` are empty ones of attempts that ended in this turn: run, descriptor, name;
+    `_borrowed` are in use under the name that they had before: attempt, name."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, loop: Loop, places: Places) -> None:
+        self._loop = loop
         self._places = places
         self._spare: list[tuple[int, int, str]] = []
+        self._borrowed: dict[int, tuple[Attempt, str]] = {}
+        self._timer = False
 
     def open(self, attempt: Attempt) -> None:
         """Give the attempt a log of its own. Raises OSError."""
         order = attempt.order
         name = log_path(order["run"], order["task"], order["index"], order["number"])
-        path = self._places.log(name)
-        attempt.log_fd = self._take_spare(order["run"], path)
-        if attempt.log_fd < 0:
-            attempt.log_fd = open_log(path)
+        if not self._take_spare(attempt):
+            attempt.log_fd = open_log(self._places.log(name))
             attempt.log_start = os.fstat(attempt.log_fd).st_size
         attempt.slice = [name, attempt.log_start, 0]
         order["log"] = [name, attempt.log_start]
 
-    def _take_spare(self, run: int, path: str) -> int:
-        """The descriptor of a log that was renamed, or -1. A row never has two attempts of one number, so what it may
-        replace is of a state that was left behind."""
-        if not self._spare or self._spare[-1][0] != run:
-            return -1
-        _, fd, old = self._spare.pop()
-        try:
-            os.rename(old, path)
-            fcntl.fcntl(fd, fcntl.F_SETFL, LOG_FLAGS)  # a process shares them and may have changed them
-        except OSError:
-            os.close(fd)
-            return -1
-        return fd
+    def _take_spare(self, attempt: Attempt) -> bool:
+        if not self._spare or self._spare[-1][0] != attempt.order["run"]:
+            return False
+        _, attempt.log_fd, name = self._spare.pop()
+        fcntl.fcntl(attempt.log_fd, fcntl.F_SETFL, LOG_FLAGS)  # a process shares them and may have changed them
+        self._borrowed[attempt.number] = attempt, name
+        if not self._timer:
+            self._timer = True
+            self._loop.later(_BORROWED_S, self._name_all)
+        return True
+
+    def _name_all(self) -> None:
+        self._timer = False
+        for number in list(self._borrowed):
+            self._name(number)
+
+    def _name(self, number: int) -> None:
+        """Give a borrowed log its own name. A row never has two attempts of one number, so what that may replace is of
+        a state that was left behind. Where the host does not let us, the log is told under its old name."""
+        attempt, name = self._borrowed.pop(number)
+        if attempt.slice is not None:
+            try:
+                os.rename(self._places.log(name), self._places.log(attempt.slice[0]))
+            except OSError:
+                attempt.slice[0] = name
 
     def close(self, attempt: Attempt) -> None:
         """The attempt has ended: its slice is known now."""
@@ -70,19 +87,22 @@ class Logs:
             size = cut(fd, attempt.log_start, attempt.log_cap)
         except OSError:  # a full disk takes no mark; the log is short already
             size = os.fstat(fd).st_size
+        if size == 0 and attempt.slice is not None:
+            _, name = self._borrowed.pop(attempt.number, (attempt, attempt.slice[0]))
+            self._spare.append((attempt.order["run"], fd, name))
+            return
+        if attempt.number in self._borrowed:
+            self._name(attempt.number)
         if attempt.slice is not None:
             attempt.slice[2] = size - attempt.log_start
-        if size == 0 and attempt.slice is not None:
-            self._spare.append((attempt.order["run"], fd, self._places.log(attempt.slice[0])))
-        else:
-            os.close(fd)
+        os.close(fd)
 
     def drop_spare(self) -> None:
         """Nothing started in this turn that could use them."""
-        for _, fd, path in self._spare:
+        for _, fd, name in self._spare:
             os.close(fd)
             with contextlib.suppress(OSError):
-                os.unlink(path)
+                os.unlink(self._places.log(name))
         self._spare.clear()
 
 

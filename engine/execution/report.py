@@ -10,7 +10,7 @@ from typing import Any
 from engine.execution.loop import Loop, Timer
 from engine.execution.wire import Message
 
-_WAIT_S = 0.01
+_WAIT_S = 0.025
 _FACTS_MAX = 128
 
 

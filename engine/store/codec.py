@@ -59,6 +59,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, array_like=True):
     still_since_ns: int = 0
     levels: tuple[tuple[str, str], ...] = ()
     measured: Measured | None = None
+    on_success: bool = False
 
 
 class BlockRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -204,7 +205,7 @@ def encode_attempt(attempt: Attempt) -> bytes:
             attempt.attempt, attempt.claim, attempt.status, attempt.ordered_ns, attempt.started_ns,
             attempt.finished_ns, attempt.pid, attempt.start_ticks, attempt.claim_from, attempt.stop, attempt.outcome,
             attempt.usage, attempt.log, attempt.binding, attempt.frozen, attempt.still_ns, attempt.still_since_ns,
-            attempt.levels, attempt.measured,
+            attempt.levels, attempt.measured, attempt.on_success,
         )
     )  # fmt: skip
 
@@ -218,6 +219,7 @@ def decode_attempt(key: bytes, body: bytes) -> Attempt:
         record.finished_ns, record.pid, record.start_ticks, record.claim_from, record.stop, record.outcome,
         record.usage, record.log, binding=record.binding, frozen=record.frozen, still_ns=record.still_ns,
         still_since_ns=record.still_since_ns, levels=record.levels, measured=record.measured,
+        on_success=record.on_success,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from engine.core.events import (
     AttemptExited,
     AttemptLost,
     AttemptOrdered,
+    AttemptStarted,
     BlockOrdered,
     Expanded,
     RowsReturned,
@@ -78,9 +79,16 @@ class History:
             if isinstance(event, AttemptOrdered):
                 row = (event.run, event.task, event.index)
                 self.open_attempts[event.attempt] = row
+                if event.on_success:  # its needs are to be met when it starts
+                    continue
                 if row not in self.begun:
                     first.append(row)
                 self.begun.add(row)
+            elif isinstance(event, AttemptStarted):
+                row = self.open_attempts.get(event.attempt)
+                if row is not None and row not in self.begun:
+                    first.append(row)
+                    self.begun.add(row)
             elif isinstance(event, AttemptExited):
                 row = self.open_attempts.pop(event.attempt, None)
                 known = judged.get(event.attempt)

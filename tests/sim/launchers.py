@@ -100,14 +100,31 @@ class Launchers:
             return
         child = self.children.get(attempt)
         if child is not None and self._waits(child):
-            del self.children[attempt]
-            self._close_gap(attempt, child.after)
-            self.recalled.append(AttemptNeverStarted(attempt, "recalled"))
+            self._give_back(attempt, child, "recalled")
+
+    def _give_back(self, attempt: int, child: Child, why: str) -> None:
+        del self.children[attempt]
+        self.recalled.append(AttemptNeverStarted(attempt, why))
+        self._close_gap(attempt, child.after)
 
     def _close_gap(self, gone: int, before: int) -> None:
         for child in (*self.children.values(), *self.blocks.values()):
-            if child.after == gone:
+            if child.after != gone:
+                continue
+            if child.start.on_success and isinstance(child, Child):
+                self._give_back(child.start.attempt, child, "what it was to follow is gone")
+            else:
                 child.after = before
+
+    def _in_vain(self, child: Child) -> bool:
+        """Whether it waited for the success of an attempt that has ended in another way."""
+        if not child.start.on_success or child.started or child.end is not None or not child.after:
+            return False
+        before = self.children.get(child.after)
+        if before is None or before.end is None:
+            return before is None
+        end = before.end
+        return not isinstance(end, AttemptExited) or end.outcome != SUCCESS or end.result is not None
 
     def stop(self, attempt: int, now_ns: int, *, kill: bool, row: int = 0) -> None:
         """It ends soon; politely asked, it may also end well."""
@@ -117,7 +134,7 @@ class Launchers:
         child = self.children.get(attempt)
         if child is None or child.end is not None:
             return
-        if self._waits(child):
+        if self._waits(child) or self._in_vain(child):
             child.end = AttemptExited(attempt, now_ns, Outcome(OutcomeKind.CANCELLED, why="recalled"))
             self._close_gap(attempt, child.after)
             self.recalled.append(child.end)
@@ -151,7 +168,7 @@ class Launchers:
 
     def due_ns(self) -> int | None:
         """When something will happen next."""
-        if any(self._may_begin(child) for child in self.children.values()):
+        if self.recalled or any(self._may_begin(child) for child in self.children.values()):
             return 0
         if any(self._may_start(block) for block in self.blocks.values()):
             return 0
@@ -168,8 +185,11 @@ class Launchers:
                 found.append(block.begin(now_ns, self.rng, self.mean_s * SECOND))
             elif block.started and not block.frozen_ns:
                 found += block.advance(now_ns, self.rng, self.mean_s * SECOND, self.failing)
-        for number, child in self.children.items():
-            if self._waits(child):
+        for number, child in list(self.children.items()):
+            if number not in self.children or self._waits(child):
+                continue
+            if self._in_vain(child):
+                self._give_back(number, child, "what it was to follow did not succeed")
                 continue
             if self._may_begin(child):
                 child.ends_ns = now_ns + child.length_ns
@@ -196,6 +216,8 @@ class Launchers:
         if self.rng.random() < self.failing:
             return AttemptExited(number, now_ns, self.rng.choice(_ENDS))
         result = self.rng.choice(_RESULTS) if self.rng.random() < 0.6 else b"[1,2]"
+        if any(other.after == number and other.start.on_success for other in self.children.values()):
+            result = result if self.rng.random() < 0.2 else None
         measured = self.rng.choice(_MEASURED) if child.start.campaign is not None else None
         return AttemptExited(number, now_ns, SUCCESS, result=result, measured=measured)
 

@@ -9,6 +9,7 @@ from engine.core.changes import Changes
 from engine.core.context import Context
 from engine.core.state import EngineState, RunState
 from engine.model.resources import Claim
+from tests.sim.launchers import Launchers
 from tests.sim.world import Failure, World
 from tests.support.memory_disk import MemoryDisk
 
@@ -35,7 +36,7 @@ def test_other_seeds_give_other_journals():
 def test_the_worlds_together_use_what_the_machine_can_do():
     """A simulation that never comes to a corner proves nothing about it."""
     seen: set[str] = set()
-    for seed in range(24):
+    for seed in range(36):
         world = World(seed, SHORT)
         world.run()
         seen |= {type(event).__name__ for _, _, event in world.story}
@@ -44,7 +45,7 @@ def test_the_worlds_together_use_what_the_machine_can_do():
         "AttemptSuspended", "BackfillCancelRequested", "BackfillMade", "BackfillPauseRequested", "BackfillRequested",
         "BackfillStatusChanged", "BlockOrdered", "BlockStarted", "CancelRequested",
         "EngineStarted", "Expanded", "MarkRequested", "RerunRequested", "RetryRequested", "RetryScheduled",
-        "RowsReleased", "RowsReturned", "RowsSucceeded", "RunFinished",
+        "RowWithdrawn", "RowsReleased", "RowsReturned", "RowsSucceeded", "RunFinished",
         "RunPauseRequested", "RunQueued", "RunResumeRequested", "RunSkipped", "SettingsChangeRequested",
         "SpaceChanged", "TaskReopened", "TrialRepeated",
         "WorkflowAdded", "WorkflowPauseRequested", "WorkflowRemoved",
@@ -105,3 +106,8 @@ def test_a_store_that_forgets_an_attempt_is_noticed(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(MemoryDisk, "commit", careless)
     monkeypatch.setattr("tests.sim.world.World._crash", lambda self, events: self._batch(events))
     assert "on disk" in _find()
+
+
+def test_a_launcher_that_starts_what_waits_for_a_success_in_vain_is_noticed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Launchers, "_in_vain", lambda self, child: False)
+    assert re.search("it started although its needs say", _find())

@@ -15,9 +15,9 @@ GIB = 2**30
 
 
 def random_workflow(rng: Random, name: str) -> Workflow:
-    """One to eight tasks; every need names an earlier task."""
-    pieces: list[Piece] = []
-    for number in range(rng.randint(1, 8)):
+    """One to eight tasks, or a chain of more; every need names an earlier task."""
+    pieces: list[Piece] = _chain(rng) if rng.random() < 0.3 else []
+    for number in range(len(pieces), len(pieces) + (rng.randint(0, 2) if pieces else rng.randint(1, 8))):
         pieces.append(_task(rng, f"t{number}", pieces))
     if len(pieces) > 1 and rng.random() < 0.3:
         pieces.append(_teardown(rng, pieces))
@@ -35,6 +35,17 @@ def random_workflow(rng: Random, name: str) -> Workflow:
             "if_running": rng.choice(("skip", "queue_one", "queue_all", "cancel", "kill", "allow")),
         }
     return flow(*pieces, name=name, **fields)
+
+
+def _chain(rng: Random) -> list[Piece]:
+    """Tasks that need the one before, some of them another one too."""
+    fields: dict[str, Any] = {"claim": Claim(1000), "retry": Retry(limit=rng.randint(0, 1))}
+    pieces: list[Piece] = []
+    for number in range(rng.randint(3, 12)):
+        others = rng.sample(range(number), k=1) if number and rng.random() < 0.2 else []
+        needs = sorted({number - 1, *others}) if number else []
+        pieces.append(task(f"t{number}", *(f"t{need}" for need in needs), **fields))
+    return pieces
 
 
 def _task(rng: Random, name: str, earlier: list[Piece]) -> Piece:

@@ -250,6 +250,23 @@ async def test_a_follower_starts_when_the_tree_before_it_is_empty(world: Any) ->
     assert world.file("order").read_text() == "first\nsecond\n"
 
 
+async def test_a_log_that_served_a_silent_attempt_gets_the_name_of_the_one_that_writes(world: Any) -> None:
+    silent = world.order("sleep 0.2")
+    loud = world.order("echo loud; until test -e go; do sleep 0.02; done; echo done", claim_from=silent.attempt)
+    quiet = world.order("true", claim_from=loud.attempt)
+    brief = world.order("echo brief", claim_from=quiet.attempt)
+    world.executor.start([silent, loud, quiet, brief])
+    began = await world.started(loud.attempt)
+    path = world.logs / began.log.path
+    await world.until(lambda: path.exists() and path.read_text() == "loud\n", "its name, while it runs")
+    world.file("go").touch()
+    assert world.log(await world.end(loud.attempt)) == "loud\ndone\n"
+    ended = await world.end(brief.attempt)
+    assert (world.log(ended), ended.log.path) == ("brief\n", world.begun(brief.attempt).log.path)
+    kept = {file.name for file in path.parent.rglob("*") if file.is_file()}
+    assert kept == {path.name, (world.logs / ended.log.path).name}, "and nothing is left of the others"
+
+
 async def test_a_held_order_can_be_recalled(world: Any) -> None:
     first = world.order("sleep 600")
     second = world.order("touch second", claim_from=first.attempt)

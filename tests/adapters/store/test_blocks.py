@@ -19,7 +19,7 @@ from tests.support.stories import Player
 FAILED = Outcome(OutcomeKind.FAILED, exit_code=3)
 
 
-def _known(play: Play, rows: int = 60, retry: Retry | None = None) -> tuple[Player, LmdbDisk, StartAttempt]:
+def _known(play: Play, rows: int = 100, retry: Retry | None = None) -> tuple[Player, LmdbDisk, StartAttempt]:
     """A run whose rows are known to be short, and its first block."""
     call = Python("m:f", {"x": "{{ item }}"})
     rows_of = task("t", for_each=f"{{{{ range({rows}) }}}}", action=call, retry=retry or Retry())

@@ -2,14 +2,13 @@
 
 from engine.admission.lanes import HORIZON_NS
 from engine.core.events import EngineStarted
-from engine.model.instants import MILLISECOND
 from engine.model.resources import Capacity, Claim
 from engine.model.status import SUCCESS, RunStatus
 from engine.model.workflow import Python
 from tests.support.builders import flow, task
 from tests.support.stories import Player
 
-SHORT_NS = 5 * MILLISECOND
+SHORT_NS = HORIZON_NS // 6
 TWO = Claim(2000)
 
 

@@ -55,7 +55,7 @@ def test_the_first_row_goes_alone_because_nobody_knows_how_long_it_takes():
 
 
 def test_rows_that_are_known_to_be_short_are_ordered_as_blocks_that_follow_each_other():
-    first, second, _ = _blocks(_known(_rows()))
+    first, second, *_ = _blocks(_known(_rows()))
     assert (_span(first), _span(second)) == (range(1, 11), range(11, 21))
     assert second.attempt == first.attempt + first.count
     assert second.claim_from == first.attempt
@@ -211,7 +211,7 @@ def test_one_row_that_fails_is_retried_alone_and_the_rest_goes_on():
 
 
 def test_rows_of_different_numbers_of_tries_are_not_mixed():
-    player = _known(_rows(40, retry=Retry(limit=1)))
+    player = _known(_rows(retry=Retry(limit=1)))
     for block in _blocks(player):
         for offset in range(block.count):
             player.end_row(block, offset, FAILED)
@@ -227,12 +227,12 @@ def test_rows_that_never_began_are_ready_again_and_the_claim_is_free_when_the_bl
     player = _known(_rows())
     for block in _blocks(player):
         player.begin_block(block)
-    first, second, third = _blocks(player)
+    first, *behind = _blocks(player)
     player.pause()
-    player.return_rows(third, 0)
-    player.return_rows(second, 0)
+    for block in reversed(behind):
+        player.return_rows(block, 0)
     player.return_rows(first, 1)
-    assert _status(player, range(2, 31)) == {"ready"}
+    assert _status(player, range(2, 100)) == {"ready"}
     assert _status(player, [1]) == {"running"}
     assert player.machine.cx.ledger.cpu_milli == 1000
     player.span(first, 0, 1)
@@ -245,15 +245,15 @@ def test_rows_that_never_began_are_ready_again_and_the_claim_is_free_when_the_bl
 
 def test_a_row_that_turns_out_slow_lets_those_behind_it_go():
     player = _known(_rows())
-    first, second, third = _blocks(player)
+    first, *behind = _blocks(player)
     player.begin_block(first)
     player.span(first, 0, 2)
     player.advance(0.2)
-    assert player.recalls == ["t[11]", "t[21]", "t[1]"]
-    player.return_rows(third, 0)
-    player.return_rows(second, 0)
+    assert player.recalls == [*(f"t[{block.index}]" for block in behind), "t[1]"]
+    for block in reversed(behind):
+        player.return_rows(block, 0)
     player.return_rows(first, 3)
-    assert _status(player, range(4, 31)) == {"ready"}
+    assert _status(player, range(4, 100)) == {"ready"}
     assert len(player.state.attempts) == 1, "the lane takes no more until the slow row has ended"
 
 

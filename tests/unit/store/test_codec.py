@@ -105,7 +105,7 @@ def test_every_field_of_an_attempt_is_in_its_key_or_its_record() -> None:
     stored = {*codec.AttemptRecord.__struct_fields__, "run", "task", "index", "number"}
     of_a_block = {"count", "done", "limit", "stops"}
     assert stored | of_a_block == set(Attempt.__struct_fields__)
-    of_an_end = {"stop", "outcome", "usage", "levels", "measured"}
+    of_an_end = {"stop", "outcome", "usage", "levels", "measured", "on_success"}
     assert {*codec.BlockRecord.__struct_fields__, "run", "attempt", *of_an_end} == set(Attempt.__struct_fields__)
 
 
