@@ -15,15 +15,17 @@ def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036  from a clone, any Python may be asked to run this
         sys.stderr.write("orchctl needs Python 3.11 or newer\n")
         return 2
+    _complete_streams()
     from orchctl.commands.dispatch import guarded
 
-    code = guarded(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read our output has left: as a program that SIGPIPE ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    return code
+    return guarded(sys.argv[1:])
+
+
+def _complete_streams() -> None:
+    """A standard stream that was closed leads nowhere; else the next file of ours would get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 if __name__ == "__main__":

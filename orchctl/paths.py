@@ -75,13 +75,20 @@ class Home:
 
 
 def find_home(option: str | None = None) -> Home:
-    """The home that `--home`, else `ORCHCTL_HOME`, else `XDG_STATE_HOME`, else the user's home folder says."""
+    """The home that `--home`, else `ORCHCTL_HOME`, else `XDG_STATE_HOME`, else the user's home folder says.
+
+    Raises ValueFault for a user who has none.
+    """
     chosen = option or os.environ.get("ORCHCTL_HOME")
     if chosen:
         return Home(os.path.expanduser(chosen))
     state = os.environ.get("XDG_STATE_HOME", "")
     if not os.path.isabs(state):  # the XDG rules say to ignore a relative one
         state = os.path.expanduser("~/.local/state")
+        if not os.path.isabs(state):
+            from engine.model.errors import ValueFault
+
+            raise ValueFault("this user has no home folder", "name a folder for the engine: set ORCHCTL_HOME")
     return Home(os.path.join(state, "orchctl"))
 
 

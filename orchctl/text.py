@@ -109,6 +109,7 @@ def pad(text: str, width: int, *, right: bool = False) -> str:
     return blank + text if right else text + blank
 
 
+_COLUMN_MIN = 4
 Cell = str | tuple[str, str]
 """A cell of a table: its text, or its text and the name of its style."""
 
@@ -165,7 +166,7 @@ def table(
     """
     body = [[cell if isinstance(cell, tuple) else (cell, "") for cell in row] for row in rows]
     widths = [max([cells(head), *(cells(row[at][0]) for row in body)]) for at, head in enumerate(headers)]
-    while width and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > 8:
+    while width and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > _COLUMN_MIN:
         widths[widths.index(max(widths))] -= 1
     lines = [_line([(head, "bold") for head in headers], headers, widths, palette, right)]
     lines += [_line(row, headers, widths, palette, right) for row in body]
@@ -201,7 +202,7 @@ def size_text(size_bytes: float | None) -> str:
         if abs(size) < 1024:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
-    return f"{size:.1f} TiB"
+    return f"{size:.1f} TiB" if abs(size) < 1e6 else f"{size:.3g} TiB"
 
 
 def seconds_text(seconds: float | None) -> str:

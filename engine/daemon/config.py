@@ -1,7 +1,7 @@
 """The settings in config.toml. Every key has a default; an unknown key or a wrong type is refused by name."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +12,14 @@ from engine.execution.host import discover
 from engine.model.campaign import LOOK_MAX_NS, LOOK_MIN_NS, LOOKS_MAX, NoiseLimits
 from engine.model.errors import DefinitionError, Fault, ValueFault
 from engine.model.host import Gpu
+from engine.model.ids import is_name
 from engine.model.instants import duration_text, parse_duration
 from engine.model.resources import Capacity, parse_cpu, parse_size
 
 CORES_A_LAUNCHER = 8
+LAUNCHERS_MAX = 1_024
+DAYS_MAX = 36_500
+MAP_BYTES_MIN = 2**20
 
 
 class HostConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -98,16 +102,30 @@ def load_config(path: Path) -> Config:
     try:
         config = msgspec.toml.decode(text, type=Config)
     except (msgspec.DecodeError, ValueError) as error:
-        raise DefinitionError([Fault(str(error), file=str(path))]) from error
-    faults = [Fault(sentence, file=str(path), field=table) for table, sentence in _faults(config)]
+        what, _, place = str(error).partition(" - at ")
+        what = what.replace("Object contains unknown field", "there is no key")
+        raise DefinitionError([Fault(what, str(path), field=place.strip("`$."))]) from error
+    faults = [Fault(sentence, str(path), field=key) for key, sentence in _faults(config)]
     if faults:
         raise DefinitionError(faults)
     return config
 
 
 def _faults(config: Config) -> Iterator[tuple[str, str]]:
-    """What is wrong beyond the types of single values: (table, sentence)."""
+    """What means nothing: the key, and a sentence."""
+    host, kept, store = config.host, config.retention, config.store
+    yield from _out_of_bounds("host.cpus", parse_cpu, host.cpus)
+    yield from _out_of_bounds("host.memory", parse_size, host.memory)
+    yield from _out_of_bounds("host.scratch", parse_size, host.scratch)
+    yield from _out_of_bounds("retention.days", float, kept.days, 0, DAYS_MAX)
+    yield from _out_of_bounds("retention.runs", int, kept.runs, 0)
+    yield from _out_of_bounds("retention.journal_bytes", parse_size, kept.journal_bytes)
+    yield from _out_of_bounds("store.map_bytes", parse_size, store.map_bytes, MAP_BYTES_MIN)
+    yield from _out_of_bounds("store.free_bytes_min", parse_size, store.free_bytes_min)
+    yield from _out_of_bounds("engine.launchers", int, config.engine.launchers, 0, LAUNCHERS_MAX)
     for name, slots in config.pools.items():
+        if not is_name(name):
+            yield "pools", f"{name!r} is not a name of a pool"
         if slots < 1:
             yield "pools", f"pool {name!r} has {slots} slots, it needs at least 1"
     for owner, weight in config.shares.items():
@@ -115,19 +133,36 @@ def _faults(config: Config) -> Iterator[tuple[str, str]]:
             yield "shares", f"the share of {owner!r} must be above 0 and below a million"
     for sentence in bounds_faults(config.pressure):
         yield "pressure", sentence
+    yield from _out_of_bounds("noise.look", _look_ns, config.noise.look)
+
+
+def _out_of_bounds(
+    key: str, parse: Callable[[Any], float], value: Any, least: float = 0, most: float = 2**62
+) -> Iterator[tuple[str, str]]:
+    """A fault of a value that cannot be read, or is too small or large; none where nothing is written."""
+    if value is None:
+        return
     try:
-        noise_of(config)
+        number = parse(value)
     except ValueFault as fault:
-        yield "noise", f"look: {fault.sentence}"
+        yield key, fault.sentence
+    else:
+        if not least <= number <= most:
+            yield key, f"{value} is not between {least} and {most}"
+
+
+def _look_ns(text: str) -> int:
+    look_ns = parse_duration(text)
+    if not LOOK_MIN_NS <= look_ns <= LOOK_MAX_NS:
+        raise ValueFault(f"{text} is not between {duration_text(LOOK_MIN_NS)} and {duration_text(LOOK_MAX_NS)}")
+    return look_ns
 
 
 def noise_of(config: Config) -> NoiseLimits:
-    """When trials count as disturbed. Raises ValueFault for a look that cannot be."""
+    """When trials count as disturbed."""
     written = {name: value for name, value in msgspec.structs.asdict(config.noise).items() if value is not None}
     if "look" in written:
-        written["look_ns"] = look_ns = parse_duration(written.pop("look"))
-        if not LOOK_MIN_NS <= look_ns <= LOOK_MAX_NS:
-            raise ValueFault(f"it is not between {duration_text(LOOK_MIN_NS)} and {duration_text(LOOK_MAX_NS)}")
+        written["look_ns"] = _look_ns(written.pop("look"))
     return NoiseLimits().but(written.items())
 
 

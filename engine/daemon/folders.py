@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from engine.daemon.log import say
+from engine.daemon.log import encodable, say
 
 LOOK_S = 2.0
 FILES_MAX = 5_000
@@ -29,7 +29,7 @@ class Folders:
         self._seen: dict[Path, Stamp] = {}
         self._done: dict[Path, Stamp] = {}
         self.faults: dict[str, str] = {}
-        """By file: why its newest text was not taken."""
+        """By file: why its newest text was not taken. Both can be encoded, whatever bytes the file's name has."""
 
     async def run(self) -> None:
         """For ever."""
@@ -43,15 +43,15 @@ class Folders:
         for path, stamp in now.items():
             if self._seen.get(path) == stamp and self._done.get(path) != stamp:
                 self._done[path] = stamp
-                fault = await self._add(path)
+                fault = encodable(await self._add(path))
                 if fault:
-                    self.faults[str(path)] = fault
+                    self.faults[encodable(path)] = fault
                     say("definition refused", file=path, fault=fault)
                 else:
-                    self.faults.pop(str(path), None)
+                    self.faults.pop(encodable(path), None)
         for path in self._done.keys() - now.keys():
             del self._done[path]
-            self.faults.pop(str(path), None)
+            self.faults.pop(encodable(path), None)
         self._seen = now
 
     def _stamps(self) -> dict[Path, Stamp]:

@@ -14,12 +14,15 @@ from engine.store.environment import Environment
 from engine.store.journal import events_page, moments, past_page
 from engine.store.load import load_run
 
+TOLD_MAX = 1_000
+
 
 class StoredHistory:
     """Reads what is committed."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
+        self._told: set[str] = set()
 
     async def read_run(self, run: int) -> RunState | None:
         """`load_run` in a thread."""
@@ -30,7 +33,7 @@ class StoredHistory:
 
     def runs_page(self, before: int, limit: int, workflow: str, statuses: Collection[RunStatus]) -> Sequence[RunHeader]:
         page = queries.runs_page(self._environment, before, limit, workflow, tuple(statuses))
-        _say(page.damage)
+        self._say(page.damage)
         return page.headers
 
     def attempts_of(self, run: int, task: int, index: int) -> Sequence[Attempt]:
@@ -41,7 +44,7 @@ class StoredHistory:
 
     def events_page(self, run: int, cursor: str, limit: int) -> JournalPage:
         page = events_page(self._environment, run, cursor, limit)
-        _say(page.damage)
+        self._say(page.damage)
         entries = [
             JournalEntry(entry.revision, entry.now_ns, entry.event, entry.run, entry.task, entry.index)
             for entry in page.entries
@@ -50,7 +53,7 @@ class StoredHistory:
 
     def past_page(self, run: int, after: int, until: int, until_ns: int, most: int) -> PastPage:
         page = past_page(self._environment, run, after, until, until_ns, most)
-        _say(page.damage)
+        self._say(page.damage)
         return PastPage(page.batches, page.more)
 
     def moments(self, run: int, before: int, after: int, limit: int) -> Sequence[tuple[int, int]]:
@@ -61,14 +64,15 @@ class StoredHistory:
 
     def audit_page(self, before: int, limit: int) -> Sequence[AuditLine]:
         page = queries.audit_page(self._environment, before, limit)
-        _say(page.damage)
+        self._say(page.damage)
         return [AuditLine(revision, at_ns, entry) for revision, at_ns, entry in page.entries]
 
     def workflow(self, version: str) -> Workflow | None:
         return queries.version(self._environment, version)
 
-
-def _say(damage: Sequence[str]) -> None:
-    """Records that could not be read are left out of what is shown; the diary says which."""
-    for sentence in damage:
-        say("damage", sentence=sentence)
+    def _say(self, damage: Sequence[str]) -> None:
+        """Records that could not be read are left out of what is shown; the diary says which, once."""
+        for sentence in damage:
+            if sentence not in self._told and len(self._told) < TOLD_MAX:
+                self._told.add(sentence)
+                say("damage", sentence=sentence)

@@ -1,6 +1,8 @@
 """The engine's own diary: one JSON object a line on standard error, which `engine start` sends to engine.log."""
 
+import contextlib
 import logging
+import os
 import sys
 import traceback
 from typing import Any
@@ -12,11 +14,16 @@ from engine.model.instants import to_text
 
 
 def say(what: str, **details: Any) -> None:
-    """Write one line. Values that JSON does not know are written as text."""
-    line = {"at": to_text(EngineClock.wall_ns()), "what": what, **details}
-    data = msgspec.json.encode(line, enc_hook=str)
-    sys.stderr.buffer.write(data + b"\n")
-    sys.stderr.flush()
+    """Write one line. Never raises: a disk that is full, or a name that is no UTF-8, must not end the engine."""
+    line = {"at": to_text(EngineClock.wall_ns()), "what": encodable(what)}
+    line |= {name: value if isinstance(value, int) else encodable(value) for name, value in details.items()}
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), msgspec.json.encode(line) + b"\n")
+
+
+def encodable(value: object) -> str:
+    """The value as a text; bytes of a name that are no UTF-8 become visible."""
+    return str(value).encode(errors="backslashreplace").decode()
 
 
 class DiaryHandler(logging.Handler):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from engine.daemon.config import Config, capacity_of, launchers_of, load_config
-from engine.daemon.log import open_diary, say
+from engine.daemon.log import encodable, open_diary, say
 from engine.execution.beginning import begin_keeper
 from engine.execution.places import Places
 from engine.model.errors import DefinitionError, EngineError
@@ -28,6 +28,8 @@ def run_engine(home: Path) -> int:
     """The exit code. Whatever ends it is said in a sentence; a fault of ours with its traceback, in the diary."""
     open_diary()
     _return_large_buffers()
+    if encodable(home) != str(home):
+        return _refuse(f"the name of the folder {encodable(home)} is not UTF-8: choose another ORCHCTL_HOME", 2)
     try:
         for folder in (home, home / "run", home / "logs", home / "workflows"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

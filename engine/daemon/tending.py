@@ -37,6 +37,7 @@ class Tending:
         self._writer = writer
         self._in_memory = in_memory
         self._now_ns = now_ns
+        self._collecting = trio.Lock()
         kept = config.retention
         self._retention = Retention(
             RetentionSettings(
@@ -65,31 +66,38 @@ class Tending:
             with self._environment.read() as view:
                 return {"runs": len(self._retention.due(view, now_ns, self._in_memory, COUNTED_MAX)), "records": 0}
         runs = records = 0
-        while True:
-            try:
-                step: Step = await self._writer.run(partial(self._step, now_ns=now_ns))
-            except (StoreDamage, StoreFull) as error:
-                say("retention waits", why=error.sentence)
-                break
-            runs += step.runs
-            records += step.deleted
-            await self._remove_logs(step.logs)
-            if not step.more:
-                break
-            await trio.sleep(BETWEEN_STEPS_S)
+        async with self._collecting:  # who asks for it while it goes on must not delete the same folders beside it
+            while True:
+                try:
+                    step: Step = await self._writer.run(partial(self._step, now_ns=now_ns))
+                except (StoreDamage, StoreFull) as error:
+                    say("retention waits", why=error.sentence)
+                    break
+                runs += step.runs
+                records += step.deleted
+                await self._remove_logs(step.logs)
+                if not step.more:
+                    break
+                await trio.sleep(BETWEEN_STEPS_S)
         return {"runs": runs, "records": records}
 
     def _step(self, edit: Edit, now_ns: int) -> Step:
         return self._retention.step(edit, now_ns, self._in_memory)
 
     async def _remove_logs(self, runs: list[int]) -> None:
+        """A folder that does not go is tried again with the next step, and its run is not forgotten before."""
+        gone: list[int] = []
         for run in runs:
             whole = False
-            while not whole:
-                whole = await trio.to_thread.run_sync(remove_folder, self._home / "logs", f"r{run}")
-                await trio.sleep(0 if whole else BETWEEN_STEPS_S)
-        if runs:
-            await self._writer.run(partial(logs_removed, runs=runs))
+            try:
+                while not whole:
+                    whole = await trio.to_thread.run_sync(remove_folder, self._home / "logs", f"r{run}")
+                    await trio.sleep(0 if whole else BETWEEN_STEPS_S)
+                gone.append(run)
+            except OSError as error:
+                say("a log folder stays", run=run, why=error)
+        if gone:
+            await self._writer.run(partial(logs_removed, runs=gone))
 
     async def backup(self, folder: str) -> dict[str, Any]:
         """A copy of the state: {"folder", "revision", "bytes"}."""

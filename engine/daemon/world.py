@@ -4,7 +4,6 @@ import os
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from engine.protocol.rows import EngineRow
 from engine.scheduling.fair_queue import Entry
 from engine.server.ports import HostUse, Installed, Standing
 from engine.server.standing import standing, waiting
+from engine.store.environment import engine_version
 
 HOST_FRESH_S = 2.0
 
@@ -91,7 +91,7 @@ class DaemonWorld:
                 counts[name] = counts.get(name, 0) + 1
         condition = "stopping" if self.stopping else "read_only" if state.meta.read_only else "serving"
         return EngineRow(
-            pid=os.getpid(), state=condition, revision=state.meta.revision, version=version("orchctl"),
+            pid=os.getpid(), state=condition, revision=state.meta.revision, version=engine_version(),
             protocol=PROTOCOL, instance=f"{state.meta.instance:016x}", epoch=state.meta.epoch,
             started_at=to_text(self._started_ns), home=str(self._home), socket=str(self._home / "run" / "engine.sock"),
             keeper=processes["keeper"] or None, launchers=[pid for pid in processes["launchers"] if pid],

@@ -287,10 +287,14 @@ class _Run(Kind):
     _script = Text("a command", command=True, empty=False)
 
     def quick(self, value: Any) -> Any:
-        return (self._words if value.__class__ is list else self._script).quick(value)
+        if value.__class__ is list:
+            return self._words.quick(value) if value and value[0] else INVALID
+        return self._script.quick(value)
 
     def read(self, value: Any, path: Path, complaints: Complaints) -> Any:
         if isinstance(value, list):
+            if value[:1] == [""]:
+                complaints.add((*path, 0), "the first word is the command, and it is empty")
             return self._words.read(value, path, complaints)
         if isinstance(value, str):
             return self._script.read(value, path, complaints)

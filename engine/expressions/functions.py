@@ -12,12 +12,11 @@ import msgspec
 from engine.expressions import dates
 from engine.expressions.faults import ExpressionFault
 from engine.expressions.operators import member_of
-from engine.expressions.values import LISTS, Budget, checked, is_number, json_text, kind_of, text_of
+from engine.expressions.values import LISTS, Budget, checked, is_number, json_fault, json_text, kind_of, text_of
 
 _RANGE_ITEMS_MAX = 2**31
 _INTEGER = re.compile(r"\s*[+-]?\d{1,19}\s*")
 _FLOAT = re.compile(r"\s*[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,4})?\s*")
-_PARSE_DEPTH_HINT = "the text must be JSON"
 
 
 class Function(NamedTuple):
@@ -61,7 +60,7 @@ def _map(value: Any, what: str) -> Mapping[str, Any]:
 
 
 def _range(_budget: Budget, *bounds: Any) -> range:
-    numbers = [_whole(bound, "a bound of range()") for bound in bounds]
+    numbers = [int(checked(_whole(bound, "a bound of range()"))) for bound in bounds]
     if len(numbers) == 3 and numbers[2] == 0:
         raise ExpressionFault("the step of range() is not zero")
     start, stop = (0, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])
@@ -152,9 +151,13 @@ def _parse_json(budget: Budget, value: Any) -> Any:
     budget.text(len(text))
     budget.walk(len(text))
     try:
-        return msgspec.json.decode(text)
+        found = msgspec.json.decode(text)
     except (ValueError, RecursionError) as error:
-        raise ExpressionFault(f"parse_json(): {error}", hint=_PARSE_DEPTH_HINT) from None
+        raise ExpressionFault(f"parse_json(): {error}", hint="the text must be JSON") from None
+    fault = json_fault(found)
+    if fault:
+        raise ExpressionFault(f"parse_json(): {fault}")
+    return found
 
 
 def _sorted(budget: Budget, values: Any) -> list[Any]:

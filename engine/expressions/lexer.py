@@ -97,4 +97,8 @@ def _unescape(raw: str, at: int) -> str:
             raise ExpressionFault(f"\\{match[2]} is no escape", at + 1 + match.start())
         return _ESCAPES[match[2]]
 
-    return _ESCAPE.sub(one, raw)
+    text = _ESCAPE.sub(one, raw)
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")  # two \u may be the halves of one character
+    except UnicodeDecodeError:
+        raise ExpressionFault("half a character is written by \\u, without the other half", at) from None

@@ -48,7 +48,8 @@ def member_of(budget: Budget, item: Any, container: Any) -> bool:
         budget.walk(len(container) // 16)
         return item in container
     if isinstance(container, range):
-        return is_number(item) and item in container
+        # Python looks for a float among all numbers of a range, one by one.
+        return is_number(item) and item == int(item) and int(item) in container
     if isinstance(container, list | tuple):
         items = cast("list[Any]", container)
         budget.walk(len(items))

@@ -72,7 +72,9 @@ def _compile_shell(script: str) -> ShellTemplate:
 
 
 class _Reader:
-    """Where in the shell's quoting the script has come to. The stack holds what is open: `"`, `$(`, `${`, `((`."""
+    """Where in the shell's quoting the script has come to. The stack holds what is open: `"`, `$(`, `${`, `((`, `[`
+    and `=(`.
+    """
 
     def __init__(self) -> None:
         self._stack: list[str] = []
@@ -94,6 +96,7 @@ class _Reader:
             ('"', "inside double quotes"),
             ("${", "inside ${ }"),
             ("((", "inside arithmetic"),
+            ("[", "inside [ ], which may be a subscript"),
         ):
             if opened in self._stack:
                 return place
@@ -125,6 +128,10 @@ class _Reader:
         if char == "\\":
             self._mode = "\\"
             return at + 1
+        if text.startswith("$[", at):
+            # To bash an old form of arithmetic, in which a quoted value is still expanded; to sh two characters.
+            self._poison = "behind $[, which sh and bash read differently"
+            return at + 2
         if char == "`":
             # A backquoted command is read twice by the shell: too much to follow.
             self._poison = "behind a backquote"
@@ -193,11 +200,20 @@ class _Reader:
         elif text.startswith("((", at):
             self._stack += ["((", "(("]
             return self._plain("(", at + 1)
+        elif text.startswith("[[", at) and self._before in _WORD_BREAK:
+            return self._plain("[", at + 1)
+        elif char == "[" and self._may_be_subscript(text, at):
+            self._stack.append("[")
         elif char == "(":
-            self._stack.append("$(")
-        elif char == ")" and self._stack:
+            self._stack.append("=(" if self._before == "=" else "$(")
+        elif (char == ")" and self._stack) or (char == "]" and self._top() == "["):
             self._stack.pop()
         return self._plain(char, at)
+
+    def _may_be_subscript(self, text: str, at: int) -> bool:
+        """To bash a subscript is arithmetic: a quoted value in it is still expanded. The command `[` stands alone."""
+        alone = self._before in _WORD_BREAK and text[at + 1 : at + 2] in (" ", "\t", "\n")
+        return not alone or self._top() == "=("
 
     def _plain(self, char: str, at: int) -> int:
         self._before = char
@@ -208,7 +224,7 @@ class _Reader:
             return self._plain("<", at + 2)
         match = _HEREDOC.match(text, at)
         ends = match is not None and (match.end() == len(text) or text[match.end()] in _WORD_BREAK)
-        if match is None or not ends or match.end() == len(text) or "$(" in self._stack:
+        if match is None or not ends or match.end() == len(text) or self._stack:
             self._poison = "behind a here-document whose end cannot be told"
             return at + 2
         self._heredocs.append((match[2] or match[3] or match[4], bool(match[1])))

@@ -51,6 +51,8 @@ class Expression:
             raise fault.locate(self.text) from None
         except RecursionError:
             raise ExpressionFault("the values nest too deep", 0).locate(self.text) from None
+        except OverflowError:  # what a task gave as its result may be any number
+            raise ExpressionFault("a number is too large", 0).locate(self.text) from None
         return cast("Any", value)
 
 

@@ -19,7 +19,8 @@ ANY_NS = 2**62
 """A duration that is longer than any."""
 
 _UNITS = {"us": MICROSECOND, "ms": MILLISECOND, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d|w)")
+_NUMBER = r"\d{1,18}(?:\.\d{1,18})?"  # longer ones are no duration that anybody means, or no number at all
+_PART = re.compile(rf"({_NUMBER})(us|ms|s|m|h|d|w)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION_MAX = 100 * 365 * DAY
 
@@ -67,7 +68,7 @@ def parse_duration(text: str | int | float) -> int:
 
 
 def _sum_parts(text: str) -> int:
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if re.fullmatch(_NUMBER, text):
         return round(float(text) * SECOND)
     if not re.fullmatch(rf"(?:{_PART.pattern})+", text):
         return -1

@@ -242,9 +242,6 @@ class Workflow(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
     source: Source = Source()
 
-    def policy_of(self, task: Task) -> Policy:
-        return self.policies[task.policy]
-
 
 _PACKED_FROM_BYTES = 64 * 2**10
 _TASK_BYTES_MAX = 16 * 2**10

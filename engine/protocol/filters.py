@@ -7,7 +7,8 @@
     !load           not: the inverse of any of these
 
 Names hold no blank and none of these signs. A regular expression runs on the engine's loop over names of at most 128
-characters, so what could take long is refused: groups that repeat, looking around, references, and many repetitions.
+characters, so what could take long is refused: groups that repeat, looking around, references, and many
+repetitions and choices (`?`, `|`).
 """
 
 import re
@@ -18,7 +19,8 @@ import msgspec
 
 from engine.model.errors import ValueFault
 
-REPEATS_MAX = 2
+REPEAT_COST, COST_MAX = 3, 8
+"""A choice may double the ways to go, a repetition makes them many times as many: two of these, or eight of those."""
 _ALL = 2**31
 _GRAPH = re.compile(r"(?:(\d{0,6})(\+))?([A-Za-z0-9._-]+)(?:(\+)(\d{0,6}))?")
 Ways = Callable[[int], Iterable[int]]
@@ -62,8 +64,9 @@ def _expression(pattern: str) -> re.Pattern[str]:
     bare = re.sub(r"\\.|\[\^?\]?[^\]]*\]", "x", pattern)
     if re.search(r"\)[*+?{]|\(\?|\\[1-9]", bare) or re.search(r"\\[1-9]", pattern):
         raise ValueFault("a filter's expression has no groups that repeat, look around or refer")
-    if len(re.findall(r"[*+{]", bare)) > REPEATS_MAX:
-        raise ValueFault(f"a filter's expression repeats at most {REPEATS_MAX} things")
+    repeats, choices = len(re.findall(r"[*+{]", bare)), len(re.findall(r"[?|]", bare))
+    if REPEAT_COST * repeats + choices > COST_MAX:
+        raise ValueFault("a filter's expression has too many of * + { ? and |", "write more of the name")
     try:
         return re.compile(pattern, re.IGNORECASE if pattern.islower() else 0)
     except (re.error, OverflowError, RecursionError) as error:

@@ -47,7 +47,10 @@ def _instant(text: str, zone: ZoneInfo, *, whole_day: bool) -> int:
     except ValueError:
         raise ValueFault(f"{shown!r} is no date such as 2026-11-23") from None
     if day is None:
-        found = from_text(shown)
+        try:
+            found = from_text(shown)
+        except ValueFault as fault:
+            raise ValueFault(fault.sentence, "a day such as 2026-11-23 will do as well") from None
         if not 0 <= found < from_datetime(datetime(_YEARS.stop, 1, 1, tzinfo=ZoneInfo("UTC"))):
             raise ValueFault(f"{shown!r} is not between the years {_YEARS.start} and {_YEARS.stop}")
         return found

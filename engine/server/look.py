@@ -84,8 +84,8 @@ class Look:
         self.pasts = Pasts(history)
         self.packed_rows: dict[tuple[int, int], tuple[object, Packed]] = {}
         """By (run, row): what the row was encoded from, and its encoding."""
-        self.sorted_places: dict[object, list[Place]] = {}
-        """Results of sorting, of the present revision only."""
+        self.ranked_rows: dict[object, list[int]] = {}
+        """Results of sorting, of the present revision only; ~task stands for a task without rows."""
         self.earliest: dict[tuple[int, int], tuple[int, int]] = {}
         """By (run, task): the first start, and the row that it was."""
         self._ended: dict[tuple[int, int, int, int], Attempt] = {}
@@ -165,7 +165,7 @@ class Look:
     def forget(self, changes: Changes) -> None:
         """A batch is on disk: what was kept and is not true any more goes."""
         self._explainer = None
-        self.sorted_places.clear()
+        self.ranked_rows.clear()
         if len(self.packed_rows) > _ROWS_KEPT:
             self.packed_rows.clear()
         if len(self.earliest) > _ROWS_KEPT:

@@ -64,11 +64,11 @@ def fitting(rows: Sequence[Packed], keys_too: bool = False) -> int:
 def short_value(value: Any) -> Any:
     """The value, or a text with the beginning of its JSON where it is long."""
     try:
+        if len(_encoder.encode(value)) <= VALUE_BYTES_MAX:
+            return value
         text = msgspec.json.encode(value)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:  # a whole number may have any length
         return f"(not shown: {error})"
-    if len(text) <= VALUE_BYTES_MAX:
-        return value
     return text[:200].decode(errors="replace") + f"... ({len(text)} bytes)"
 
 

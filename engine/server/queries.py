@@ -6,6 +6,7 @@ every row; then the result is kept for the revision. Bounds are checked before a
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from heapq import nlargest
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
@@ -55,7 +56,17 @@ from engine.server.rows_of_past import moment_row, past_groups, past_tasks
 from engine.server.rows_of_runs import group_rows, run_row
 from engine.server.rows_of_tasks import attempt_row, attempts_of_row, packed_tasks, reason_row
 from engine.server.rows_of_trials import metric_rows, places_of_trials, trial_rows
-from engine.server.shape import Place, count_in, matching, places_of, positions_of, status_of
+from engine.server.shape import (
+    Place,
+    count_in,
+    counts_in,
+    matching,
+    places_of,
+    positions_of,
+    rows_of,
+    status_of,
+    tasks_with,
+)  # fmt: skip
 
 LIMIT_MAX = 5_000
 TEXT_MAX = 256
@@ -66,6 +77,9 @@ _ATTENTION = (
     TaskStatus.FAILED, TaskStatus.RUNNING, TaskStatus.BACKING_OFF, TaskStatus.UPSTREAM_FAILED, TaskStatus.READY,
     TaskStatus.WAITING, TaskStatus.CANCELLED, TaskStatus.SKIPPED, TaskStatus.SUCCEEDED,
 )  # fmt: skip
+_RANKED_FEW = 10_000
+"""So many are picked out of all rows; for more, all are sorted."""
+_FINAL = bytes(int(status >= TaskStatus.SUCCEEDED) for status in range(256))
 _UNFINISHED = frozenset({int(TaskStatus.WAITING), int(TaskStatus.READY), int(TaskStatus.BACKING_OFF)})
 
 S = TypeVar("S", bound=IntEnum)
@@ -180,7 +194,7 @@ def _chosen(look: Look, run: RunState, question: Windowed) -> Sequence[int]:
         tasks = look.plans.of(run.plan).named(_text(question.text))
     if wanted:
         numbers = frozenset(map(int, wanted))
-        tasks = [task for task in tasks if count_in(run, [task], numbers)]
+        tasks = tasks_with(run, tasks, numbers)
     return tasks
 
 
@@ -204,10 +218,10 @@ def _tasks(look: Look, question: ListTasks) -> Page:
         return Page(packed_tasks(look, run, found[offset : offset + limit]), len(found))
     tasks = _tasks_meant(look, run, question.task, _text(question.text))
     if question.sort == "duration":
-        places = _by_duration(look, run, question, tasks, wanted)
-        window, total = places[offset : offset + limit], len(places)
+        total = count_in(run, tasks, wanted)
+        window = _by_duration(look, run, question, tasks, wanted, min(offset + limit, total))[offset:]
     elif question.sort == "attention":
-        window, total = _by_attention(run, tasks, wanted, offset, limit), count_in(run, tasks, wanted)
+        window, total = _by_attention(run, tasks, wanted, offset, limit)
     elif not wanted and not question.task and not question.text:
         layout = look.layout(run)
         window, total = list(islice(layout.from_position(offset), limit)), layout.total
@@ -241,43 +255,47 @@ def _in_order(run: RunState, tasks: Sequence[int], wanted: frozenset[int], offse
     return found
 
 
-def _by_attention(run: RunState, tasks: Sequence[int], wanted: frozenset[int], offset: int, limit: int) -> list[Place]:
-    """What needs a look first; statuses that lie wholly before the window are counted, not listed."""
+def _by_attention(
+    run: RunState, tasks: Sequence[int], wanted: frozenset[int], offset: int, limit: int
+) -> tuple[list[Place], int]:
+    """What needs a look first, and how many there are; statuses that lie wholly outside the window are not listed."""
+    counts = counts_in(run, tasks)
     found: list[Place] = []
+    total = 0
     for status in _ATTENTION:
         if wanted and status not in wanted:
             continue
-        only = frozenset({int(status)})
-        count = count_in(run, tasks, only)
-        if offset >= count:
-            offset -= count
-            continue
-        found.extend(islice(matching(run, tasks, only), offset, offset + limit - len(found)))
-        offset = 0
-        if len(found) >= limit:
-            break
-    return found
+        begin, end = max(offset - total, 0), min(offset + limit - total, counts[status])
+        if begin < end:
+            found.extend(islice(matching(run, tasks, frozenset({int(status)})), begin, end))
+        total += counts[status]
+    return found, total
 
 
 def _by_duration(
-    look: Look, run: RunState, question: ListTasks, tasks: Sequence[int], wanted: frozenset[int]
+    look: Look, run: RunState, question: ListTasks, tasks: Sequence[int], wanted: frozenset[int], most: int
 ) -> list[Place]:
-    """The longest first, rows that have not started last; sorted once a revision."""
+    """The first `most` of the longest, rows that have not started last. What was ranked is kept for the revision."""
     key = (run.run, question.task, question.text, wanted)
-    places = look.sorted_places.get(key)
-    if places is None:
-        now_ns = look.state.meta.now_ns
-        everything = frozenset(range(len(TaskStatus)))
+    ranked = look.ranked_rows.get(key, ())
+    if len(ranked) < most:
+        rows = list(rows_of(run, tasks, wanted))
+        lengths = _lengths(run, rows, look.state.meta.now_ns)
+        by_length = lengths.__getitem__
+        if most <= _RANKED_FEW:
+            order = nlargest(most, range(len(rows)), key=by_length)
+        else:
+            order = sorted(range(len(rows)), key=by_length, reverse=True)
+        ranked = look.ranked_rows[key] = [rows[at] for at in order]
+    return [Place(*run.place(row), row) if row >= 0 else Place(~row, NO_INDEX, -1) for row in ranked[:most]]
 
-        def shortness(place: Place) -> int:
-            if place.row < 0 or not run.started[place.row]:
-                return 1
-            final = run.status[place.row] >= TaskStatus.SUCCEEDED
-            return run.started[place.row] - (run.finished[place.row] if final else now_ns)
 
-        places = sorted(matching(run, tasks, wanted or everything), key=shortness)
-        look.sorted_places[key] = places
-    return places
+def _lengths(run: RunState, rows: Sequence[int], now_ns: int) -> list[int]:
+    """How long each row has taken so far, -1 for one that has not started: a look at a million of them is quick."""
+    started, finished, final = run.started, run.finished, bytearray(run.status.translate(_FINAL))
+    return [
+        (finished[row] if final[row] else now_ns) - started[row] if row >= 0 and started[row] else -1 for row in rows
+    ]
 
 
 def _attempts(look: Look, question: ListAttempts) -> Page:
@@ -313,7 +331,7 @@ def _measuring(run: RunState, task: str) -> Sequence[int]:
     """The tasks that measure something, or the one that is named."""
     if task:
         return [_task(run, task)]
-    return [number for number in run.plan.order if run.plan.measures[number]]
+    return [number for number in run.plan.order if run.plan.measures[number]] if any(run.plan.measures) else []
 
 
 def _explain(look: Look, question: ExplainRun) -> Page:

@@ -19,7 +19,7 @@ _NEEDS_SHOWN = 1_000
 _FAILED_LOOKED_AT = 256
 _ACTION_CHARS = 400
 _ENDED_BADLY = frozenset((TaskStatus.FAILED, TaskStatus.BACKING_OFF, TaskStatus.CANCELLED))
-_TRIED = tuple(status for status in TaskStatus if status is not TaskStatus.WAITING)
+_TRIED = tuple(status for status in TaskStatus if status not in (TaskStatus.WAITING, TaskStatus.READY))
 
 
 def run_row(header: RunHeader, folder: str = "") -> RunRow:

@@ -9,6 +9,8 @@ import time
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import compress
+from operator import add
 from typing import NamedTuple
 
 from engine.core.state import NOT_FINAL, RunState
@@ -147,43 +149,69 @@ def places_of(run: RunState, task: int, start: int = 0) -> Iterator[Place]:
 
 def status_of(run: RunState, place: Place) -> int:
     """The status of a place, as a number of TaskStatus."""
-    if place.row >= 0:
-        return run.status[place.row]
-    final = run.task_final[place.task]
+    return run.status[place.row] if place.row >= 0 else _status_without_rows(run, place.task)
+
+
+def _status_without_rows(run: RunState, task: int) -> int:
+    final = run.task_final[task]
     return final if final != NOT_FINAL else TaskStatus.WAITING
+
+
+def counts_in(run: RunState, tasks: Sequence[int]) -> list[int]:
+    """How many places of the tasks there are, by status."""
+    status, first_row, mapped = run.status, run.first_row, run.mapped_counts
+    counts = [0] * len(TaskStatus)
+    for task in tasks:
+        if first_row[task] < 0:
+            counts[_status_without_rows(run, task)] += 1
+        elif task in mapped:
+            counts = list(map(add, counts, mapped[task]))
+        else:
+            counts[status[task]] += 1
+    return counts
 
 
 def count_in(run: RunState, tasks: Sequence[int], wanted: frozenset[int]) -> int:
     """How many places of the tasks have a wanted status (none given: all)."""
-    if not wanted:
-        return sum(positions_of(run, task) for task in tasks)
-    total = 0
-    for task in tasks:
-        if run.first_row[task] < 0:
-            total += status_of(run, Place(task, NO_INDEX, -1)) in wanted
-        elif task in run.mapped_counts:
-            counts = run.mapped_counts[task]
-            total += sum(counts[status] for status in wanted)
-        else:
-            total += run.status[task] in wanted
-    return total
+    counts = counts_in(run, tasks)
+    return sum(counts[status] for status in wanted) if wanted else sum(counts)
+
+
+def tasks_with(run: RunState, tasks: Sequence[int], wanted: frozenset[int]) -> list[int]:
+    """Those of the tasks of which a place has a wanted status."""
+    status, first_row, mapped = run.status, run.first_row, run.mapped_counts
+    return [
+        task
+        for task in tasks
+        if (count_in(run, [task], wanted) if task in mapped or first_row[task] < 0 else status[task] in wanted)
+    ]
 
 
 def matching(run: RunState, tasks: Sequence[int], wanted: frozenset[int]) -> Iterator[Place]:
     """The places of the tasks, in their order, that have a wanted status. Long tasks are searched, not walked."""
     table = bytes(int(status in wanted) for status in range(256))
+    status, first_row, mapped = run.status, run.first_row, run.mapped_counts
+    for task in tasks:
+        first = first_row[task]
+        if first < 0 or task not in mapped:
+            if table[status[first] if first >= 0 else _status_without_rows(run, task)]:
+                yield Place(task, NO_INDEX, first)
+        elif any(mapped[task][wish] for wish in wanted):
+            flags = status[first : first + run.row_count[task]].translate(table)
+            at = flags.find(1)
+            while at >= 0:
+                yield Place(task, at, first + at)
+                at = flags.find(1, at + 1)
+
+
+def rows_of(run: RunState, tasks: Sequence[int], wanted: frozenset[int]) -> Iterator[int]:
+    """The rows of the tasks, in order, that have a wanted status (none given: all); ~task for a task without rows."""
+    table = bytes(int(not wanted or status in wanted) for status in range(256))
     for task in tasks:
         first = run.first_row[task]
         if first < 0 or task not in run.mapped_counts:
-            place = Place(task, NO_INDEX, first)
-            if status_of(run, place) in wanted:
-                yield place
-            continue
-        if not any(run.mapped_counts[task][status] for status in wanted):
-            continue
-        end = first + run.row_count[task]
-        flags = run.status[first:end].translate(table)
-        at = flags.find(1)
-        while at >= 0:
-            yield Place(task, at, first + at)
-            at = flags.find(1, at + 1)
+            if table[run.status[first] if first >= 0 else _status_without_rows(run, task)]:
+                yield first if first >= 0 else ~task
+        else:
+            end = first + run.row_count[task]
+            yield from compress(range(first, end), run.status[first:end].translate(table))

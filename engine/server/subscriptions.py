@@ -157,8 +157,7 @@ class Hub:
             shared = self._views[key] = SharedView(key, view)
             for index in self._indexes(shared):
                 index.add(shared)
-        rate = min(rate, _COSTLY_RATE) if isinstance(view, ExplainRun | ListQueue) else rate
-        subscriber = Subscriber(number, outbox, shared, rate)
+        subscriber = Subscriber(number, outbox, shared, min(rate, _COSTLY_RATE) if _costly(view) else rate)
         shared.subscribers.add(subscriber)
         self._count += 1
         self._activate(shared)
@@ -327,6 +326,11 @@ class Hub:
                     frame(Refused(id=number, code=error.code, sentence=error.sentence, hint=error.hint))
                 )
             self.unsubscribe(subscriber)
+
+
+def _costly(view: Request) -> bool:
+    """Whether an evaluation may have to look at all that waits, or at all rows of a run."""
+    return isinstance(view, ExplainRun | ListQueue) or (isinstance(view, ListTasks) and view.sort == "duration")
 
 
 def _touches(view: Request, changes: Changes, touched: set[int]) -> bool:

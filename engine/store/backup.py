@@ -103,7 +103,7 @@ def backup(environment: Environment, folder: Path) -> Manifest:
         os.rename(scratch, folder)
         sync_folder(folder.parent)
     except (OSError, lmdb.Error) as error:
-        raise StoreRefused(f"the backup to {folder} could not be written: {error}") from error
+        raise StoreRefused(f"the backup to {folder} could not be written: {_why(error)}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return manifest
@@ -144,10 +144,14 @@ def restore(backup_folder: Path, folder: Path) -> Restored:
         kept = replace_data(folder, data, f"{DATA_NAME}.replaced-{time.time_ns()}")
         return Restored(meta.revision, meta.instance, str(kept) if kept else "")
     except (OSError, lmdb.Error) as error:
-        raise StoreRefused(f"the backup in {backup_folder} could not be restored: {error}") from error
+        raise StoreRefused(f"the backup in {backup_folder} could not be restored: {_why(error)}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         lock.release()
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else "") or str(error)
 
 
 def _checked_meta(folder: Path) -> Meta:

@@ -17,6 +17,7 @@ import struct
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
@@ -269,6 +270,7 @@ def new_instance() -> int:
     return secrets.randbits(62) | 1
 
 
+@cache
 def engine_version() -> str:
     try:
         return metadata.version("orchctl")

@@ -45,7 +45,7 @@ class _Remover:
         if not stat.S_ISDIR(status.st_mode):
             os.unlink(name, dir_fd=parent_fd)
             return True
-        fd = os.open(name, _FOLDER, dir_fd=parent_fd)
+        fd = _open_wide(name, parent_fd)
         try:
             self._top = fd
             emptied = self._empty(fd, 0)
@@ -75,7 +75,7 @@ class _Remover:
                     return False
 
     def _remove_inner(self, fd: int, name: str, depth: int) -> bool:
-        inner = os.open(name, _FOLDER, dir_fd=fd)
+        inner = _open_wide(name, fd)
         try:
             if not self._empty(inner, depth + 1):
                 return False
@@ -83,3 +83,14 @@ class _Remover:
             os.close(inner)
         os.rmdir(name, dir_fd=fd)
         return True
+
+
+def _open_wide(name: str, parent_fd: int) -> int:
+    """A descriptor of a folder. One that its task has closed to its own user is opened to us first."""
+    path = os.open(name, os.O_PATH | _FOLDER, dir_fd=parent_fd)
+    try:
+        if os.fstat(path).st_mode & stat.S_IRWXU != stat.S_IRWXU:
+            os.chmod(f"/proc/self/fd/{path}", stat.S_IRWXU)
+        return os.open(".", _FOLDER, dir_fd=path)
+    finally:
+        os.close(path)

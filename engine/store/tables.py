@@ -5,9 +5,9 @@ index is stored plus one, because NO_INDEX is -1. Everything about a run that ma
 number first in its key (RUN_TABLES).
 
 Indexes hold keys only. `by_status` and `by_workflow` answer pages of runs, `by_partition` whether a due instant has had
-a run, `finished` is the order in which finished
-runs are forgotten, `by_version` says whether a version is still in use; `run_status` remembers what these hold of a
-run, so that a change of status removes exactly the entries that it made.
+a run, `finished` is the order in which finished runs are forgotten, `by_version` says whether a version is still in
+use; `run_status` remembers what these hold of a run, so that a change of status removes exactly the entries that it
+made.
 """
 
 from enum import IntEnum

@@ -7,6 +7,7 @@ kept for whoever reads the subscription.
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -27,6 +28,7 @@ from orchctl.paths import Home, socket_address
 
 ANSWER_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
+PATIENCE_S = 1.0
 REPLY_BYTES_MAX = 16 * 2**20
 _READ_BYTES = 256 * 2**10
 _KINDS = (
@@ -70,6 +72,8 @@ class Connection:
     """A socket whose other end is an engine of our protocol. Made by `open_connection`."""
 
     def __init__(self, connected: socket.socket) -> None:
+        self.on_wait: Callable[[], None] | None = None
+        """Called once for a question whose answer has not come within a second."""
         self._socket = connected
         self._buffer = FrameBuffer(REPLY_BYTES_MAX)
         self._arrived: deque[AnyReply] = deque()
@@ -103,8 +107,14 @@ class Connection:
         """The answer to a request. Raises RefusalError, or EngineGone when no answer of that kind came."""
         number = self.send(request)
         deadline = time.monotonic() + timeout_s
+        patience_s = PATIENCE_S if self.on_wait is not None else timeout_s
         while True:
-            reply = self._read(max(0.0, deadline - time.monotonic()))
+            left_s = max(0.0, deadline - time.monotonic())
+            reply = self._read(min(left_s, patience_s))
+            if reply is None and self.on_wait is not None and patience_s < left_s:
+                self.on_wait()
+                patience_s = timeout_s
+                continue
             if reply is None:
                 raise EngineGone(f"the engine did not answer within {timeout_s:.0f} s", "see `orchctl doctor`")
             if reply.id == number:

@@ -60,10 +60,13 @@ def typed(rows: list[dict[str, Any]], kind: type[RowT]) -> list[RowT]:
 
 
 class Session:
-    """An engine as a verb sees it. Connects at the first question; use it in a `with`."""
+    """An engine as a verb sees it. Connects at the first question; use it in a `with`. `on_wait` is called when an
+    answer takes more than a second.
+    """
 
-    def __init__(self, home: Home, *, read_only: bool = False) -> None:
+    def __init__(self, home: Home, *, read_only: bool = False, on_wait: Callable[[], None] | None = None) -> None:
         self.home = home
+        self._on_wait = on_wait
         self._read_only = read_only
         self._connection: Connection | None = None
 
@@ -84,6 +87,7 @@ class Session:
         """The open connection, made where there is none. Raises as `open_connection`."""
         if self._connection is None:
             self._connection = open_connection(self.home, read_only=self._read_only)
+            self._connection.on_wait = self._on_wait
         return self._connection
 
     def welcome(self) -> Welcome:

@@ -9,6 +9,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 import engine
 from engine.model.errors import Unavailable
@@ -125,7 +128,7 @@ def _tail(home: Home, began: int) -> str:
 
 
 def log_tail(path: Path, lines: int, began: int = 0) -> list[str]:
-    """The last lines of a text file, inert, not reaching back before the byte `began`; none if it is not there."""
+    """The last lines of an engine's log in words, inert, not reaching back before the byte `began`; none without it."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -133,7 +136,17 @@ def log_tail(path: Path, lines: int, began: int = 0) -> list[str]:
             text = file.read(_TAIL_BYTES).decode("utf-8", "surrogateescape")
     except OSError:
         return []
-    return [inert(line) for line in text.splitlines()[-lines:]]
+    return [inert(part) for line in text.splitlines()[-lines:] for part in _told(line).splitlines()]
+
+
+def _told(line: str) -> str:
+    """`cannot run: the disk is full` of a line of the engine's diary; what is none, such as a traceback's, as it is."""
+    try:
+        said = msgspec.json.decode(line, type=dict[str, Any])
+    except ValueError:
+        return line
+    more = (str(said[name]) for name in ("sentence", "error", "why", "fault") if said.get(name))
+    return ": ".join([str(said.get("what", "")), *more])
 
 
 def check_kernel() -> None:

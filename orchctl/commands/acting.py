@@ -4,10 +4,11 @@ An act that destroys shows what it will hit and asks, where a person is there. W
 so the engine refuses what has moved on in between, and says which.
 """
 
+from functools import partial
 from typing import Any
 
 from engine.model.errors import NotFound, ValueFault
-from engine.model.ids import NO_INDEX, backfill_text, parse_backfill, parse_row, run_text
+from engine.model.ids import backfill_text, parse_backfill, run_text
 from engine.protocol.messages import (
     Act,
     ActOnBackfill,
@@ -28,6 +29,7 @@ from orchctl.commands.kit import (
     Place,
     UsageError,
     Words,
+    asked_row,
     did_you_mean,
     one_of,
     run_argument,
@@ -47,10 +49,6 @@ def _targets_argument(parser: Parser, *, needed: bool = False, run: str = "RUN")
     help_text = "a task with all its rows, or one row: clean[3]" + ("" if needed else "; without any, the whole run")
     parser.add_argument("tasks", metavar="TASK", nargs=several, help=help_text)
     parser.add_argument("--note", metavar="TEXT", default="", help="a remark for the audit")
-
-
-def _plain_arguments(parser: Parser) -> None:
-    _targets_argument(parser)
 
 
 def _ending_arguments(parser: Parser) -> None:
@@ -84,10 +82,9 @@ def _pause_arguments(parser: Parser) -> None:
     parser.add_argument("--running", action="store_true", help="of a run: also what runs of it, at once")
 
 
-def parse_target(text: str) -> Target:
+def _targets(words: Words) -> tuple[Target, ...]:
     """`clean[3]` is one row; `clean` is the task with all its rows. Raises ValueFault."""
-    task, index = parse_row(text)
-    return Target(task=task, index=None if index == NO_INDEX else index)
+    return tuple(Target(task=task, index=index) for task, index in map(asked_row, words.tasks))
 
 
 def _act(verb: str, words: Words, place: Place) -> int:
@@ -98,8 +95,7 @@ def _act(verb: str, words: Words, place: Place) -> int:
                 raise UsageError(f"a backfill has no task {words.tasks[0]!r}", "name the run that the task belongs to")
             return _act_on_backfill(session, verb, backfill, words, place.out)
         number = run_number(session, words.run)
-        targets = tuple(parse_target(text) for text in words.tasks)
-        seen = ""
+        targets, seen = _targets(words), ""
         yes: bool = getattr(words, "yes", True)
         if verb in _DESTROYS and not yes and place.out.asks:
             seen, targets, question = _look(session, verb, number, targets)
@@ -193,10 +189,9 @@ def _pause(verb: str, words: Words, place: Place) -> int:
         except ValueFault:
             number = 0
         if number:
-            targets = tuple(parse_target(text) for text in words.tasks)
             act = Act(
                 request_id=new_request_id(), verb="pause" if verb == "pause" else "resume", run=number,
-                targets=targets, note=words.note, running=verb == "pause" and words.running,
+                targets=_targets(words), note=words.note, running=verb == "pause" and words.running,
             )  # fmt: skip
             return _report(session.act(act), verb, number, place.out)
         if words.tasks or getattr(words, "running", False):
@@ -255,42 +250,17 @@ def _settings(words: list[str]) -> tuple[str, dict[str, int | None]]:
         if text != "default" and not (digits.isascii() and digits.isdecimal() and len(digits) < 10):
             raise UsageError(f"{text!r} is not a whole number", f"write {name}=5, or {name}=default")
         settings[name] = None if text == "default" else int(text)
-    return (parse_row(named[0])[0] if named else ""), settings
-
-
-def pause(words: Words, place: Place) -> int:
-    return _pause("pause", words, place)
-
-
-def resume(words: Words, place: Place) -> int:
-    return _pause("resume", words, place)
-
-
-def cancel(words: Words, place: Place) -> int:
-    return _act("cancel", words, place)
-
-
-def kill(words: Words, place: Place) -> int:
-    return _act("kill", words, place)
-
-
-def retry(words: Words, place: Place) -> int:
-    return _act("retry", words, place)
-
-
-def rerun(words: Words, place: Place) -> int:
-    return _act("rerun", words, place)
-
-
-def mark(words: Words, place: Place) -> int:
-    return _act("mark", words, place)
+    task, index = asked_row(named[0] if named else None)
+    if index is not None:
+        raise UsageError(f"{named[0]} is one row: what is set holds for all rows of a task", f"write {task}")
+    return task, settings
 
 
 _REFUSALS = "Exit code 3 when a target was refused; the others are done, and each refusal is listed."
 
 COMMANDS = {
     "pause": Command(
-        pause,
+        partial(_pause, "pause"),
         _pause_arguments,
         (
             "orchctl pause r12",
@@ -303,37 +273,37 @@ COMMANDS = {
         "schedules make no runs, and neither does a paused backfill.",
     ),
     "resume": Command(
-        resume,
+        partial(_pause, "resume"),
         _resume_arguments,
         ("orchctl resume r12", "orchctl resume r12 clean", "orchctl resume orders", "orchctl resume b3"),
         "A run goes on where it was paused, with all that stands still of it.",
     ),
     "cancel": Command(
-        cancel,
+        partial(_act, "cancel"),
         _ending_arguments,
         ("orchctl cancel r12 --note 'wrong day'", "orchctl cancel latest 'clean[3]' --yes", "orchctl cancel b3"),
-        f"Attempts get their stop signal, then after the grace SIGKILL. A backfill makes no more runs.\n{_REFUSALS}",
+        f"Attempts get their stop signal, then after the grace SIGKILL. A backfill makes no more runs. {_REFUSALS}",
     ),
     "kill": Command(
-        kill,
+        partial(_act, "kill"),
         _ending_arguments,
         ("orchctl kill r12", "orchctl kill r12 'clean[3]' --yes"),
         f"SIGKILL at once. {_REFUSALS}",
     ),
     "retry": Command(
-        retry,
-        _plain_arguments,
+        partial(_act, "retry"),
+        _targets_argument,
         ("orchctl retry r12", "orchctl retry latest 'clean[3]' 'clean[7]'"),
         f"Failed, upstream_failed and cancelled rows go again. {_REFUSALS}",
     ),
     "rerun": Command(
-        rerun,
+        partial(_act, "rerun"),
         _rerun_arguments,
         ("orchctl rerun r12 clean", "orchctl rerun latest 'clean[3]' --yes"),
         f"The tasks go again whatever they are, with everything downstream. {_REFUSALS}",
     ),
     "mark": Command(
-        mark,
+        partial(_act, "mark"),
         _mark_arguments,
         ("orchctl mark r12 extract --as succeeded --note 'done by hand'", "orchctl mark r12 'clean[3]' --as failed"),
         f"What waits for the tasks is looked at again. {_REFUSALS}",
@@ -346,7 +316,7 @@ COMMANDS = {
             "orchctl set r12 clean max_parallel=16 tolerate=3",
             "orchctl set r12 clean max_parallel=default",
         ),
-        "While the run goes on, and for this run only: priority of the run or of a task (higher goes first), and of a\n"
+        "While the run goes on, and for this run only: priority of the run or of a task (higher goes first), and of a "
         "task with for_each max_parallel (0 is no limit) and tolerate. `default` gives the definition its say again.",
     ),
 }

@@ -1,9 +1,12 @@
 """backfill and backfills: runs for partitions of the past."""
 
+from collections.abc import Callable, Mapping, Sequence
+
 from engine.protocol.messages import ListBackfills, ListPartitions, StartBackfill
 from engine.protocol.rows import BackfillRow, PartitionRow
-from orchctl.client.session import Session, new_request_id, typed
+from orchctl.client.session import Session, new_request_id
 from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, Words, key_value, nothing_more, one_of, whole
+from orchctl.commands.listing import list_rows
 from orchctl.commands.output import Output
 from orchctl.text import count_text, counts_text, inert, instant_text
 
@@ -75,63 +78,46 @@ def _dry_run(session: Session, words: Words, out: Output) -> int:
         reprocess=words.reprocess, most=words.most,
     )  # fmt: skip
     maps = session.rows(question).rows
-    if out.json:
-        out.rows(maps)
-        return SUCCEEDED
-    rows = typed(maps, PartitionRow)
-    out.table(
-        ("PARTITION", "DUE", "", "LAST RUN", "WHY"),
-        (
-            (
-                inert(row.partition),
-                instant_text(row.due_at),
-                ("would run", "running") if row.runs else ("left out", "skipped"),
-                inert(row.run),
-                inert(row.why),
-            )
-            for row in rows
-        ),
-    )
-    runs = sum(row.runs for row in rows)
-    out.remark(f"{_partitions(runs)} would run, {len(rows) - runs} are left out; nothing was done")
+    list_rows(out, maps, PartitionRow, _PARTITIONS)
+    runs = sum(bool(row["runs"]) for row in maps)
+    out.remark(f"{_partitions(runs)} would run, {len(maps) - runs} are left out; nothing was done")
     return SUCCEEDED
+
+
+_PARTITIONS: Mapping[str, Callable[[PartitionRow], object]] = {
+    "PARTITION": lambda row: row.partition,
+    "DUE": lambda row: instant_text(row.due_at),
+    "": lambda row: ("would run", "running") if row.runs else ("left out", "skipped"),
+    "LAST RUN": lambda row: row.run,
+    "WHY": lambda row: row.why,
+}
 
 
 def backfills(words: Words, place: Place) -> int:
-    out = place.out
     with place.session(read_only=True) as session:
         maps = session.rows(ListBackfills()).rows
-    if out.json:
-        out.rows(maps)
-        return SUCCEEDED
-    rows = typed(maps, BackfillRow)
-    if not rows:
-        out.remark("no backfills; `orchctl backfill WORKFLOW --from DATE --to DATE` makes one")
-        return SUCCEEDED
-    out.table(
-        ("BACKFILL", "WORKFLOW", "STATUS", "FROM", "TO", "ENDED", "RUNNING", "TO COME", "LEFT OUT", "BY", "NOTE"),
-        (
-            (
-                inert(row.backfill),
-                inert(row.workflow),
-                (inert(row.status), _PAINTS.get(row.status, row.status)),
-                instant_text(row.since),
-                instant_text(row.until),
-                counts_text(row.ended),
-                " ".join(map(inert, row.active[:3])) + (f" +{len(row.active) - 3}" if len(row.active) > 3 else ""),
-                str(row.pending or ""),
-                str(row.left_out or ""),
-                inert(row.actor),
-                inert(row.note),
-            )
-            for row in rows
-        ),
-    )
-    return SUCCEEDED
+    none = "no backfills; `orchctl backfill WORKFLOW --from DATE --to DATE` makes one"
+    return list_rows(place.out, maps, BackfillRow, _BACKFILLS, none=none)
 
 
-_PAINTS = {"done": "succeeded"}
-"""Backfills are painted like runs."""
+def _some(names: Sequence[str], most: int = 3) -> str:
+    more = f" +{len(names) - most}" if len(names) > most else ""
+    return " ".join(names[:most]) + more
+
+
+_BACKFILLS: Mapping[str, Callable[[BackfillRow], object]] = {
+    "BACKFILL": lambda row: row.backfill,
+    "WORKFLOW": lambda row: row.workflow,
+    "STATUS": lambda row: (row.status, "succeeded" if row.status == "done" else row.status),
+    "FROM": lambda row: instant_text(row.since),
+    "TO": lambda row: instant_text(row.until),
+    "ENDED": lambda row: counts_text(row.ended),
+    "RUNNING": lambda row: _some(row.active),
+    "TO COME": lambda row: row.pending or "",
+    "LEFT OUT": lambda row: row.left_out or "",
+    "BY": lambda row: row.actor,
+    "NOTE": lambda row: row.note,
+}
 
 COMMANDS = {
     "backfill": Command(
@@ -139,10 +125,10 @@ COMMANDS = {
         _arguments,
         (
             "orchctl backfill orders --from 2026-11-01 --to 2026-11-20 --dry-run",
-            "orchctl backfill orders --from 2026-11-01 --to 2026-11-20 --max-active 4 --order newest",
-            "orchctl backfill orders --from 2026-11-01 --to 2026-11-20 --reprocess failed --param source=archive",
+            "orchctl backfill orders --from 2026-11-01 --to 2026-11-20 --max-active 4",
+            "orchctl backfill orders --from 2026-11-01 --to 2026-11-20 --reprocess failed",
         ),
-        "A run for each instant between the two dates (in the schedule's zone, both included) at which the workflow's\n"
+        "A run for each instant between the two dates (in the schedule's zone, both included) at which the workflow's "
         "schedules were due, made as earlier ones end. They yield to fresh runs. Exit code 3 if none is left to run.",
     ),
     "backfills": Command(backfills, nothing_more, ("orchctl backfills", "orchctl backfills --json")),

@@ -1,6 +1,5 @@
 """compare: what the trials of runs measured, with intervals, speed-ups, regressions, and the noise on the host."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -21,6 +20,7 @@ _RUNS_MAX = 20
 _SHARE_MAX = 10.0
 _FEW = 4
 _REASONS_SHOWN = 3
+_CELLS_SHOWN = 8
 _COLUMNS = (
     "task", "cell", "run", "metric", "unit", "better", "n", "noisy", "all_noisy", "median", "low", "high",
     "baseline_run", "baseline_cell", "speed_up", "speed_up_low", "speed_up_high", "p", "verdict", "regression",
@@ -43,7 +43,7 @@ def _share(text: str) -> float:
 def _arguments(parser: Parser) -> None:
     parser.add_argument("runs", metavar="RUN", nargs="+", help="r12, 12, or latest; the first is the baseline")
     parser.add_argument("--task", metavar="TASK", default="", help="this task only, also one that declares no metrics")
-    parser.add_argument("--metric", metavar="NAME", action="append", default=[], help="this metric; may be repeated")
+    parser.add_argument("--metric", metavar="METRIC", action="append", default=[], help="this metric; may be repeated")
     parser.add_argument("--baseline", metavar="CELL|RUN", default="", help="a run, or parameters: level=1,tool=gzip")
     parser.add_argument("--tolerance", metavar="SHARE", type=_share, default=0.02, help="what is still the same (2%%)")
     parser.add_argument("--with-noisy", action="store_true", help="count trials that the host disturbed, too")
@@ -64,6 +64,7 @@ def compare(words: Words, place: Place) -> int:
         raise UsageError(
             _nothing(measured, words), "tasks with `metrics:` or `trials:` measure; --task names any other"
         )
+    _require_baseline(lines, wishes)
     if out.json:
         out.rows(_row(line) for line in lines)
     elif words.csv:
@@ -109,6 +110,19 @@ def _measured(session: "Session", run: int, task: str) -> "Measurements":
     metrics = typed(session.rows(ListMetrics(run=run, task=task)).rows, MetricRow)
     trials = typed(list(session.pages(ListTrials(run=run, task=task))), TrialRow)
     return Measurements(run, metrics, trials)
+
+
+def _require_baseline(lines: "Sequence[Line]", wishes: "Wishes") -> None:
+    """Raises UsageError where no cell has the parameters that the baseline is to have."""
+    from orchctl.campaign.comparing import cell_text, value_text
+
+    wanted = set(wishes.baseline_cell)
+    cells = dict.fromkeys(line.cell for line in lines)
+    if not any(wanted <= {(name, value_text(value)) for name, value in cell} for cell in cells):
+        shown = "; ".join(map(cell_text, list(cells)[:_CELLS_SHOWN]))
+        raise UsageError(
+            f"no cell has {' '.join('='.join(pair) for pair in wishes.baseline_cell)}", f"there are {shown}"
+        )
 
 
 def _nothing(measured: "Sequence[Measurements]", words: Words) -> str:
@@ -186,7 +200,7 @@ def _print_metric(lines: "Sequence[Line]", several: bool, out: "Output") -> None
     out.line(out.paint(f"{inert(first.task)}: {inert(first.metric)}{unit}{better}{base}", "bold"))
     names = [inert(cell_text(line.cell)) for line in lines]
     intervals = [(line.summary.low, line.summary.median, line.summary.high) for line in lines]
-    signs = UNICODE if (out.stream.encoding or sys.getdefaultencoding()).lower().startswith("utf") else ASCII
+    signs = UNICODE if out.unicode else ASCII
     out.table(
         ("CELL", *(("RUN",) if several else ()), "N", "NOISY", "MEDIAN", "INTERVAL", "SPEED-UP", "VERDICT"),
         (_cells(name, line, several) for name, line in zip(names, lines, strict=True)),
@@ -216,6 +230,7 @@ def _cells(name: str, line: "Line", several: bool) -> Sequence[Cell]:
 
 def value_of(value: float, unit: str) -> str:
     """A value for people: `303ms`, `1.2 MiB`, else four digits."""
+    value = value or 0.0  # not -0
     if unit == "s" and value >= 0:
         return f"{value:.4g}s" if value >= 1 else f"{value * 1e3:.4g}ms"
     return size_text(value) if unit == "B" else f"{value:.4g}"
@@ -260,8 +275,8 @@ COMMANDS = {
             "orchctl compare r12 --baseline tool=gzip",
             "orchctl compare r12 r15 --csv",
         ),
-        "Medians with 95 % bootstrap intervals. A speed-up above 1 is better than the baseline: the first run, or\n"
-        "within one run its first cell. A verdict needs a Mann-Whitney test below 5 % and more than the tolerance.\n"
+        "Medians with 95 % bootstrap intervals. A speed-up above 1 is better than the baseline: the first run, or "
+        "within one run its first cell. A verdict needs a Mann-Whitney test below 5 % and more than the tolerance. "
         "Trials that the host disturbed are left out, unless too few are left (`!`). --json: one object a group.",
     )
 }

@@ -13,8 +13,9 @@ from engine.model.ids import is_name
 from engine.protocol.messages import ListBackfills, ListGroups, ListRuns, ListWorkflows
 from engine.protocol.rows import BackfillRow, GroupRow, RunRow, WorkflowRow
 from orchctl.client.session import Session, typed
-from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, Words, one_of, run_number
+from orchctl.commands.kit import SUCCEEDED, Command, OneOf, Parser, Place, UsageError, Value, Words, run_number
 from orchctl.commands.table import VERBS, within
+from orchctl.paths import Home, find_home
 
 _BASH = """\
 _orchctl() {
@@ -47,8 +48,15 @@ _SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 _LISTED = 30
 
 
+class _Shell(OneOf):
+    """A shell; what the scripts themselves ask for is not told to people."""
+
+    def __call__(self, text: str) -> str:
+        return text if text == "words" else super().__call__(text)
+
+
 def _arguments(parser: Parser) -> None:
-    parser.add_argument("shell", metavar="SHELL", type=one_of("bash", "zsh", "fish", "words"), help="bash, zsh or fish")
+    parser.add_argument("shell", metavar="SHELL", type=_Shell(tuple(_SCRIPTS)), help="bash, zsh or fish")
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("--last", default="", help=argparse.SUPPRESS)
 
@@ -65,36 +73,54 @@ def completion(words: Words, place: Place) -> int:
 
 def candidates(before: Sequence[str], last: str, place: Place) -> list[str]:
     """What may stand in the place of the last word, given the words before it (without `orchctl`)."""
-    if not before:
+    from orchctl.commands.dispatch import global_options, load
+
+    try:
+        home, words = global_options(before)
+    except UsageError:  # after --home
+        return []
+    if not words:
         names = dict.fromkeys(name.split()[0] for name in VERBS)
         return _begin([*names, "--help", "--version", "--home"], last)
-    if len(before) == 1 and before[0] not in VERBS and within(before[0]):
-        return _begin([entry.name.split()[1] for entry in within(before[0])], last)
-    name = before[0] if before[0] in VERBS else " ".join(before[:2])
+    if len(words) == 1 and words[0] not in VERBS and within(words[0]):
+        return _begin([entry.name.split()[1] for entry in within(words[0])], last)
+    name = words[0] if words[0] in VERBS else " ".join(words[:2])
     if name not in VERBS:
         return []
-    from orchctl.commands.dispatch import load
-
     _, parser = load(VERBS[name])
-    if last.startswith("-"):
+    given, value = _read(parser, words[len(name.split()) :])
+    if value is None and last.startswith("-"):
         return _begin(parser.options(), last)
     wanted = parser.positionals()
-    given = [word for word in before[len(name.split()) :] if not word.startswith("-")]
-    if not wanted:
+    if value is None and wanted:
+        value = wanted[min(len(given), len(wanted) - 1)]
+    if value is None:
         return []
-    return _begin(_of_engine(wanted[min(len(given), len(wanted) - 1)], given, place), last)
+    return _begin(value.choices or _of_engine(value.metavar, given, find_home(home) if home else place.home), last)
+
+
+def _read(parser: Parser, words: Sequence[str]) -> tuple[list[str], Value | None]:
+    """The words that are neither options nor their values; and what must come next, after an option that takes one."""
+    given: list[str] = []
+    value: Value | None = None
+    for word in words:
+        if value is not None:
+            value = None
+        elif word.startswith("-"):
+            value = parser.value_after(word)
+        else:
+            given.append(word)
+    return given, value
 
 
 def _begin(words: Sequence[str], last: str) -> list[str]:
     return [word for word in words if word.startswith(last) and word != "--last"]
 
 
-def _of_engine(metavar: str, given: list[str], place: Place) -> list[str]:
+def _of_engine(metavar: str, given: list[str], home: Home) -> list[str]:
     """The names that an argument shown as `metavar` may have; none where no engine answers."""
-    if metavar == "SHELL":
-        return list(_SCRIPTS)
     try:
-        with Session(place.home, read_only=True) as session:
+        with Session(home, read_only=True) as session:
             session.connection()
             found: list[str] = []
             if "RUN" in metavar.split("|"):
@@ -103,7 +129,7 @@ def _of_engine(metavar: str, given: list[str], place: Place) -> list[str]:
             if "BACKFILL" in metavar.split("|"):
                 backfills = typed(session.rows(ListBackfills()).rows, BackfillRow)
                 found += [row.backfill for row in backfills if row.status in ("running", "paused")]
-            if "WORKFLOW" in metavar.split("|") or metavar == "NAME":
+            if "WORKFLOW" in metavar.split("|"):
                 rows = typed(session.rows(ListWorkflows()).rows, WorkflowRow)
                 found += [row.workflow for row in rows]
             if metavar == "TASK" and given:

@@ -2,7 +2,7 @@
 
 import re
 
-from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, UsageError, Words, run_number
+from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, UsageError, Words, one_of, run_number
 
 _FORMS = ("text", "ansi", "svg")
 _SIDE_MIN, _SIDE_MAX = 20, 500
@@ -13,7 +13,13 @@ def _arguments(parser: Parser) -> None:
     parser.add_argument("--read-only", action="store_true", help="look, but do not act")
     parser.add_argument("--ascii", action="store_true", default=None, help="draw with ASCII characters only")
     parser.add_argument("--snapshot", metavar="SCREEN", help="print this screen and leave: overview, graph, gantt, ...")
-    parser.add_argument("--format", choices=_FORMS, default="text", help="of a snapshot (text)")
+    parser.add_argument(
+        "--format",
+        metavar="FORMAT",
+        type=one_of(*_FORMS),
+        default="text",
+        help="of a snapshot: text, ansi or svg (text)",
+    )
     parser.add_argument("--size", metavar="WxH", default="80x24", help="of a snapshot, in characters (80x24)")
 
 
@@ -73,8 +79,8 @@ COMMANDS = {
             "orchctl console --read-only",
             "orchctl console --snapshot gantt --size 120x40 --format svg",
         ),
-        "Without a verb, `orchctl` opens it too. A snapshot needs no terminal; its screens are overview, workflows,\n"
-        "schedules, audit, resources, graph, outline, tasks, gantt, grid, log, events and help. [console] in\n"
+        "Without a verb, `orchctl` opens it too. A snapshot needs no terminal; its screens are overview, workflows, "
+        "schedules, audit, resources, graph, outline, tasks, gantt, grid, log, events and help. [console] in "
         "config.toml sets theme, ascii, mouse, read_only, frames and, under [console.keys], the keys.",
     )
 }

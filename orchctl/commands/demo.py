@@ -46,8 +46,8 @@ COMMANDS = {
         demo,
         _arguments,
         ("orchctl demo", "orchctl demo --headless"),
-        "Starts an engine if none runs. Opens the console on the run; --headless, and any output that is not a\n"
-        "terminal, gets progress and a summary, and the run's exit code. It takes about half a minute, needs no\n"
+        "Starts an engine if none runs. Opens the console on the run; --headless, and any output that is not a "
+        "terminal, gets progress and a summary, and the run's exit code. It takes about half a minute, needs no "
         "network, and writes below the home's demo folder.",
     )
 }

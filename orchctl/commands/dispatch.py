@@ -4,6 +4,8 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from errno import ENOSPC
 from io import TextIOWrapper
 from types import ModuleType
 from typing import cast
@@ -34,18 +36,35 @@ def guarded(words: Sequence[str]) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return dispatch(words)
+        code = _ended(words)
+        sys.stdout.flush()
+        return code
     except UsageError as error:
         return _say(error.sentence, error.hint, USAGE)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has left: as a program that SIGPIPE ended
         return BROKEN_PIPE
-    except SystemExit as ending:  # argparse ends --help so
-        return ending.code if isinstance(ending.code, int) else SUCCEEDED
     except Exception as error:
         return _failed(error)
+    finally:
+        _give_up_unwritten()
+
+
+def _ended(words: Sequence[str]) -> int:
+    try:
+        return dispatch(words)
+    except SystemExit as ending:  # argparse ends --help so
+        return ending.code if isinstance(ending.code, int) else SUCCEEDED
+
+
+def _give_up_unwritten() -> None:
+    """What a full disk or a closed pipe did not take must not be tried, and told, again when Python ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _failed(error: Exception) -> int:
@@ -61,28 +80,28 @@ def _failed(error: Exception) -> int:
         if texts and error.sentence not in ("\n".join(texts), *texts):
             texts.insert(0, error.sentence)
         return _say("\n".join(texts) or error.sentence, error.hint, error.exit_code)
+    if isinstance(error, UnicodeEncodeError):
+        return _say(f"{error.object[:200]} is not UTF-8", "only names and texts that are can go to the engine", USAGE)
     if isinstance(error, OSError):
         what = error.strerror or str(error)
-        where = error.filename if isinstance(error.filename, str) else ""
+        where = error.filename if isinstance(error.filename, str) else "the output" if error.errno == ENOSPC else ""
         return _say(f"{where}: {what}" if where else what, "", USAGE)
     hint = "this is a fault of orchctl; ORCHCTL_DEBUG=1 shows where"
     return _say(f"{type(error).__name__}: {error}", hint, REFUSED)
 
 
 def _say(sentence: str, hint: str, code: int) -> int:
-    try:
+    with suppress(OSError):
         sys.stdout.flush()
-    except BrokenPipeError:
-        pass
-    sys.stderr.write(f"orchctl: {inert_lines(sentence)}\n")
-    if hint:
-        sys.stderr.write(f"{inert_lines(hint)}\n")
+    with suppress(OSError):
+        sys.stderr.write(f"orchctl: {inert_lines(sentence)}\n" + (f"{inert_lines(hint)}\n" if hint else ""))
+        sys.stderr.flush()
     return code
 
 
 def dispatch(words: Sequence[str]) -> int:
     """Run a command line. Raises UsageError, EngineError, OSError and what `SystemExit` stands for."""
-    home, words = _global_options(words)
+    home, words = global_options(words)
     if not words:
         return _console(home)
     if words[0] in ("-h", "--help", "help"):
@@ -112,7 +131,7 @@ def _load_msgspec() -> None:
             del sys.modules["typing_extensions"]
 
 
-def _global_options(words: Sequence[str]) -> tuple[str | None, list[str]]:
+def global_options(words: Sequence[str]) -> tuple[str | None, list[str]]:
     """The home that stands before the verb, and the words from the verb on."""
     rest = list(words)
     home: str | None = None

@@ -67,6 +67,9 @@ def _home(home: Home) -> Iterator[Finding]:
         yield Finding("home", "ok", f"{root} does not exist yet; the engine makes it")
         return
     info = root.stat()
+    if not root.is_dir():
+        yield Finding("home", "problem", f"{root} is no folder", "choose another ORCHCTL_HOME")
+        return
     if info.st_uid != os.geteuid():
         yield Finding("home", "warning", f"{root} belongs to uid {info.st_uid}, not to you")
     elif not os.access(root, os.R_OK | os.W_OK | os.X_OK):

@@ -170,7 +170,7 @@ COMMANDS = {
         stop,
         _stop_arguments,
         ("orchctl engine stop", "orchctl engine stop --drain", "orchctl engine stop --kill --yes"),
-        "Attempts go on without the engine, and the next one adopts them; --drain waits for them, --kill ends them.\n"
+        "Attempts go on without the engine, and the next one adopts them; --drain waits for them, --kill ends them. "
         "Where no engine runs, what a killed one has left behind is ended; exit code 3 when there is nothing.",
     ),
     "engine status": Command(

@@ -2,12 +2,11 @@
 
 from typing import Any, cast
 
-from engine.model.ids import NO_INDEX, parse_row
 from engine.model.resources import pressure_text
 from engine.protocol.messages import ExplainRun, ListTasks
 from engine.protocol.rows import ReasonRow, TaskRow
 from orchctl.client.session import typed
-from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, Words, run_argument, run_number, whole
+from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, Words, asked_row, run_argument, run_number, whole
 from orchctl.commands.runs import row_name
 from orchctl.text import count_text, inert, instant_text, size_text
 
@@ -24,20 +23,11 @@ def explain(words: Words, place: Place) -> int:
     out = place.out
     with place.session(read_only=True) as session:
         number = run_number(session, words.run)
-        task, index = parse_row(words.task) if words.task else ("", NO_INDEX)
-        reply = session.rows(
-            ExplainRun(run=number, task=task, index=None if index == NO_INDEX else index, limit=words.limit)
-        )
-        ended = (
-            []
-            if reply.rows or not task
-            else typed(
-                session.rows(
-                    ListTasks(run=number, task=task, index=None if index == NO_INDEX else index, limit=1)
-                ).rows,
-                TaskRow,
-            )
-        )
+        task, index = asked_row(words.task)
+        reply = session.rows(ExplainRun(run=number, task=task, index=index, limit=words.limit))
+        ended: list[TaskRow] = []
+        if task and not reply.rows:
+            ended = typed(session.rows(ListTasks(run=number, task=task, index=index, limit=1)).rows, TaskRow)
     if out.json:
         out.rows(reply.rows)
         return SUCCEEDED

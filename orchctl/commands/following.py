@@ -162,8 +162,6 @@ class Screen:
         self._size = out.size()
         self._said = ""
         self._next = 0.0
-        encoding = out.stream.encoding or ""
-        self._unicode = encoding.lower().replace("-", "") == "utf8"
 
     def show(self, run: RunRow, groups: Sequence[GroupRow]) -> None:
         now = time.monotonic()
@@ -174,9 +172,8 @@ class Screen:
         columns, lines = size
         if self._said:
             lines -= 1
-        body = picture(
-            run, groups, elapsed_s(run, time.time()), (columns, lines), self._out.palette, unicode=self._unicode
-        )
+        took_s = elapsed_s(run, time.time())
+        body = picture(run, groups, took_s, (columns, lines), self._out.palette, unicode=self._out.unicode)
         self._draw([*body, self._said] if self._said else body, resized=size != self._size)
         self._size = size
 

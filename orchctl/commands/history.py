@@ -1,7 +1,7 @@
 """events and audit: what happened, and who asked for it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 from engine.protocol.messages import ListAudit, ListEvents, Rows
@@ -9,6 +9,7 @@ from engine.protocol.rows import AuditRow, EventRow
 from orchctl.client.connection import EngineGone, NoEngine
 from orchctl.client.session import AWAY_MAX_S, Session, typed
 from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, Words, run_number, whole
+from orchctl.commands.listing import list_rows
 from orchctl.commands.output import Output
 from orchctl.commands.runs import row_name
 from orchctl.text import inert, instant_text
@@ -94,31 +95,21 @@ def _audit_arguments(parser: Parser) -> None:
 
 
 def audit(words: Words, place: Place) -> int:
-    out = place.out
     with place.session(read_only=True) as session:
         maps = session.newest(ListAudit(), words.limit)
-    if out.json:
-        out.rows(maps)
-        return SUCCEEDED
-    out.table(
-        ("REVISION", "AT", "WHO", "VIA", "VERB", "TARGET", "RESULT", "NOTE"),
-        (
-            (
-                str(row.revision),
-                instant_text(row.at),
-                inert(f"{row.actor} ({row.uid})"),
-                inert(row.via),
-                inert(row.verb),
-                inert(row.target),
-                (inert(row.result), "ok" if row.result == "accepted" else "problem"),
-                inert(row.note),
-            )
-            for row in typed(maps, AuditRow)
-        ),
-        right="REVISION",
-    )
-    return SUCCEEDED
+    return list_rows(place.out, maps, AuditRow, _AUDIT, right="REVISION")
 
+
+_AUDIT: Mapping[str, Callable[[AuditRow], object]] = {
+    "REVISION": lambda row: row.revision,
+    "AT": lambda row: instant_text(row.at),
+    "WHO": lambda row: f"{row.actor} ({row.uid})",
+    "VIA": lambda row: row.via,
+    "VERB": lambda row: row.verb,
+    "TARGET": lambda row: row.target,
+    "RESULT": lambda row: (row.result, "ok" if row.result == "accepted" else "problem"),
+    "NOTE": lambda row: row.note,
+}
 
 COMMANDS = {
     "events": Command(

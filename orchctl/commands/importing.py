@@ -45,7 +45,14 @@ def wfcommons(words: Words, place: Place) -> int:
 
 
 def _write(target: Path, text: str) -> None:
-    """Write the whole file or nothing. Raises OSError."""
+    """Write the whole file or nothing. Raises OSError that names the target."""
+    try:
+        _replace(target, text)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error
+
+
+def _replace(target: Path, text: str) -> None:
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -50,7 +50,7 @@ class Place:
 
             if ensure_engine(self.home) is not None:
                 self.out.remark(f"started an engine in {self.home}; `orchctl engine stop` stops it")
-        return Session(self.home, read_only=read_only)
+        return Session(self.home, read_only=read_only, on_wait=lambda: self.out.wait("waiting for the engine ..."))
 
 
 class Command(NamedTuple):
@@ -66,6 +66,13 @@ def nothing_more(_parser: "Parser") -> None:
     """The arguments of a verb that has none of its own."""
 
 
+class Value(NamedTuple):
+    """A word that a verb takes: how it is shown in help, and the words that it may be, if these are few."""
+
+    metavar: str
+    choices: tuple[str, ...] = ()
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, but errors are raised, abbreviations are not taken and misspelt options are recognised."""
 
@@ -78,16 +85,30 @@ class Parser(argparse.ArgumentParser):
         parsed, extra = parse(list(words))  # intermixed: options may stand between the other words
         if extra:
             raise UsageError(_unknown(extra[0], list(self._option_string_actions)), f"try `{self.prog} --help`")
+        for action in self._actions:
+            value = getattr(parsed, action.dest, None)
+            shown = not action.option_strings and action.help != argparse.SUPPRESS
+            if shown and value is not None and (value == "" or (isinstance(value, list) and "" in value)):
+                raise UsageError(f"{_value_of(action).metavar} is empty", "is a variable of the shell not set?")
         return parsed
 
     def options(self) -> list[str]:
         """The option strings, for completion."""
         return sorted(self._option_string_actions)
 
-    def positionals(self) -> list[str]:
-        """How the arguments that are no options are shown, in order: for completion too."""
-        found = [action for action in self._actions if not action.option_strings]
-        return [action.metavar if isinstance(action.metavar, str) else action.dest for action in found]
+    def positionals(self) -> list[Value]:
+        """The arguments that are no options, in order: for completion too."""
+        return [_value_of(action) for action in self._actions if not action.option_strings]
+
+    def value_after(self, option: str) -> Value | None:
+        """What the word after an option is; None where it takes none."""
+        action = self._option_string_actions.get(option)
+        return None if action is None or action.nargs == 0 else _value_of(action)
+
+
+def _value_of(action: argparse.Action) -> Value:
+    choices = action.type.choices if isinstance(action.type, OneOf) else ()
+    return Value(action.metavar if isinstance(action.metavar, str) else action.dest, choices)
 
 
 def _unknown(word: str, known: list[str]) -> str:
@@ -104,11 +125,22 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-class _HelpLayout(argparse.RawDescriptionHelpFormatter):
+class _HelpLayout(argparse.HelpFormatter):
     """argparse makes one for every argument, and would load `shutil` to ask how wide the terminal is."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Paragraphs are wrapped; lines that are indented, such as examples, stay as they are."""
+        from itertools import groupby
+        from textwrap import wrap
+
+        filled: list[str] = []
+        for kept, some in groupby(text.split("\n"), key=lambda line: line[:1] in ("", " ")):
+            lines = list(some)
+            filled += lines if kept else wrap(" ".join(lines), width)
+        return "\n".join(indent + line for line in filled)
 
 
 def _columns() -> int:
@@ -141,16 +173,20 @@ def make_parser(verb: str, summary: str, command: Command) -> Parser:
 # --- arguments that several verbs have ----------------------------------------------------------------------
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
+class OneOf(NamedTuple):
     """A word from a list; a misspelt one is refused with the nearest."""
 
-    def word(text: str) -> str:
-        if text not in choices:
-            near = did_you_mean(text, choices) or f"; it is one of {', '.join(choices)}"
+    choices: tuple[str, ...]
+
+    def __call__(self, text: str) -> str:
+        if text not in self.choices:
+            near = did_you_mean(text, self.choices) or f"; it is one of {', '.join(self.choices)}"
             raise argparse.ArgumentTypeError(f"{text!r} is not known{near}")
         return text
 
-    return word
+
+def one_of(*choices: str) -> OneOf:
+    return OneOf(choices)
 
 
 def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
@@ -191,3 +227,11 @@ def run_number(session: "Session", text: str) -> int:
     from engine.protocol.rows import RunRow
 
     return parse_run(session.one(GetRun(run=0), RunRow)[0].run)
+
+
+def asked_row(text: str | None) -> tuple[str, int | None]:
+    """The task and index that a word names: `clean[3]`, `clean`; ("", None) where there is none. Raises ValueFault."""
+    from engine.model.ids import NO_INDEX, parse_row
+
+    task, index = parse_row(text) if text is not None else ("", NO_INDEX)
+    return task, None if index == NO_INDEX else index

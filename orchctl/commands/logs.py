@@ -255,7 +255,7 @@ COMMANDS = {
             "orchctl logs r12 extract --attempt 1",
             "orchctl logs r12 extract --raw > extract.log",
         ),
-        "Both streams in the order in which they were written. Bytes that could drive a terminal are shown as\n"
+        "Both streams in the order in which they were written. Bytes that could drive a terminal are shown as "
         r"\xNN or \u{...}, also in a pipe; --raw leaves them as they are. -f goes on with the next attempt.",
     )
 }

@@ -23,6 +23,11 @@ class Output:
         self.palette = Palette(colour=self.live and not os.environ.get("NO_COLOR"))
 
     @property
+    def unicode(self) -> bool:
+        """Whether lines and blocks can be drawn with more than ASCII."""
+        return (self.stream.encoding or sys.getdefaultencoding()).lower().replace("-", "") == "utf8"
+
+    @property
     def asks(self) -> bool:
         """Whether a person is there who could answer: questions go to standard error, whatever the output is."""
         return self.remarks.isatty() and sys.stdin.isatty()
@@ -68,6 +73,11 @@ class Output:
             self.flush()
             self.remarks.write(inert(sentence) + "\n")
             self.remarks.flush()
+
+    def wait(self, sentence: str) -> None:
+        """Tell a person who looks on why nothing happens yet."""
+        if self.remarks.isatty():
+            self.remark(sentence)
 
     def end_echo(self) -> None:
         """End the line on which a terminal shows the `^C` that was typed."""

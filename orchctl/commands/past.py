@@ -8,8 +8,9 @@ from engine.protocol.messages import GetMoment, ListMoments, ListPast
 from engine.protocol.rows import ChangeRow, GroupRow, MomentRow
 from orchctl.client.session import Session, typed
 from orchctl.commands.kit import SUCCEEDED, UsageError
-from orchctl.commands.live import finished
+from orchctl.commands.listing import list_rows
 from orchctl.commands.output import Output
+from orchctl.commands.runs import GROUPS
 from orchctl.text import count_text, counts_text, inert, instant_text
 
 _REVISION_DIGITS = 15
@@ -18,10 +19,11 @@ _REVISION_DIGITS = 15
 def show_past(session: Session, run: int, text: str, out: Output) -> int:
     """Print what the run was at the moment that the text names."""
     question = _question(run, text)
-    while True:
+    moment, as_sent = session.one(question, MomentRow)
+    if not moment.reached:
+        out.wait("reading the journal ...")
+    while not moment.reached:
         moment, as_sent = session.one(question, MomentRow)
-        if moment.reached:
-            break
     if out.json:
         out.row(as_sent)
         return SUCCEEDED
@@ -29,21 +31,10 @@ def show_past(session: Session, run: int, text: str, out: Output) -> int:
     if moment.at is None:
         return SUCCEEDED
     reply = session.rows(ListPast(run=run, revision=moment.revision))
-    groups = typed(reply.rows, GroupRow)
     out.line()
-    out.table(
-        ("TASK", "STATUS", "ROWS"),
-        (
-            (
-                "  " * min(group.depth, 12) + inert(group.task),
-                (inert(group.status), group.status),
-                f"{finished(group.tasks)}/{max(group.rows, sum(group.tasks.values()))}" if group.mapped else "",
-            )
-            for group in groups
-        ),
-    )
-    if reply.total > len(groups):
-        out.line(f"and {count_text(reply.total - len(groups), 'task')} more")
+    list_rows(out, reply.rows, GroupRow, GROUPS)
+    if reply.total > len(reply.rows):
+        out.line(f"and {count_text(reply.total - len(reply.rows), 'task')} more")
     return SUCCEEDED
 
 

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from engine.model.ids import NO_INDEX, parse_row
+from engine.model.ids import parse_row
 from engine.model.status import RunStatus, TaskStatus
 from engine.protocol.messages import GetRun, ListAttempts, ListGroups, ListRuns, ListSamples, ListTasks
 from engine.protocol.rows import AttemptRow, GroupRow, RunRow, SampleRow, TaskRow
-from orchctl.client.session import Session, typed
+from orchctl.client.session import Session
 from orchctl.commands.kit import (
     SUCCEEDED,
     Command,
@@ -14,17 +14,19 @@ from orchctl.commands.kit import (
     Place,
     UsageError,
     Words,
+    asked_row,
     one_of,
     run_argument,
     run_number,
     whole,
 )  # fmt: skip
+from orchctl.commands.listing import list_rows
 from orchctl.commands.live import finished
 from orchctl.commands.output import Output
 from orchctl.text import count_text, counts_text, inert, instant_text, levels_text, seconds_text, size_text
 
 if TYPE_CHECKING:
-    from orchctl.text import Cell
+    from collections.abc import Callable, Mapping
 
 RUN_STATUSES = tuple(status.text for status in RunStatus)
 TASK_STATUSES = tuple(status.text for status in TaskStatus)
@@ -45,7 +47,7 @@ def took_text(began: str | None, ended: str | None) -> str:
 
 
 def _runs_arguments(parser: Parser) -> None:
-    parser.add_argument("--workflow", metavar="NAME", default="", help="runs of this workflow only")
+    parser.add_argument("--workflow", metavar="WORKFLOW", default="", help="runs of this workflow only")
     parser.add_argument(
         "--status", metavar="STATUS", action="append", default=[], type=one_of(*RUN_STATUSES),
         help="runs with this status; may be repeated",
@@ -54,30 +56,20 @@ def _runs_arguments(parser: Parser) -> None:
 
 
 def runs(words: Words, place: Place) -> int:
-    out = place.out
     with place.session(read_only=True) as session:
         maps = session.newest(ListRuns(workflow=words.workflow, statuses=tuple(words.status)), words.limit)
-    if out.json:
-        out.rows(maps)
-        return SUCCEEDED
-    rows = typed(maps, RunRow)
-    if not rows:
-        out.remark("no runs; `orchctl run FILE` makes one")
-        return SUCCEEDED
-    out.table(("RUN", "WORKFLOW", "STATUS", "QUEUED", "TOOK", "TASKS", "NOTE"), map(_run_cells, rows), right="TOOK")
-    return SUCCEEDED
+    return list_rows(place.out, maps, RunRow, _RUNS, right="TOOK", none="no runs; `orchctl run FILE` makes one")
 
 
-def _run_cells(row: RunRow) -> "list[Cell]":
-    return [
-        inert(row.run),
-        inert(row.workflow),
-        (inert(row.status), row.status),
-        instant_text(row.queued_at),
-        took_text(row.started_at, row.finished_at),
-        counts_text(row.tasks),
-        inert(row.note),
-    ]
+_RUNS: "Mapping[str, Callable[[RunRow], object]]" = {
+    "RUN": lambda row: row.run,
+    "WORKFLOW": lambda row: row.workflow,
+    "STATUS": lambda row: (row.status, row.status),
+    "QUEUED": lambda row: instant_text(row.queued_at),
+    "TOOK": lambda row: took_text(row.started_at, row.finished_at),
+    "TASKS": lambda row: counts_text(row.tasks),
+    "NOTE": lambda row: row.note,
+}
 
 
 def _show_arguments(parser: Parser) -> None:
@@ -109,7 +101,11 @@ def show(words: Words, place: Place) -> int:
             return SUCCEEDED
         out.lines(_run_lines(row, out))
         reply = session.rows(ListGroups(run=number))
-        _print_groups(typed(reply.rows, GroupRow), reply.total, row, out)
+        out.line()
+        list_rows(out, reply.rows, GroupRow, _GROUPS_NOW, right="TOOK")
+        if reply.total > len(reply.rows):
+            more = count_text(reply.total - len(reply.rows), "task")
+            out.line(f"and {more} more: orchctl tasks {inert(row.run)}")
         if row.tasks.get("failed"):
             from orchctl.commands.following import failed_line
 
@@ -142,24 +138,16 @@ def _setting_text(task: str, settings: dict[str, int]) -> str:
     return f"{inert(task)} {told}".strip()
 
 
-def _print_groups(groups: list[GroupRow], total: int, run: RunRow, out: Output) -> None:
-    out.line()
-    out.table(
-        ("TASK", "STATUS", "ROWS", "TOOK", "WHY"),
-        (
-            (
-                "  " * min(group.depth, 12) + inert(group.task),
-                (inert(group.status), group.status),
-                f"{finished(group.tasks)}/{max(group.rows, sum(group.tasks.values()))}" if group.mapped else "",
-                took_text(group.started_at, group.finished_at),
-                inert(group.why),
-            )
-            for group in groups
-        ),
-        right="TOOK",
-    )
-    if total > len(groups):
-        out.line(f"and {count_text(total - len(groups), 'task')} more: orchctl tasks {inert(run.run)}")
+GROUPS: "Mapping[str, Callable[[GroupRow], object]]" = {
+    "TASK": lambda row: "  " * min(row.depth, 12) + row.task,
+    "STATUS": lambda row: (row.status, row.status),
+    "ROWS": lambda row: f"{finished(row.tasks)}/{max(row.rows, sum(row.tasks.values()))}" if row.mapped else "",
+}
+_GROUPS_NOW: "Mapping[str, Callable[[GroupRow], object]]" = {
+    **GROUPS,
+    "TOOK": lambda row: took_text(row.started_at, row.finished_at),
+    "WHY": lambda row: row.why,
+}
 
 
 def _tasks_arguments(parser: Parser) -> None:
@@ -177,8 +165,9 @@ def _tasks_arguments(parser: Parser) -> None:
         "--limit", metavar="N", type=whole(0), default=None,
         help=f"at most N rows, 0: all (default: all; on a terminal {_TERMINAL_ROWS})",
     )  # fmt: skip
-    parser.add_argument("--attempts", action="store_true", help="list the attempts of one row instead")
-    parser.add_argument("--samples", action="store_true", help="list what its newest attempt used over time instead")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--attempts", action="store_true", help="list the attempts of one row instead")
+    instead.add_argument("--samples", action="store_true", help="list what its newest attempt used over time instead")
 
 
 def tasks(words: Words, place: Place) -> int:
@@ -186,18 +175,19 @@ def tasks(words: Words, place: Place) -> int:
     most = words.limit if words.limit is not None else _TERMINAL_ROWS if out.terminal and not out.json else 0
     with place.session(read_only=True) as session:
         number = run_number(session, words.run)
-        task, index = parse_row(words.task) if words.task else ("", NO_INDEX)
+        task, index = asked_row(words.task)
         if words.attempts or words.samples:
-            return (_attempts if words.attempts else _samples)(session, number, task, index, out)
+            return (_attempts if words.attempts else _samples)(session, number, words.task, out)
         request = ListTasks(
-            run=number, task=task, index=None if index == NO_INDEX else index, statuses=tuple(words.status),
-            sort=words.sort, limit=_PAGE,
+            run=number, task=task, index=index, statuses=tuple(words.status), sort=words.sort,
+            limit=min(most or _PAGE, _PAGE),
         )  # fmt: skip
-        rows = session.pages(request, most)
-        if out.json:
-            out.rows(rows)
-            return SUCCEEDED
-        _print_rows(typed(list(rows), TaskRow), most, out)
+        maps = session.pages(request, most) if out.json else list(session.pages(request, most))
+        limited = isinstance(maps, list) and any(row.get("enforced") for row in maps)
+        shown = {name: show for name, show in _ROWS.items() if limited or name != "QUOTAS"}
+        list_rows(out, maps, TaskRow, shown, right="ATTEMPTS TOOK EXIT CPU MEMORY")
+        if most and isinstance(maps, list) and len(maps) == most:
+            out.remark(f"these are the first {count_text(most, 'row')}; --limit 0 prints all")
     return SUCCEEDED
 
 
@@ -206,90 +196,61 @@ def row_name(task: str, index: int | None) -> str:
     return inert(task if index is None else f"{task}[{index}]")
 
 
-def _print_rows(rows: list[TaskRow], most: int, out: Output) -> None:
-    limited = any(row.enforced for row in rows)
-    out.table(
-        ("TASK", "STATUS", "ATTEMPTS", "TOOK", "EXIT", "CPU", "MEMORY", *(("QUOTAS",) if limited else ()), "WHY"),
-        (
-            (
-                row_name(row.task, row.index),
-                (inert("paused" if row.suspended else row.status), row.status),
-                str(row.attempts or ""),
-                took_text(row.started_at, row.finished_at),
-                inert(row.exit_code),
-                seconds_text(row.cpu_seconds),
-                size_text(row.max_rss),
-                *((levels_text(row.enforced),) if limited else ()),
-                inert(row.why or (row.outcome if row.outcome != row.status else "")),
-            )
-            for row in rows
-        ),
-        right="ATTEMPTS TOOK EXIT CPU MEMORY",
-    )
-    if most and len(rows) == most:
-        out.remark(f"these are the first {count_text(most, 'row')}; --limit 0 prints all")
+_ROWS: "Mapping[str, Callable[[TaskRow], object]]" = {
+    "TASK": lambda row: row_name(row.task, row.index),
+    "STATUS": lambda row: ("paused" if row.suspended else row.status, row.status),
+    "ATTEMPTS": lambda row: row.attempts or "",
+    "TOOK": lambda row: took_text(row.started_at, row.finished_at),
+    "EXIT": lambda row: row.exit_code,
+    "CPU": lambda row: seconds_text(row.cpu_seconds),
+    "MEMORY": lambda row: size_text(row.max_rss),
+    "QUOTAS": lambda row: levels_text(row.enforced),
+    "WHY": lambda row: row.why or (row.outcome if row.outcome != row.status else ""),
+}
 
 
-def _attempts(session: Session, run: int, task: str, index: int, out: Output) -> int:
-    _require_task(task, "--attempts")
+def _attempts(session: Session, run: int, text: str | None, out: Output) -> int:
+    task, index = _needed_row(text, "--attempts")
     maps = session.rows(ListAttempts(run=run, task=task, index=index)).rows
-    if out.json:
-        out.rows(maps)
-        return SUCCEEDED
-    out.table(
-        ("NUMBER", "STATUS", "STARTED", "TOOK", "PID", "CPU", "MEMORY", "OUTCOME", "QUOTAS"),
-        (
-            (
-                str(row.number),
-                (inert(row.status), row.outcome or row.status),
-                instant_text(row.started_at),
-                took_text(row.started_at, row.finished_at),
-                inert(row.pid),
-                seconds_text(row.cpu_seconds),
-                size_text(row.max_rss),
-                inert("; ".join(filter(None, (row.sentence or row.outcome, *row.marks)))),
-                levels_text(row.enforced),
-            )
-            for row in typed(maps, AttemptRow)
-        ),
-        right="NUMBER TOOK PID CPU MEMORY",
-    )
-    return SUCCEEDED
+    return list_rows(out, maps, AttemptRow, _ATTEMPTS, right="NUMBER TOOK PID CPU MEMORY")
 
 
-def _samples(session: Session, run: int, task: str, index: int, out: Output) -> int:
-    _require_task(task, "--samples")
+_ATTEMPTS: "Mapping[str, Callable[[AttemptRow], object]]" = {
+    "NUMBER": lambda row: row.number,
+    "STATUS": lambda row: (row.status, row.outcome or row.status),
+    "STARTED": lambda row: instant_text(row.started_at),
+    "TOOK": lambda row: took_text(row.started_at, row.finished_at),
+    "PID": lambda row: row.pid,
+    "CPU": lambda row: seconds_text(row.cpu_seconds),
+    "MEMORY": lambda row: size_text(row.max_rss),
+    "OUTCOME": lambda row: "; ".join(filter(None, (row.sentence or row.outcome, *row.marks))),
+    "QUOTAS": lambda row: levels_text(row.enforced),
+}
+
+
+def _samples(session: Session, run: int, text: str | None, out: Output) -> int:
+    task, index = _needed_row(text, "--samples")
     maps = session.rows(ListSamples(run=run, task=task, index=index)).rows
-    if out.json:
-        out.rows(maps)
-        return SUCCEEDED
-    out.table(
-        ("AT", "MEMORY", "CPUS", "CPU", "READ", "WRITTEN", "PROCESSES", "THREADS"),
-        (
-            (
-                instant_text(row.at),
-                size_text(row.memory),
-                f"{row.cpus:.2f}",
-                seconds_text(row.cpu_seconds),
-                size_text(row.read),
-                size_text(row.written),
-                str(row.processes),
-                str(row.threads),
-            )
-            for row in typed(maps, SampleRow)
-        ),
-        right="MEMORY CPUS CPU READ WRITTEN PROCESSES THREADS",
-    )
-    if not maps:
-        out.remark("nothing was kept: what ends within a few seconds is not sampled")
-    return SUCCEEDED
+    none = "nothing was kept: what ends within a few seconds is not sampled"
+    return list_rows(out, maps, SampleRow, _SAMPLES, right=" ".join(_SAMPLES), none=none)
 
 
-def _require_task(task: str, option: str) -> None:
-    if not task:
-        from orchctl.commands.kit import UsageError
+_SAMPLES: "Mapping[str, Callable[[SampleRow], object]]" = {
+    "AT": lambda row: instant_text(row.at),
+    "MEMORY": lambda row: size_text(row.memory),
+    "CPUS": lambda row: f"{row.cpus:.2f}",
+    "CPU": lambda row: seconds_text(row.cpu_seconds),
+    "READ": lambda row: size_text(row.read),
+    "WRITTEN": lambda row: size_text(row.written),
+    "PROCESSES": lambda row: row.processes,
+    "THREADS": lambda row: row.threads,
+}
 
+
+def _needed_row(text: str | None, option: str) -> tuple[str, int]:
+    if not text:
         raise UsageError(f"{option} needs a task", f"write it like `orchctl tasks r12 clean[3] {option}`")
+    return parse_row(text)
 
 
 COMMANDS = {

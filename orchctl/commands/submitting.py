@@ -109,8 +109,8 @@ COMMANDS = {
             "orchctl run orders --note 'again, after the disk was full'",
             "orchctl run orders.yaml --detach",
         ),
-        "Starts an engine if none runs. Ctrl+C leaves the run to itself: it goes on, and the verb ends with 130.\n"
-        "Otherwise the exit code is the run's: 0 succeeded, 1 failed, 4 cancelled. --json prints one object at the\n"
+        "Starts an engine if none runs. Ctrl+C leaves the run to itself: it goes on, and the verb ends with 130. "
+        "Otherwise the exit code is the run's: 0 succeeded, 1 failed, 4 cancelled. --json prints one object at the "
         'end: {"run", "status", "tasks", "seconds"}.',
     ),
     "submit": Command(

@@ -1,6 +1,7 @@
 """add, remove, workflows, schedules: the workflows that the engine keeps."""
 
 import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.model.errors import NotFound
@@ -26,6 +27,7 @@ from orchctl.commands.kit import (
     nothing_more,
     yes_option,
 )  # fmt: skip
+from orchctl.commands.listing import list_rows
 from orchctl.commands.output import Output
 from orchctl.text import inert, inert_lines, instant_text
 
@@ -81,8 +83,8 @@ def _named(session: Session, name: str) -> tuple[WorkflowRow, dict[str, Any]]:
 
 
 def _workflows_arguments(parser: Parser) -> None:
-    parser.add_argument("workflow", metavar="NAME", nargs="?", help="show this one in full")
-    parser.add_argument("--definition", action="store_true", help="print the text of NAME's definition")
+    parser.add_argument("workflow", metavar="WORKFLOW", nargs="?", help="show this one in full")
+    parser.add_argument("--definition", action="store_true", help="print the text of its definition")
 
 
 def workflows(words: Words, place: Place) -> int:
@@ -101,31 +103,18 @@ def workflows(words: Words, place: Place) -> int:
 
 
 def _list(session: Session, out: Output) -> int:
-    maps = session.rows(ListWorkflows()).rows
-    if out.json:
-        out.rows(maps)
-        return SUCCEEDED
-    rows = typed(maps, WorkflowRow)
-    if not rows:
-        out.remark("no workflow was added yet; `orchctl add FILE` adds one")
-        return SUCCEEDED
-    headers = ("WORKFLOW", "TASKS", "NEXT", "LAST", "STATUS", "OWNER")
-    out.table(
-        headers,
-        (
-            (
-                inert(row.workflow),
-                str(row.tasks),
-                ("paused", "paused") if row.paused else instant_text(row.next_at),
-                inert(row.last_run),
-                ("faulty file", "red") if row.fault else (inert(row.last_status), row.last_status or ""),
-                inert(row.owner),
-            )
-            for row in rows
-        ),
-        right="TASKS",
-    )
-    return SUCCEEDED
+    none = "no workflow was added yet; `orchctl add FILE` adds one"
+    return list_rows(out, session.rows(ListWorkflows()).rows, WorkflowRow, _WORKFLOWS, right="TASKS", none=none)
+
+
+_WORKFLOWS: Mapping[str, Callable[[WorkflowRow], object]] = {
+    "WORKFLOW": lambda row: row.workflow,
+    "TASKS": lambda row: row.tasks,
+    "NEXT": lambda row: ("paused", "paused") if row.paused else instant_text(row.next_at),
+    "LAST": lambda row: row.last_run,
+    "STATUS": lambda row: ("faulty file", "red") if row.fault else (row.last_status, row.last_status),
+    "OWNER": lambda row: row.owner,
+}
 
 
 def _details(row: WorkflowRow, out: Output) -> list[str]:
@@ -163,35 +152,21 @@ def _print_definition(session: Session, row: WorkflowRow, out: Output) -> int:
 
 
 def schedules(words: Words, place: Place) -> int:
-    out = place.out
     with place.session(read_only=True) as session:
         maps = session.rows(ListSchedules()).rows
-    if out.json:
-        out.rows(maps)
-        return SUCCEEDED
-    rows = typed(maps, ScheduleRow)
-    if not rows:
-        out.remark("no workflow that was added has a schedule")
-        return SUCCEEDED
-    headers = ("WORKFLOW", "SCHEDULE", "TIMEZONE", "NEXT", "LAST", "RUN", "CATCH UP", "IF RUNNING")
-    out.table(
-        headers,
-        (
-            (
-                inert(row.workflow),
-                inert(row.schedule),
-                inert(row.timezone),
-                ("paused", "paused") if row.paused else instant_text(row.next_at),
-                instant_text(row.last_at),
-                inert(row.last_run),
-                inert(row.catch_up),
-                inert(row.if_running),
-            )
-            for row in rows
-        ),
-    )
-    return SUCCEEDED
+    return list_rows(place.out, maps, ScheduleRow, _SCHEDULES, none="no workflow that was added has a schedule")
 
+
+_SCHEDULES: Mapping[str, Callable[[ScheduleRow], object]] = {
+    "WORKFLOW": lambda row: row.workflow,
+    "SCHEDULE": lambda row: row.schedule,
+    "TIMEZONE": lambda row: row.timezone,
+    "NEXT": lambda row: ("paused", "paused") if row.paused else instant_text(row.next_at),
+    "LAST": lambda row: instant_text(row.last_at),
+    "RUN": lambda row: row.last_run,
+    "CATCH UP": lambda row: row.catch_up,
+    "IF RUNNING": lambda row: row.if_running,
+}
 
 COMMANDS = {
     "add": Command(

@@ -1,11 +1,16 @@
 """Log folders of forgotten runs go in small steps, and nothing beside them."""
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from engine.store.folders import remove_folder
+
+NOBODY = 65_534
 
 
 def steps_to_remove(parent: Path, name: str, limit: int) -> int:
@@ -74,6 +79,30 @@ def test_names_of_any_bytes_and_pipes_go(tmp_path: Path) -> None:
     (folder / os.fsdecode(b"\xff\n\x1b[2J")).write_text("")
     os.mkfifo(folder / "pipe")
     assert remove_folder(tmp_path, "r1")
+
+
+def test_folders_that_their_task_has_closed_go_too() -> None:
+    with TemporaryDirectory() as logs:  # pytest's own folder is closed to others
+        inner = Path(logs, "r1", "closed", "inner")
+        inner.mkdir(parents=True)
+        (inner / "file").write_text("")
+        for folder in (inner, *inner.parents[:3]):
+            os.chown(folder, NOBODY if os.geteuid() == 0 else -1, -1)
+        inner.chmod(0o500)
+        inner.parent.chmod(0)
+        with as_nobody():
+            assert remove_folder(Path(logs), "r1")
+
+
+@contextmanager
+def as_nobody() -> Generator[None]:
+    """Root may enter whatever is closed, so it does not test that."""
+    me = os.geteuid()
+    os.seteuid(NOBODY if me == 0 else me)
+    try:
+        yield
+    finally:
+        os.seteuid(me)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc"])

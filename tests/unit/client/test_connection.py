@@ -1,15 +1,17 @@
 """One connection: shaking hands, asking, and every way in which the other end can disappoint."""
 
 import socket
+import threading
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from engine.model.errors import Unavailable
-from engine.protocol.messages import Done, GetEngine, GetRun, Hello, Refused, Rows, Snapshot, Submit, Subscribe
+from engine.model.errors import Unavailable, ValueFault
+from engine.protocol.messages import Done, GetEngine, GetRun, Hello, Refused, Request, Rows, Snapshot, Submit, Subscribe
 from orchctl.client.connection import EngineGone, NoEngine, RefusalError, open_connection
+from orchctl.client.session import Session
 from orchctl.paths import Home, find_home, socket_address
 from tests.support.fake_engine import FakeEngine, engine_row, rows_of, snapshot_of
 from tests.support.rows import run_row
@@ -85,6 +87,19 @@ def test_an_engine_that_never_answers_is_gone_after_the_timeout(tmp_path: Path) 
             open_connection(Home(tmp_path), timeout_s=0.05)
 
 
+def test_who_waits_for_an_answer_hears_of_it_once(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchctl.client.connection.PATIENCE_S", 0.01)
+    told = threading.Event()
+
+    def after_telling(_: Request) -> Rows:
+        assert told.wait(10)
+        return rows_of(engine_row(engine.home))
+
+    engine.answers[GetEngine] = after_telling
+    with Session(Home(engine.home), on_wait=told.set) as session:
+        assert session.rows(GetEngine()).rows
+
+
 def test_an_answer_of_another_kind_is_no_answer(engine: FakeEngine) -> None:
     engine.answers[GetEngine] = Done()
     connection = open_connection(Home(engine.home))
@@ -130,3 +145,12 @@ def test_the_home_is_the_option_then_the_variable_then_the_state_folder(monkeypa
     monkeypatch.setenv("ORCHCTL_HOME", "~/mine")
     assert find_home().folder == "/home/op/mine"
     assert find_home("/other/").folder == "/other"
+
+
+def test_a_user_without_a_home_folder_is_told_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_STATE_HOME", "ORCHCTL_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)
+    with pytest.raises(ValueFault, match="no home folder") as caught:
+        find_home()
+    assert "ORCHCTL_HOME" in caught.value.hint

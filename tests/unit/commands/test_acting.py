@@ -71,7 +71,7 @@ def test_a_refusal_of_the_engine_is_a_sentence(engine: FakeEngine) -> None:
     assert result == (3, "", "orchctl: r12 has finished\nretry reopens it\n")
 
 
-@pytest.mark.parametrize("target", ["clean[", "../x", "", "clean[-1]"])
+@pytest.mark.parametrize("target", ["clean[", "../x", " ", "clean[-1]"])
 def test_a_target_that_is_no_name_is_not_sent(engine: FakeEngine, target: str) -> None:
     result = orchctl(engine.home, "cancel", "r12", target)
     assert result.code == 2

@@ -163,6 +163,7 @@ def test_settings_are_sent_and_the_way_back_is_told(engine: FakeEngine) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (("clean[3]", "max_parallel=2"), "clean[3] is one row"),
         (("priority",), "nothing is to be set"),
         (("prio=5",), "did you mean priority?"),
         (("priority=high",), "'high' is not a whole number"),

@@ -125,6 +125,7 @@ def test_what_others_wrote_is_never_alive(engine: FakeEngine) -> None:
         (("r1", "--metric", "none"), "no trial of r1 has measured none"),
         (("r1", "--csv", "--json"), "--csv and --json are two forms of one answer"),
         (("r1", "--baseline", "level=1,tool"), "'tool' is no parameter of a cell"),
+        (("r1", "--baseline", "level=5"), "no cell has level=5\nthere are level="),
         (("r1", "--tolerance", "x"), "'x' is not a share such as 2%"),
         (tuple(f"r{number}" for number in range(1, 30)), "at most 20 runs can be compared at once"),
     ],

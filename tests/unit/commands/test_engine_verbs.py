@@ -126,6 +126,12 @@ def test_the_tail_of_a_log_is_short_and_inert(tmp_path: Path) -> None:
     assert log_tail(tmp_path / "none", 2) == []
 
 
+def test_lines_of_the_diary_are_told_in_words(tmp_path: Path) -> None:
+    log = tmp_path / "engine.log"
+    log.write_text('{"at":"2026-11-23T02:15:00Z","what":"cannot run","sentence":"a: no\\nb: no","code":2}\n[1]\n')
+    assert log_tail(log, 5) == ["cannot run: a: no", "b: no", "[1]"]
+
+
 @pytest.fixture
 def engine(tmp_path: Path) -> Generator[FakeEngine]:
     with FakeEngine(tmp_path) as fake:

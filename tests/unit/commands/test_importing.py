@@ -43,6 +43,6 @@ def test_what_is_no_instance_leaves_the_target_as_it_was(tmp_path: Path) -> None
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path, instance: Path) -> None:
-    result = orchctl(tmp_path, "import", "wfcommons", str(instance), "-o", str(tmp_path / "none" / "out.yaml"))
-    assert result.code == 2
-    assert "No such file or directory" in result.err
+    out = tmp_path / "none" / "out.yaml"
+    result = orchctl(tmp_path, "import", "wfcommons", str(instance), "-o", str(out))
+    assert (result.code, result.err) == (2, f"orchctl: {out}: No such file or directory\n")

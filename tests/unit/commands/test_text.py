@@ -94,6 +94,11 @@ def test_a_table_fits_a_width() -> None:
     assert "…" in lines[1]
 
 
+def test_a_table_of_many_columns_fits_a_terminal() -> None:
+    lines = table(["HEADING"] * 11, [["2026-11-23 02:15:00Z"] * 11], Palette(colour=False), width=80)
+    assert max(cells(line) for line in lines) <= 80
+
+
 def test_a_table_aligns_right_what_is_asked_for() -> None:
     lines = table(("N", "X"), [("1", "a"), ("100", "b")], Palette(colour=False), right="N")
     assert lines == ["  N  X", "  1  a", "100  b"]

@@ -1,15 +1,19 @@
 """Words that make sense, and what is said about those that make none."""
 
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from engine.protocol.messages import ListRuns
 from orchctl.commands import dispatch
 from orchctl.commands.dispatch import find_verb, guarded, load
 from orchctl.commands.kit import Place, Words
 from orchctl.commands.table import VERBS, overview
-from tests.support.cli import orchctl
+from tests.support.cli import command, orchctl
+from tests.support.fake_engine import FakeEngine, rows_of
+from tests.support.rows import run_row
 
 
 @pytest.mark.parametrize("name", VERBS)
@@ -29,6 +33,15 @@ def test_each_verb_has_help_with_examples_that_parse(name: str, capsys: pytest.C
         entry, rest = find_verb(words)
         assert entry.name == name
         load(entry)[1].read(rest)
+
+
+@pytest.mark.parametrize("words", [[], *(name.split() for name in VERBS)])
+def test_help_fits_a_terminal_of_80_columns(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert guarded([*words, "--help"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
 
 
 @pytest.mark.parametrize("name", VERBS)
@@ -64,6 +77,8 @@ def test_the_overview_names_no_verb_that_there_is_not() -> None:
         (["rerun", "r12"], "required: TASK"),
         (["mark", "r12", "clean", "--as", "success"], "did you mean succeeded?"),
         (["logs", "x y", "clean"], "'x y' is not a run"),
+        (["cancel", "r12", ""], "TASK is empty"),
+        (["run", ""], "FILE|WORKFLOW is empty"),
         (["show", "r12\x1b[2J"], "is not a run"),
         (["--home"], "--home needs a folder"),
         (["zzz\x1b[31m"], "there is no verb 'zzz\\x1b[31m'"),
@@ -134,16 +149,30 @@ def test_interruptions_and_the_system_s_errors_have_their_codes(
 
 
 def test_data_that_the_output_cannot_encode_is_escaped(tmp_path: Path) -> None:
-    import subprocess
-
-    from engine.protocol.messages import ListRuns
-    from tests.support.cli import command
-    from tests.support.fake_engine import FakeEngine, rows_of
-    from tests.support.rows import run_row
-
     with FakeEngine(tmp_path) as engine:
         engine.answers[ListRuns] = rows_of(run_row(note="名前"))
         done = subprocess.run(
             command("--home", str(tmp_path), "runs"), env={"PYTHONIOENCODING": "ascii"}, capture_output=True, check=True
         )
     assert b"\\u540d\\u524d" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "where", "code", "said"),
+    [
+        (["--help"], ">/dev/full", 2, "orchctl: the output: No space left on device\n"),
+        (["--help"], ">&-", 0, ""),
+        (["nope"], ">&- <&-", 2, "orchctl: there is no verb 'nope'\n`orchctl --help` lists the verbs\n"),
+        (["nope"], "2>/dev/full", 2, ""),
+        (["nope"], "2>&-", 2, ""),
+        (["trigger", "\udcff"], "", 2, "orchctl: \\xff is not UTF-8\n"),
+    ],
+)
+def test_streams_and_words_that_are_of_no_use_cost_no_traceback(
+    tmp_path: Path, words: list[str], where: str, code: int, said: str
+) -> None:
+    with FakeEngine(tmp_path):
+        script = ["sh", "-c", f'exec "$@" {where}', "sh", *command("--home", str(tmp_path), *words)]
+        done = subprocess.run(script, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == code
+    assert done.stderr.startswith(said) if words[0] == "trigger" else done.stderr == said

@@ -80,8 +80,8 @@ def test_the_design_s_example_becomes_its_workflow() -> None:
     assert workflow.schedules == (Schedule(cron="15 2 * * *", timezone="Europe/Berlin"),)
     assert (workflow.catch_up, workflow.if_running, workflow.pools) == ("last", "skip", (("warehouse", 4),))
     assert workflow.params == (Param("day", "date", "{{ partition }}"),)
-    assert workflow.policy_of(clean) == Policy(retry=Retry(limit=2), claim=Claim(1000))
-    assert workflow.policy_of(extract) == Policy(
+    assert workflow.policies[clean.policy] == Policy(retry=Retry(limit=2), claim=Claim(1000))
+    assert workflow.policies[extract.policy] == Policy(
         claim=Claim(2000, 2**30, (("warehouse", 1),)),
         quota=Quota(30 * MINUTE, 2**31, 64),
         retry=Retry(4, 10 * SECOND, 2.0, 10 * MINUTE, "full", ("failed", "over_quota.memory"), grow=(("memory", 2.0),)),
@@ -91,7 +91,7 @@ def test_the_design_s_example_becomes_its_workflow() -> None:
     assert clean.action == Python("pipelines.orders:clean", {"shard": "{{ item }}"})
     assert (clean.needs, clean.for_each, clean.max_parallel) == ((Need("extract"),), "{{ range(64) }}", 8)
     assert publish.action == Shell("./publish.sh && echo done")
-    assert workflow.policy_of(publish).stop == Stop(15, 10 * SECOND)
+    assert workflow.policies[publish.policy].stop == Stop(15, 10 * SECOND)
     assert workflow.source.folder == "/dir"
     assert check(decode(encode(workflow))) == []
 
@@ -142,15 +142,15 @@ tasks:
     assert (m.for_each, m.tolerate_percent, n.tolerate) == ([1, {"a": 2}], 5.0, 2)
     assert n.needs == (Need("m", same_index=True), Need("up"))
     assert n.action == Shell("a | b", bash=True)
-    policy = workflow.policy_of(n)
+    policy = workflow.policies[n.policy]
     assert policy.env == (("A", "1"), ("B", "{{ item }}"), ("C", "010"))
     assert (policy.dir, policy.trigger_rule, policy.priority, policy.on_lost) == ("sub", "all_done", -7, "hold")
     assert (policy.claim, policy.retry.limit, policy.pass_env) == (Claim(500, 0, (("p", 1), ("q", 1))), 3, ("X",))
     assert policy.stop.signal == 2
     assert p.action == Python("s.py", {}, "/usr/bin/python3", isolate=True)
-    assert workflow.policy_of(p).retry == Retry(on=("timed_out",), exit_codes=(75,), exceptions=("E",))
-    assert workflow.policy_of(down).quota.log_bytes == 2**20
-    assert workflow.policy_of(last).quota == Quota(
+    assert workflow.policies[p.policy].retry == Retry(on=("timed_out",), exit_codes=(75,), exceptions=("E",))
+    assert workflow.policies[down.policy].quota.log_bytes == 2**20
+    assert workflow.policies[last.policy].quota == Quota(
         log_bytes=2**21, cpu_ns=10 * MINUTE, cpu_milli=1500, threads=9, open_files=64, disk_bytes=2**30,
         silence_ns=30 * SECOND, on_log="stop",
     )  # fmt: skip
@@ -218,6 +218,7 @@ def test_a_fault_of_the_workflow_names_file_line_field_and_hint(text: str, expec
         ("{}", "one of `run`, `shell` and `python`"),
         ("{run: x, python: 'm:f'}", "not run and python"),
         ("{run: []}", "at least 1 is needed"),
+        ("{run: ['', x]}", "the first word is the command"),
         ("{run: ''}", "it is empty"),
         ("{run: 5}", "a list of words, or a text for the shell is expected, not 5"),
         ("{run: [x, [y]]}", "tasks.b.run[1]: a word is expected, not a list"),

@@ -121,7 +121,7 @@ def test_a_number_knows_how_it_was_written_where_a_text_is_wanted() -> None:
 
 def test_values_that_were_written_differently_do_not_share_a_policy() -> None:
     workflow = parse_yaml("tasks: {a: {run: x, env: {A: 010}}, b: {run: x, env: {A: 10}}}", "f.yaml", "/")
-    assert [dict(workflow.policy_of(task).env)["A"] for task in workflow.tasks] == ["010", "10"]
+    assert [dict(workflow.policies[task.policy].env)["A"] for task in workflow.tasks] == ["010", "10"]
 
 
 @settings(max_examples=300, deadline=None)

@@ -25,9 +25,9 @@ def test_the_demo_has_a_pool_a_retry_paired_rows_and_a_condition() -> None:
     workflow = load_file(FOLDER / "demo" / "demo.yaml")
     tasks = {task.name: task for task in workflow.tasks}
     assert workflow.pools == (("sqlite", 1),)
-    assert workflow.policy_of(tasks["load"]).claim.pools == (("sqlite", 1),)
-    assert workflow.policy_of(tasks["fetch_reference"]).retry.limit >= 1
+    assert workflow.policies[tasks["load"].policy].claim.pools == (("sqlite", 1),)
+    assert workflow.policies[tasks["fetch_reference"].policy].retry.limit >= 1
     assert [(need.task, need.same_index) for need in tasks["load"].needs] == [("inventory", False), ("count", True)]
     assert tasks["count"].mapped
     assert tasks["quarantine"].when
-    assert workflow.policy_of(tasks["report"]).trigger_rule == "none_failed"
+    assert workflow.policies[tasks["report"].policy].trigger_rule == "none_failed"

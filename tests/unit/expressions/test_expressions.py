@@ -11,7 +11,7 @@ from engine.expressions import ExpressionFault, compile_condition, compile_expre
 
 SCOPE: dict[str, Any] = {
     "params": {"day": "2026-01-31", "n": 3, "name": "x"},
-    "needs": {"a-b": {"result": [1, 2, {"x": 5}], "status": "succeeded"}},
+    "needs": {"a-b": {"result": [1, 2, {"x": 5}], "status": "succeeded"}, "big": {"result": 10**400}},
     "item": {"k": None},
 }
 
@@ -37,6 +37,7 @@ def value_of(text: str) -> Any:
         ("1 == true", False),
         ("range(3) == [0, 1, 2]", True),
         ("'b' in 'abc' and 2 not in [1, 3] and 'k' in item", True),
+        ("2.0 in range(2147483648) and 2.5 not in range(2147483648)", True),
         ("'' or 'fallback'", "fallback"),
         ("0 and 1", 0),
         ("'a' if params.n > 5 else 'b' if true else 'c'", "b"),
@@ -45,6 +46,7 @@ def value_of(text: str) -> Any:
         ("item.k", None),
         ("{a: 1, 'b': [1, 2,]}", {"a": 1, "b": [1, 2]}),
         (r"'it\'s\n\u0041'", "it's\nA"),
+        (r"'\ud83d\ude00'", "😀"),
         ("'a' + 'b' * 3", "abbb"),
         ("[1] + [2] + range(2)", [1, 2, 0, 1]),
         ("len('abc') + len([1]) + len({a: 1}) + len(range(10))", 15),
@@ -104,6 +106,7 @@ def test_a_range_is_never_written_out() -> None:
         ("range(1, 2, 3, 4)", 0, "takes 1 to 3 values"),
         ("99999999999999999999", 0, "63 bits"),
         ("1e999", 0, "too large"),
+        (r"'a' + '\ud800'", 6, "half a character"),
     ],
 )
 def test_a_text_that_is_no_expression_is_a_fault_with_its_position(text: str, position: int, words: str) -> None:
@@ -139,6 +142,10 @@ def test_a_text_that_is_no_expression_is_a_fault_with_its_position(text: str, po
         ("date_format('2026-01-01', '%Q')", "%Q", "known"),
         ("split('a', '')", "not empty", ""),
         ("int('1x')", "makes no number", ""),
+        ("parse_json('9223372036854775808')", "63 bits", ""),
+        ("float(needs.big.result)", "too large", ""),
+        ("range(needs.big.result, needs.big.result)", "63 bits", ""),
+        ("sum([needs.big.result, 0.5])", "too large", ""),
     ],
 )
 def test_what_has_no_answer_is_a_fault_when_evaluated(text: str, words: str, hint: str) -> None:

@@ -29,6 +29,7 @@ ACCEPTED = [
     'printf "%s" "$(echo ")")" >/dev/null; printf %s {{ item }}',
     "x=$(( (1 + 2) * 3 )); printf %s {{ item }}",
     "printf %s {{ item }} \\\n ''",
+    "[ {{ item }} != [x] ] && printf %s {{ item }}",
 ]
 
 
@@ -57,6 +58,10 @@ REFUSED = [
     ("echo ${x:-{{ item }}}", "${ }"),
     ("echo `echo {{ item }}`", "backquote"),
     ("x=$'a\\'; {{ item }}", "read differently"),
+    ("echo $[ {{ item }} ]", "read differently"),
+    ("a[{{ item }}]=1", "subscript"),
+    ("a[ {{ item }} ]=1", "subscript"),
+    ("a=( [ {{ item }} ]=1 )", "subscript"),
     ('echo "$(case x in x) echo " {{ item }}" ;; esac)"', "case"),
 ]
 
@@ -82,6 +87,7 @@ def test_a_script_without_expressions_is_left_alone() -> None:
 FRAGMENTS = [
     "'", '"', "\\", "$(", ")", "${x:-", "}", "`", "#", " ", "\n", "<<E\n", "<<-E\n", "E\n", "echo ", "((", "$((", "))",
     "$'", '$"', "case x in x) ", ";;", "esac", ";", "$", "{{ item }}", "{{ item }}", " {{ item }} ", "a", "((1 <<2))",
+    "$[", "a[", "[", "[ ", "[[ ", "]", "]=1", "=(",
 ]  # fmt: skip
 
 

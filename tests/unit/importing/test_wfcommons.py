@@ -71,7 +71,7 @@ def test_a_real_instance_is_a_valid_workflow(path: Path, tmp_path: Path) -> None
             task["id"] for task in given["workflow"]["specification"]["tasks"]
         ]
         memory = [task.get("memoryInBytes", 0) for task in given["workflow"]["execution"]["tasks"]]
-        claimed = [workflow.policy_of(task).claim.memory_bytes for task in workflow.tasks]
+        claimed = [workflow.policies[task.policy].claim.memory_bytes for task in workflow.tasks]
         assert sorted(claimed) == sorted(memory)
 
 

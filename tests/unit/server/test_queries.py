@@ -35,7 +35,7 @@ from engine.protocol.messages import (
 from engine.server.desk import Desk
 from engine.server.gate import Gate
 from engine.server.look import RunNeeded
-from engine.server.packing import Page, fitting, rows_frame
+from engine.server.packing import Page, fitting, rows_frame, short_value
 from engine.server.queries import answer, definition_of
 from tests.unit.server.house import TRUE, House, tasks_of
 
@@ -244,6 +244,11 @@ def test_a_live_attempts_log_shows_as_soon_as_it_is_known() -> None:
     assert rows(house, ListTasks(run=run, task="a"))[0]["log"]["path"] == "/logs/r1/a.1.log"
 
 
+def test_a_value_that_no_message_can_hold_is_shown_in_words() -> None:
+    assert "not shown" in short_value({"result": 10**40})
+    assert short_value({"result": 2**64 - 1}) == {"result": 2**64 - 1}
+
+
 def test_items_show_with_their_rows_and_an_unexpanded_task_takes_one_line() -> None:
     house = House()
     run = house.begin(FAN)
@@ -294,6 +299,9 @@ def test_windows_sorts_and_filters_agree_with_a_plain_listing() -> None:
     longest = rows(house, ListTasks(run=run, sort="duration", limit=5000))
     begun = [row["started_at"] is not None for row in longest]
     assert begun == sorted(begun, reverse=True)
+    for offset in range(len(keys)):
+        shown = names(house, ListTasks(run=run, sort="duration", offset=offset, limit=4))
+        assert shown == [key_of(row) for row in longest[offset : offset + 4]]
 
 
 def test_a_window_of_a_run_of_a_million_rows_costs_what_the_window_holds() -> None:

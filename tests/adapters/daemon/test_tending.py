@@ -1,0 +1,33 @@
+"""Retention beside a running engine, on a real state."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.daemon.config import Config, RetentionConfig
+from engine.daemon.tending import Tending
+from engine.store.tables import Table
+from engine.store.writer import Writer
+from tests.adapters.store.world import player_on, two_tasks
+
+
+@pytest.mark.trio
+async def test_logs_that_cannot_be_removed_wait_and_end_nothing(tmp_path: Path) -> None:
+    player, disk = player_on(tmp_path / "state", two_tasks())
+    player.submit()
+    player.ok("a", "b")
+    environment = disk.environment
+    (tmp_path / "logs").write_text("in the place of the folder")
+    try:
+        async with Writer(environment, disk.committer.revision) as writer:
+            config = Config(retention=RetentionConfig(runs=0))
+            tending = Tending(tmp_path, environment, writer, config, (), lambda: player.now_ns)
+            assert (await tending.collect(dry_run=False))["runs"] == 1
+            with environment.read() as view:
+                assert view.count(Table.DROPPING) == 1
+            (tmp_path / "logs").unlink()
+            await tending.collect(dry_run=False)
+            with environment.read() as view:
+                assert view.count(Table.DROPPING) == 0
+    finally:
+        disk.close()
