@@ -8,6 +8,7 @@ Visible forms: `\\xNN` below U+0100 and for bytes that are no UTF-8, `\\u{...}` 
 
 import codecs
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from unicodedata import combining, east_asian_width
 
 _INVISIBLE = frozenset(
@@ -236,3 +237,13 @@ def instant_text(instant: str | None) -> str:
         return ""
     day, _, time = instant.partition("T")
     return inert(f"{day} {time[:8]}Z")
+
+
+def standstill_text(reason: dict[str, Any]) -> str:
+    """Of the reasons why something that runs stands still, the sentence; empty for any other reason."""
+    kind, cpus = reason.get("kind"), reason.get("asked") or 0
+    if kind == "paused":
+        return f"paused by an operator; others may have its {inert(cpus)} CPUs" if cpus else "paused by an operator"
+    if kind == "suspended":
+        return f"suspended for {', '.join(map(inert, reason.get('holders') or ()))} (higher priority)"
+    return f"waits for its {inert(cpus)} CPUs, to go on" if kind == "resuming" else ""

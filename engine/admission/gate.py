@@ -193,13 +193,41 @@ class Gate:
         binding: Binding | None = None,
     ) -> Binding:
         """The attempt holds the claim from now on. Returns where; `binding` is for one that has its place already."""
+        binding = self._take(claim, expected_ns, entry) if binding is None else self.ledger.take(claim, binding)
+        self._hold(attempt, _Holder(claim, binding, since_ns + expected_ns))
+        return binding
+
+    def _take(self, claim: Claim, expected_ns: int, entry: Asking | None) -> Binding:
         held = self.reservation
         if held is not None and held.entry is entry:
             self.reservation = held = None
-        if held is None or held.room is None or binding is not None or self._ends_in_time(held, expected_ns):
-            binding = self.ledger.take(claim, binding)
-        else:
-            binding = self._take_beside(held, held.room, claim)
+        if held is None or held.room is None or self._ends_in_time(held, expected_ns):
+            return self.ledger.take(claim)
+        return self._take_beside(held, held.room, claim)
+
+    def gave_back(self, attempt: int, left: Claim, binding: Binding) -> None:
+        """The attempt holds no more than this of what it held."""
+        holder = self._let_go(attempt)
+        self.ledger.release(holder.claim, holder.binding)
+        self.ledger.take(left, binding)
+        self._hold(attempt, holder._replace(claim=left, binding=binding))
+        if self.reservation is not None:
+            self.reservation.releases += 1
+
+    def took_again(
+        self, attempt: int, claim: Claim, since_ns: int, expected_ns: int, *, entry: Asking | None
+    ) -> Binding:
+        """The attempt holds its whole claim again, of which it had given the CPUs back. Returns where. Without an entry
+        it was not asked whether they are free: it has them, but no cores of its own."""
+        holder = self._let_go(attempt)
+        cpus: tuple[int, ...] = ()
+        if entry is not None:
+            taken = self._take(claim.cpu_part, expected_ns, entry)
+            self.ledger.release(claim.cpu_part, taken)
+            cpus = taken.cpus
+        binding = Binding(cpus, holder.binding.gpus)
+        self.ledger.release(holder.claim, holder.binding)
+        self.ledger.take(claim, binding)
         self._hold(attempt, _Holder(claim, binding, since_ns + expected_ns))
         return binding
 

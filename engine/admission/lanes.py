@@ -93,6 +93,18 @@ class Lanes:
             return Ended()
         return Ended(follower=lane.members[place], before=lane.members[place - 1])
 
+    def close(self, attempt: int) -> list[int]:
+        """Nothing more is to follow the attempt, if it holds the claim. Who waits behind it in its lane."""
+        lane = self._of[attempt]
+        if lane.members[0] != attempt:
+            return []
+        lane.closed = True
+        return [*lane.members][1:]
+
+    def alone(self, attempt: int) -> bool:
+        """Whether the attempt holds its claim, and nobody waits to take it over."""
+        return [*self._of[attempt].members] == [attempt]
+
     def room(self, claim: Claim, expected_ns: int) -> int:
         """The last attempt of the lane with the least work that may take one more such attempt, 0 if none may."""
         best, backlog = 0, HORIZON_NS

@@ -189,7 +189,7 @@ class Pressure:
 
     def next_start_ns(self) -> int:
         """When the next may start while memory is low; 0: at any time."""
-        if self._last_start_ns is None or self._memory.level is Level.OPEN:
+        if self._last_start_ns is None or self._memory.level is not Level.SLOW:
             return 0
         return self._last_start_ns + SLOW_PAUSE_NS
 

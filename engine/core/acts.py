@@ -22,6 +22,7 @@ from engine.core.events import (
 )  # fmt: skip
 from engine.core.progress import finish_row, finish_task, reopen_tasks, sum_up_if_over
 from engine.core.runs import rejoin_backfill, start_waiting
+from engine.core.standstill import pause, resume, stop
 from engine.core.state import BACKFILL, CHUNK_ROWS, NOT_FINAL, Attempt, RunState
 from engine.model.errors import Conflict, NotFound, ValueFault
 from engine.model.ids import NO_INDEX, row_text, run_text
@@ -49,11 +50,11 @@ def on_run_pause(cx: Context, event: RunPauseRequested) -> None:
     if event.rows:
         _freeze_rows(cx, run, event.ask, event.rows, event.note, frozen=True)
         return
-    moving = [attempt for attempt in _freezable(cx, run) if not attempt.frozen] if event.running else []
+    moving = [attempt for attempt in _freezable(cx, run) if not attempt.paused] if event.running else []
     if not (moving and run.header.status is RunStatus.PAUSED):
         _pause(cx, run)
     for attempt in moving:
-        cx.freeze_attempt(attempt, frozen=True)
+        pause(cx, attempt)
     cx.accept(event.ask, "pause", run_text(run.run), {"changed": max(1, len(moving))}, event.note)
 
 
@@ -72,12 +73,12 @@ def on_run_resume(cx: Context, event: RunResumeRequested) -> None:
     if event.rows:
         _freeze_rows(cx, run, event.ask, event.rows, event.note, frozen=False)
         return
-    frozen = [attempt for attempt in _freezable(cx, run) if attempt.frozen]
-    if not (frozen and run.header.status is not RunStatus.PAUSED):
+    paused = [attempt for attempt in _freezable(cx, run) if attempt.paused]
+    if not (paused and run.header.status is not RunStatus.PAUSED):
         _resume(cx, run)
-    for attempt in frozen:
-        cx.freeze_attempt(attempt, frozen=False)
-    cx.accept(event.ask, "resume", run_text(run.run), {"changed": max(1, len(frozen))}, event.note)
+    for attempt in paused:
+        resume(cx, attempt)
+    cx.accept(event.ask, "resume", run_text(run.run), {"changed": max(1, len(paused))}, event.note)
 
 
 def _resume(cx: Context, run: RunState) -> None:
@@ -105,15 +106,23 @@ def _freeze_rows(cx: Context, run: RunState, ask: Ask, refs: tuple[RowRef, ...],
     chosen: list[Row] = []
     for task, index in rows:
         attempt = attempts.get(run.live[run.row(task, index)])
-        if attempt is not None and attempt.frozen is not frozen:
+        if attempt is not None and attempt.paused is not frozen:
             chosen.append((task, index))
             continue
-        why = "is being stopped" if attempt is None else "is paused already" if frozen else "is not paused"
-        refused.append({"row": run.text(task, index), "why": why})
+        refused.append({"row": run.text(task, index), "why": _why_not(attempt, frozen=frozen)})
     _require(chosen, refused, f"nothing to {verb}")
     for number in sorted({run.live[run.row(*place)] for place in chosen}):
-        cx.freeze_attempt(attempts[number], frozen=frozen)
+        (pause if frozen else resume)(cx, attempts[number])
     _accept_rows(cx, ask, verb, run, chosen, refused, note)
+
+
+def _why_not(attempt: Attempt | None, *, frozen: bool) -> str:
+    """Why an attempt cannot be paused (`frozen`) or resumed."""
+    if attempt is None:
+        return "is being stopped"
+    if frozen:
+        return "is paused already"
+    return "goes on by itself, when there is room" if attempt.frozen else "is not paused"
 
 
 def on_cancel(cx: Context, event: CancelRequested) -> None:
@@ -144,8 +153,8 @@ def end_run(cx: Context, run: RunState, *, kill: bool) -> int:
     unpark_run(cx, run)
     changed = _end_everything(cx, run, kill=kill or unbegun)
     for attempt in _freezable(cx, run):  # a teardown is left to run, and can only do so if it moves
-        if attempt.frozen:
-            cx.freeze_attempt(attempt, frozen=False)
+        if attempt.paused:
+            resume(cx, attempt)
     return changed
 
 
@@ -173,7 +182,7 @@ def _end_rows(cx: Context, run: RunState, rows: Iterable[Row], *, kill: bool) ->
         number = run.live.get(row)
         if number is not None:
             attempt = cx.state.attempts[number]
-            cx.stop_attempt(attempt, index - attempt.index, kill=kill)
+            stop(cx, attempt, index - attempt.index, kill=kill)
         elif run.status[row] < TaskStatus.SUCCEEDED:
             finish_row(cx, run, task, index, "cancelled")
 

@@ -61,6 +61,11 @@ def next_ahead(cx: Context) -> tuple[Entry, int] | None:
     before: list[Entry] = []
     reserved = cx.gate.reserved
     for entry in heads:
+        if entry.attempt:  # it goes on with a claim of its own, of which what is given back may be a part
+            if entry is reserved:
+                return None
+            before.append(entry)
+            continue
         run = cx.state.runs.get(entry.run)
         if run is None or run.header.status.finished or run.header.status is RunStatus.PAUSED:
             return entry, 0  # to be put aside, not to be ordered

@@ -15,12 +15,12 @@ from engine.admission.ledger import Ledger
 from engine.admission.pressure import Bounds, Pressure
 from engine.core import transitions
 from engine.core.changes import AuditEntry, Changes
-from engine.core.effects import Answer, Refusal, ResumeAttempt, StopAttempt, SuspendAttempt
+from engine.core.effects import Answer, Refusal, StopAttempt
 from engine.core.events import AnyEvent, Ask, RunStatusChanged
 from engine.core.state import BACKFILL, CHUNK_ROWS, Attempt, EngineState, RunState, chunks_of
 from engine.model.errors import EngineError, IllegalTransition, NotFound
 from engine.model.resources import Claim
-from engine.model.status import AttemptStatus, RunStatus, TaskStatus
+from engine.model.status import RunStatus, TaskStatus
 from engine.model.workflow import Policy, Quota
 from engine.planning.plan import Plan
 from engine.scheduling.fair_queue import Entry, FairQueue
@@ -64,6 +64,10 @@ class Context:
         self.claims: dict[tuple[str, int], Claim] = {}
         self.blockable: dict[tuple[str, int], bool] = {}
         """By (version, task): whether rows of the task may be ordered as a block."""
+        self.returning: dict[int, Entry] = {}
+        """By attempt: the entries of those that stand still and wait for their CPUs, to go on."""
+        self.settling: set[int] = set()
+        """Attempts that stand still and give their CPUs back as soon as nobody waits to take over their claim."""
         self.backfills_due = {number for number, backfill in state.backfills.items() if not backfill.status.finished}
         """Backfills that may have room for another run, or be done."""
         self.changes = Changes(state.meta.revision, 0)
@@ -205,38 +209,18 @@ class Context:
 
     # --- attempts ---------------------------------------------------------------------------------------------------
 
-    def stop_attempt(self, attempt: Attempt, offset: int, *, kill: bool) -> None:
-        """Order the end of an attempt, or of a block's row; that it was to be killed is kept, so that the order can be
-        repeated as it was."""
-        if attempt.is_block:
-            if attempt.frozen and offset == attempt.done:  # the row cannot heed while its worker stands still
-                self.freeze_attempt(attempt, frozen=False)
-            how = attempt.stops[offset] = KILLED if kill or attempt.stops.get(offset) == KILLED else CANCELLED
-        else:
-            attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, "stop_ordered")
-            how = attempt.stop = KILLED if kill or attempt.stop == KILLED else CANCELLED
-            attempt.frozen = False  # its launcher lets it go on, so that it can heed
-        self.changes.attempts[attempt.attempt] = attempt
-        self.changes.effects.append(StopAttempt(attempt.attempt, how == KILLED, offset))
-
     def repeat_stops(self, attempt: Attempt) -> None:
         """Give the orders to stop again: the first may have been lost with the engine that gave it."""
         stops = attempt.stops if attempt.is_block else {0: attempt.stop} if attempt.stop else {}
         for offset, how in stops.items():
             self.changes.effects.append(StopAttempt(attempt.attempt, how == KILLED, offset))
 
-    def freeze_attempt(self, attempt: Attempt, *, frozen: bool) -> None:
-        """Want the attempt to stand still, or to go on. What has not started yet is told so when it has."""
-        attempt.frozen = frozen
-        self.changes.attempts[attempt.attempt] = attempt
-        self.repeat_freeze(attempt)
-
-    def repeat_freeze(self, attempt: Attempt) -> None:
-        """Give the order that takes the attempt from how it is to how it is wanted."""
-        if attempt.frozen and attempt.status in (AttemptStatus.RUNNING, AttemptStatus.SUSPENDED):
-            self.changes.effects.append(SuspendAttempt(attempt.attempt))
-        elif attempt.status in (AttemptStatus.RUNNING, AttemptStatus.SUSPENDED):
-            self.changes.effects.append(ResumeAttempt(attempt.attempt))
+    def withdraw(self, number: int) -> None:
+        """The attempt does not wait to go on any more, nor to give its CPUs back."""
+        self.settling.discard(number)
+        entry = self.returning.pop(number, None)
+        if entry is not None:
+            self.queue.take(entry)
 
     # --- timers -----------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from engine.core.orders import hold
 from engine.core.preemption import preempt
 from engine.core.progress import finish_row, settle
 from engine.core.scope import environment_of, folder_of, rendered_action, scope_of
+from engine.core.standstill import go_on, go_on_all, go_on_past, settle_still
 from engine.core.state import Attempt, RunState
 from engine.model.errors import EngineError, Unavailable
 from engine.model.ids import NO_INDEX
@@ -30,16 +31,23 @@ TRIES_MAX = 65_535
 
 def dispatch(cx: Context) -> None:
     """Order attempts until nothing that is ready fits."""
-    if cx.draining or cx.state.meta.read_only:
-        return
     cx.gate.begin(cx.now_ns)
+    if cx.settling:
+        settle_still(cx)
+    if cx.draining or cx.state.meta.read_only:
+        go_on_all(cx)
+        return
+    go_on_past(cx)
     cx.queue.begin(cx.now_ns, cx.gate)
     cx.held_back = False
     while (entry := cx.queue.best(cx.gate)) is not None:
         if cx.pressure.level is not Level.OPEN and not cx.pressure.may_start(entry.claim, cx.ledger, cx.now_ns):
             cx.held_back = cx.pressure.next_start_ns() > cx.now_ns
+            if not cx.held_back:
+                go_on_all(cx)
             return
         _order_next(cx, entry, 0)
+    go_on_past(cx)
     preempt(cx)
     if cx.pressure.level is not Level.OPEN:
         return
@@ -68,6 +76,9 @@ def _order_on_success(cx: Context, run: RunState, task: int, leader: int) -> boo
 
 def _order_next(cx: Context, entry: Entry, claim_from: int) -> None:
     """Order the entry's first row that is still ready, with a claim of its own or to take over one that is in use."""
+    if entry.attempt:
+        go_on(cx, entry)
+        return
     run = cx.state.runs.get(entry.run)
     if run is None or run.header.status.finished:
         cx.queue.take(entry)

@@ -66,12 +66,16 @@ class SuspendAttempt(Effect, frozen=True):
     """Make all processes of the attempt stand still, of a block its worker. It is answered whatever it was before."""
 
     attempt: int
+    turn: int = 0
+    """Named in the answer: orders of an attempt are counted."""
 
 
 class ResumeAttempt(Effect, frozen=True):
-    """Let the attempt go on. It is answered whatever it was before."""
+    """Let the attempt go on, on these CPUs if it is pinned. It is answered whatever it was before."""
 
     attempt: int
+    turn: int = 0
+    cpus: tuple[int, ...] = ()
 
 
 class RecallAttempt(Effect, frozen=True):

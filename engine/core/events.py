@@ -60,11 +60,13 @@ class Measured(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Actor(msgspec.Struct, frozen=True, array_like=True):
-    """Who asked: user id, login name, and by which means (`cli`, `console`, `schedule`)."""
+    """Who asked: user id, login name, by which means (`cli`, `console`, `schedule`), and from which terminal or
+    process, as the client says."""
 
     uid: int = -1
     name: str = "engine"
     via: str = "engine"
+    place: str = ""
 
 
 class RowRef(msgspec.Struct, frozen=True, array_like=True):
@@ -293,17 +295,22 @@ class AttemptStarted(Event, frozen=True):
 
 
 class AttemptSuspended(Event, frozen=True):
-    """All processes of the attempt (of a block, its worker) stand still."""
+    """All processes of the attempt (of a block, its worker) stand still, and occupy so much memory. `turn` is that of
+    the order which this answers."""
 
     attempt: int
     at_ns: int
+    turn: int = 0
+    memory_bytes: int = 0
 
 
 class AttemptResumed(Event, frozen=True):
-    """What stood still goes on, or never stood still."""
+    """What stood still goes on, or never stood still. With the turn of an order to stand still: it goes on because its
+    launcher is about to end it."""
 
     attempt: int
     at_ns: int
+    turn: int = 0
 
 
 class AttemptExited(Event, frozen=True):
@@ -465,6 +472,7 @@ class RowWithdrawn(Event, frozen=True):
 
 class AttemptPreempted(Event, frozen=True):
     """The attempt was told to stop to make room for a row of a higher priority; its own goes again, and loses no retry.
+    If it is `suspended`, it was told to stand still instead.
 
     `for_run`, `for_task` and `for_index` name the row that it makes room for.
     """
@@ -473,6 +481,20 @@ class AttemptPreempted(Event, frozen=True):
     for_run: int
     for_task: int
     for_index: int
+    suspended: bool = False
+
+
+class CpusReleased(Event, frozen=True):
+    """The attempt stands still, and others may have its CPUs."""
+
+    attempt: int
+
+
+class CpusRegained(Event, frozen=True):
+    """The attempt has its CPUs again; `cpus` are those that are its own, if it is pinned."""
+
+    attempt: int
+    cpus: tuple[int, ...] = ()
 
 
 class BlockOrdered(Event, frozen=True):
@@ -559,7 +581,7 @@ External = (
 )  # fmt: skip
 Decision = (
     RunQueued | RunStarted | RunStatusChanged | RunFinished | RunSkipped | Expanded | RowsReleased | RowWithdrawn
-    | AttemptOrdered | BlockOrdered | AttemptPreempted | PressureChanged | RetryScheduled | TrialRepeated
-    | TaskFinished | TaskReopened | BackfillMade | BackfillStatusChanged
+    | AttemptOrdered | BlockOrdered | AttemptPreempted | CpusReleased | CpusRegained | PressureChanged | RetryScheduled
+    | TrialRepeated | TaskFinished | TaskReopened | BackfillMade | BackfillStatusChanged
 )  # fmt: skip
 AnyEvent = External | Decision

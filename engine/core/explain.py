@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from engine.core.context import Context
 from engine.core.forecast import Forecast
-from engine.core.state import NOT_FINAL, EngineState, RunState
+from engine.core.state import NOT_FINAL, Attempt, EngineState, Pause, RunState
 from engine.model.ids import NO_INDEX, run_text
 from engine.model.resources import Claim, Reason
 from engine.model.status import RunStatus, TaskStatus
@@ -36,7 +36,9 @@ class Explainer:
         expanded = run.first_row[task] >= 0
         row = run.row(task, index) if expanded else -1
         status = TaskStatus(run.status[row]) if expanded else TaskStatus.WAITING
-        if status >= TaskStatus.SUCCEEDED or status is TaskStatus.RUNNING or run.task_final[task] != NOT_FINAL:
+        if status is TaskStatus.RUNNING:
+            return self._of_running(run, row)
+        if status >= TaskStatus.SUCCEEDED or run.task_final[task] != NOT_FINAL:
             return None, None, []
         found = self._of_run(run)
         if status is TaskStatus.WAITING:
@@ -46,6 +48,29 @@ class Explainer:
             return None, run.finished[row], [*found, Reason("backing_off", "retry", left, 0)]
         rank, entry = self._rank(run.run, task, row)
         return rank, self._start_ns(entry, row, found), found + self._of_ready(run, task, row, rank)
+
+    def _of_running(self, run: RunState, row: int) -> tuple[int | None, int | None, list[Reason]]:
+        """Why it stands still, if it does; what waits for its CPUs has a rank, and a start is when it goes on."""
+        attempt = self._state.attempts.get(run.live.get(row, 0))
+        if attempt is None or not attempt.frozen:
+            return None, None, []
+        why = self._standstill(attempt)
+        entry = self._cx.returning.get(attempt.attempt)
+        if entry is None:
+            return None, None, [why]
+        rank = next(
+            (ahead + 1 for known, ahead in self._entries_of(run.run, attempt.task) if known is entry), None
+        )  # fmt: skip
+        host = list(self._cx.pressure.reasons)
+        short = self._short(entry.claim, mine=entry is self._cx.gate.reserved, rank=rank)
+        return rank, self._start_ns(entry, entry.low, host), [why, *host, *short]
+
+    def _standstill(self, attempt: Attempt) -> Reason:
+        pause = attempt.pause or Pause()
+        asked = attempt.claim.cpu_milli / 1000
+        if pause.for_row is not None:
+            return Reason("suspended", "cpu", asked, holders=(self._state.name_of(*pause.for_row),))
+        return Reason("resuming" if pause.waits else "paused", "cpu", asked if pause.released else 0)
 
     def _start_ns(self, entry: Entry | None, row: int, of_run: list[Reason]) -> int | None:
         """When it is expected to start; nobody knows while something but the order of the queue keeps it."""
@@ -113,13 +138,18 @@ class Explainer:
             holders = [self._state.attempts[number] for number in sorted(set(run.live.values()))]
             names = [run.text(task, attempt.index) for attempt in holders if attempt.task == task]
             found.append(Reason("max_parallel", run.plan.names[task], 1, limit - live, tuple(names[:10])))
-        claim = self._cx.grown_of(run, task, row)[0]
-        found += self._cx.ledger.reasons(claim, self._all_holders())
         reserved = self._cx.gate.reserved
         mine = reserved is not None and reserved.run == run.run and reserved.low <= row < reserved.high
+        return found + self._short(self._cx.grown_of(run, task, row)[0], mine=mine, rank=rank, more=not found)
+
+    def _short(self, claim: Claim, *, mine: bool, rank: int | None, more: bool = True) -> list[Reason]:
+        """What is missing of a claim; if nothing is (and there is no other reason), who else is to have it first."""
+        found = self._cx.ledger.reasons(claim, self._all_holders())
+        if found or not more:
+            return found
+        reserved = self._cx.gate.reserved
         if not found and reserved is not None and not mine and not self._cx.ledger.fits(reserved.claim):
-            first = self._state.runs[reserved.run]
-            name = f"{run_text(first.run)} {first.text(*first.place(reserved.low))}"
+            name = self._state.name_of(reserved.run, *self._state.runs[reserved.run].place(reserved.low))
             found.append(Reason("reservation", "host", holders=(name,)))
         if not found and rank is not None and rank > 1:
             first = self._order[0]
@@ -132,6 +162,6 @@ class Explainer:
         if self._holders is None:
             self._holders = []
             for attempt in self._state.holding():
-                run = self._state.runs[attempt.run]
-                self._holders.append((f"{run_text(run.run)} {run.text(attempt.task, attempt.index)}", attempt.claim))
+                name = self._state.name_of(attempt.run, attempt.task, attempt.index)
+                self._holders.append((name, attempt.held))
         return self._holders

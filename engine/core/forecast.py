@@ -42,6 +42,8 @@ class Forecast:
         ends: list[tuple[int, int, Attempt | None, Entry | None]] = []
         for number in cx.gate.holders:
             attempt = cx.state.attempts[number]
+            if attempt.frozen:
+                continue  # it holds what it holds until it goes on, in its place in the queue or when somebody says so
             left_ns = self._left_ns(attempt)
             if left_ns is None:
                 return
@@ -55,8 +57,8 @@ class Forecast:
                         return  # what the host has no more: nothing behind it can be told
                     now_ns, _, holder, started = heappop(ends)
                     if holder is not None:
-                        room.release(holder.claim, holder.binding)
-                    elif started is not None:
+                        room.release(holder.held, holder.binding)
+                    if started is not None:
                         room.release(started.claim)
                 if entry.claim.gpu_milli or entry.claim.pin:
                     return  # where they lie is not followed here
@@ -72,7 +74,8 @@ class Forecast:
                 starts += 1
                 if not entry.expected_ns:
                     return  # nobody knows when it will give back what it holds
-                heappush(ends, (now_ns + entry.expected_ns, -starts, None, entry))
+                holder = cx.state.attempts[entry.attempt] if entry.attempt else None
+                heappush(ends, (now_ns + entry.expected_ns, -starts, holder, entry))
                 row += 1
 
     def _left_ns(self, attempt: Attempt) -> int | None:
@@ -82,8 +85,8 @@ class Forecast:
         expected_ns = cx.durations.get(run.alike(attempt.task), 0) or run.plan.policy(attempt.task).quota.wall_ns
         if not expected_ns:
             return None
-        rows = attempt.limit - attempt.done if attempt.is_block else 1
-        left_ns = attempt.newest_ns + expected_ns * rows - cx.now_ns
+        rows, stood_ns = (attempt.limit - attempt.done, 0) if attempt.is_block else (1, attempt.still_ns)
+        left_ns = attempt.newest_ns + stood_ns + expected_ns * rows - cx.now_ns
         return left_ns if left_ns > 0 else max(-left_ns, 1)
 
     def _go_on_as_fluid(self, rest: list[Entry], row: int, now_ns: int) -> None:

@@ -44,7 +44,7 @@ def _ledger(machine: Machine) -> list[str]:
     ledger = machine.cx.ledger
     fresh = Ledger(ledger.capacity)
     for attempt in machine.state.holding():
-        fresh.take(attempt.claim, attempt.binding)
+        fresh.take(attempt.held, attempt.binding)
     found = [
         f"attempt {attempt.attempt} takes over from {attempt.claim_from}, but its lane does not say so"
         for attempt in machine.state.attempts.values()
@@ -55,6 +55,10 @@ def _ledger(machine: Machine) -> list[str]:
     holding = {attempt.attempt for attempt in machine.state.holding()}
     if set(machine.cx.gate.holders) != holding:
         found.append(f"the gate knows {sorted(machine.cx.gate.holders)}, claims are held by {sorted(holding)}")
+    waiting = {number for number, attempt in machine.state.attempts.items() if attempt.released and not attempt.paused}
+    entries = {entry.attempt for entry in machine.cx.queue.entries() if entry.attempt}
+    if not waiting == entries == set(machine.cx.returning):
+        found.append(f"{sorted(waiting)} wait for their CPUs, in the queue are {sorted(entries)}")
     held = {name: count for name, count in ledger.pools.items() if count}
     if held != {name: count for name, count in fresh.pools.items() if count}:
         found.append(f"pools hold {held}, live attempts claim {fresh.pools}")
@@ -144,6 +148,12 @@ def _live(machine: Machine, run: RunState) -> list[str]:
             found.append(f"attempt {number} is to stand still and to stop")
         if attempt is not None and attempt.status is AttemptStatus.SUSPENDED and not attempt.still_since_ns:
             found.append(f"attempt {number} is suspended, but nobody knows since when")
+        if attempt is not None and attempt.released:
+            still = attempt.frozen and attempt.status is AttemptStatus.SUSPENDED
+            if not still or not machine.cx.lanes.alone(number):
+                found.append(f"attempt {number} has given its CPUs back, and may move or be followed")
+        if attempt is not None and attempt.pause is not None and attempt.pause.waits and not attempt.frozen:
+            found.append(f"attempt {number} waits to go on, and is not to stand still")
     for row, number in run.live.items():
         attempt = machine.state.attempts.get(number)
         first = run.row(attempt.task, attempt.index) if attempt is not None else 0

@@ -51,14 +51,7 @@ from engine.core.events import (
     WorkflowPauseRequested,
     WorkflowRemoved,
 )  # fmt: skip
-from engine.core.on_attempt import (
-    on_exited,
-    on_lost,
-    on_never_started,
-    on_resumed,
-    on_started,
-    on_suspended,
-)  # fmt: skip
+from engine.core.on_attempt import on_exited, on_lost, on_never_started, on_started
 from engine.core.on_schedule import (
     fire_schedules,
     next_wall_due,
@@ -70,6 +63,7 @@ from engine.core.orders import hold_again, share_cpus
 from engine.core.progress import settle
 from engine.core.runs import on_run_requested
 from engine.core.settings import on_settings_change
+from engine.core.standstill import on_resumed, on_suspended, stand_again
 from engine.core.state import EngineState, RunState
 from engine.model.errors import EngineError
 from engine.model.ids import backfill_text, run_text
@@ -195,6 +189,7 @@ class Machine:
             else:
                 self.cx.lanes.open(number, attempt.claim, HORIZON_NS)
                 hold_again(self.cx, state.runs[attempt.run], attempt)
+                stand_again(self.cx, attempt)
             if attempt.is_block:
                 watch(self.cx)
 

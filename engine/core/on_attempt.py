@@ -11,9 +11,7 @@ from engine.core.events import (
     AttemptExited,
     AttemptLost,
     AttemptNeverStarted,
-    AttemptResumed,
     AttemptStarted,
-    AttemptSuspended,
     BlockStarted,
     RetryScheduled,
     RowsReleased,
@@ -22,6 +20,7 @@ from engine.core.events import (
 )  # fmt: skip
 from engine.core.orders import give_back
 from engine.core.progress import finish_row, is_ending
+from engine.core.standstill import repeat_order, stood_still
 from engine.core.state import Attempt, RunState
 from engine.model.campaign import TRIAL
 from engine.model.errors import IllegalTransition
@@ -50,41 +49,11 @@ def on_started(cx: Context, event: AttemptStarted | BlockStarted) -> None:
     cx.changes.attempts[event.attempt] = attempt
     cx.repeat_stops(attempt)
     if attempt.frozen or attempt.status is AttemptStatus.SUSPENDED:
-        cx.repeat_freeze(attempt)
+        repeat_order(cx, attempt)
     run = cx.state.runs[attempt.run]
     row = run.row(attempt.task, attempt.index + attempt.done if attempt.is_block else attempt.index)
     run.started[row] = event.at_ns
     cx.touch(run, row)
-
-
-def on_suspended(cx: Context, event: AttemptSuspended) -> None:
-    """It stands still. If it is wanted to go on by now, it is told so again: reports and orders may have crossed."""
-    attempt = cx.state.attempts.get(event.attempt)
-    if attempt is None:
-        return
-    attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, "suspended")
-    attempt.still_since_ns = attempt.still_since_ns or event.at_ns
-    cx.changes.attempts[event.attempt] = attempt
-    if not attempt.frozen:
-        cx.repeat_freeze(attempt)
-
-
-def on_resumed(cx: Context, event: AttemptResumed) -> None:
-    """It goes on. If it is wanted to stand still by now, it is told so again."""
-    attempt = cx.state.attempts.get(event.attempt)
-    if attempt is None:
-        return
-    attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, "resumed")
-    _stood_still(attempt, event.at_ns)
-    cx.changes.attempts[event.attempt] = attempt
-    if attempt.frozen:
-        cx.repeat_freeze(attempt)
-
-
-def _stood_still(attempt: Attempt, until_ns: int) -> None:
-    if attempt.still_since_ns:
-        attempt.still_ns += max(0, until_ns - attempt.still_since_ns)
-        attempt.still_since_ns = 0
 
 
 def on_exited(cx: Context, event: AttemptExited) -> None:
@@ -171,7 +140,7 @@ def _end(
         raise IllegalTransition(f"block {event.attempt} has rows: it cannot end as one attempt")
     attempt.status = transitions.after(transitions.ATTEMPT, attempt.status, cause)
     attempt.finished_ns = event.at_ns
-    _stood_still(attempt, event.at_ns)
+    stood_still(attempt, event.at_ns)
     return _end_single(cx, attempt), attempt
 
 

@@ -5,7 +5,8 @@ Ledger, gate, shares and lanes are told together, here and nowhere else, so that
 
 from engine.core.context import Context
 from engine.core.effects import ShareCpus, StartAttempt
-from engine.core.state import Attempt, RunState
+from engine.core.events import CpusRegained, CpusReleased
+from engine.core.state import Attempt, Pause, RunState
 from engine.model.resources import Binding
 from engine.scheduling.fair_queue import Entry
 
@@ -32,13 +33,44 @@ def hold_again(cx: Context, run: RunState, attempt: Attempt) -> None:
     """A live attempt that was loaded holds what it held."""
     since_ns = attempt.started_ns or attempt.ordered_ns
     expected_ns = cx.durations.get(run.alike(attempt.task), 0) * attempt.count
-    cx.gate.began(attempt.attempt, attempt.claim, since_ns, expected_ns, binding=attempt.binding)
-    cx.shares.started(attempt.attempt, run.owner, cx.ledger.share_ppm(attempt.claim), cx.now_ns)
+    cx.gate.began(attempt.attempt, attempt.held, since_ns, expected_ns, binding=attempt.binding)
+    cx.shares.started(attempt.attempt, run.owner, cx.ledger.share_ppm(attempt.held), cx.now_ns)
+
+
+def release_cpus(cx: Context, run: RunState, attempt: Attempt, pause: Pause) -> None:
+    """The attempt stands still: others may have its CPUs."""
+    number, bound = attempt.attempt, attempt.binding.cpus
+    pause.released = True
+    attempt.binding = Binding(gpus=attempt.binding.gpus)
+    cx.gate.gave_back(number, attempt.held, attempt.binding)
+    _change_share(cx, run, attempt)
+    if bound:
+        share_cpus(cx)
+    cx.note(CpusReleased(number))
+
+
+def regain_cpus(
+    cx: Context, run: RunState, attempt: Attempt, pause: Pause, left_ns: int, entry: Entry | None
+) -> None:  # fmt: skip
+    """The attempt is to move: its CPUs are its own again. Without an entry, which was admitted, it has them at once."""
+    pause.released = False
+    attempt.binding = cx.gate.took_again(attempt.attempt, attempt.claim, cx.now_ns, left_ns, entry=entry)
+    _change_share(cx, run, attempt)
+    if attempt.binding.cpus:
+        share_cpus(cx)
+    cx.note(CpusRegained(attempt.attempt, attempt.binding.cpus))
+
+
+def _change_share(cx: Context, run: RunState, attempt: Attempt) -> None:
+    cx.shares.ended(attempt.attempt, cx.now_ns)
+    cx.shares.started(attempt.attempt, run.owner, cx.ledger.share_ppm(attempt.held), cx.now_ns)
 
 
 def give_back(cx: Context, run: RunState, attempt: Attempt) -> None:
     """The attempt, or all of the block, has ended: its claim is free, or the next of its lane has it."""
     number = attempt.attempt
+    if attempt.pause is not None:
+        cx.withdraw(number)
     del cx.state.attempts[number]
     cx.changes.attempts[number] = attempt
     ended = cx.lanes.end(number)

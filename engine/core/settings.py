@@ -91,7 +91,10 @@ def _rank_again(cx: Context, run: RunState, tasks: Container[int]) -> None:
         cx.queue.take(entry)
         fresh = moved(entry)
         cx.queue.put_back(fresh)
-        cx.unknown.get(run.alike(entry.task), []).append(fresh)
+        if fresh.attempt:
+            cx.returning[fresh.attempt] = fresh
+        else:
+            cx.unknown.get(run.alike(entry.task), []).append(fresh)
     run.parked[:] = [moved(entry) for entry in run.parked]
     for (number, _), parked in cx.parallel_parked.items():
         if number == run.run:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from engine.core.events import Actor, LogSlice, Measured, Usage
-from engine.model.ids import NO_INDEX, row_text
+from engine.model.ids import NO_INDEX, row_text, run_text
 from engine.model.resources import UNBOUND, Binding, Capacity, Claim
 from engine.model.status import AttemptStatus, BackfillStatus, Outcome, RunStatus, TaskStatus
 from engine.planning.paths import UNKNOWN_NS
@@ -37,6 +37,22 @@ _FINISHED = [status for status in TaskStatus if status.finished]
 def chunks_of(rows: range) -> range:
     """The chunks in which consecutive rows lie."""
     return range(rows.start // CHUNK_ROWS, (rows.stop - 1) // CHUNK_ROWS + 1)
+
+
+class Pause(msgspec.Struct, array_like=True):
+    """Of an attempt that was told to stand still once (see `standstill`). `turn` counts the orders to stand still and
+    to go on: only the answer to the newest one says how things are.
+
+    `released`: its CPUs are given back until it goes on. `waits`: it goes on by itself as soon as there is room, else
+    it was paused by an operator. `for_row` is the (run, task, index) that it made room for; `memory_bytes` what it
+    occupied when it last stood still.
+    """
+
+    turn: int = 0
+    released: bool = False
+    waits: bool = False
+    for_row: tuple[int, int, int] | None = None
+    memory_bytes: int = 0
 
 
 class Attempt(msgspec.Struct):
@@ -82,6 +98,22 @@ class Attempt(msgspec.Struct):
     measured: Measured | None = None
     on_success: bool = False
     """It starts only if `claim_from` has succeeded: until then its row may have to wait again."""
+    pause: Pause | None = None
+
+    @property
+    def released(self) -> bool:
+        """Whether it stands still and has given its CPUs back."""
+        return self.pause is not None and self.pause.released
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is to stand still until an operator says otherwise."""
+        return self.frozen and (self.pause is None or not self.pause.waits)
+
+    @property
+    def held(self) -> Claim:
+        """What of its claim it holds now."""
+        return self.claim.kept_part if self.released else self.claim
 
     @property
     def to_end(self) -> bool:
@@ -112,7 +144,7 @@ class Attempt(msgspec.Struct):
             (self.finished_ns or self.started_ns) if runs else 0, 0, self.pid if runs else 0,
             self.start_ticks if runs else 0, self.claim_from, self.stops.get(offset, ""),
             log=LogSlice(log.path, log.offset + log.length) if runs else LogSlice(), binding=self.binding,
-            frozen=self.frozen and runs,
+            frozen=self.frozen and runs, pause=self.pause if runs else None,
         )  # fmt: skip
 
     @property
@@ -467,6 +499,11 @@ class EngineState:
         if attempt is None or not attempt.is_block:
             return attempt
         return attempt.of_row(row - run.row(attempt.task, attempt.index))
+
+    def name_of(self, number: int, task: int, index: int) -> str:
+        """`r3 clean[7]`; of a run that is not in memory only its number."""
+        run = self.runs.get(number)
+        return run_text(number) if run is None else f"{run_text(number)} {run.text(task, index)}"
 
     def holding(self) -> Iterator[Attempt]:
         """Live attempts that use their claim; the others wait to take one over."""

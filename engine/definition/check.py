@@ -15,7 +15,7 @@ from engine.expressions import ExpressionFault, compile_template
 from engine.expressions.faults import did_you_mean
 from engine.model.campaign import MEASURED_ALWAYS, TRIAL, Campaign
 from engine.model.errors import Fault, ValueFault
-from engine.model.workflow import ROWS_MAX, Schedule, Task, Workflow
+from engine.model.workflow import ROWS_MAX, Policy, Schedule, Task, Workflow
 
 # Looking for close names among thousands takes milliseconds: enough for the faults that a person reads first.
 _SUGGESTIONS_MAX = 50
@@ -38,7 +38,10 @@ def check_meaning(workflow: Workflow, complaints: Complaints) -> None:
     references.params(workflow)
     ordered = True
     numbers = tasks.numbers
+    suspended = {number for number, policy in enumerate(workflow.policies) if policy.preemption == "suspend"}
     for number, task in enumerate(workflow.tasks):
+        if task.policy in suspended:
+            _check_suspend(task, workflow.policies[task.policy], complaints)
         needs = task.needs
         # One need, of a task that stands before: the common case, and nothing can be wrong with it.
         sound = len(needs) == 1 and not needs[0].same_index and numbers.get(needs[0].task, number) < number
@@ -114,6 +117,15 @@ def _check_campaign(campaign: Campaign, path: Path, complaints: Complaints) -> N
         if any(metric.name == known.name for known in MEASURED_ALWAYS):
             message = f"{metric.name} is measured of every attempt: a task cannot report it"
             complaints.add((*path, "metrics", metric.name), message)
+
+
+def _check_suspend(task: Task, policy: Policy, complaints: Complaints) -> None:
+    """Who could give nothing back, or would measure its own standstill."""
+    path, hint = ("tasks", task.name, "preemption"), "write `requeue`, or `never`"
+    if policy.claim.exclusive:
+        complaints.add(path, f"{task.name} is exclusive: who has the host alone cannot be suspended", hint)
+    if task.has_trials:
+        complaints.add(path, f"{task.name} has trials: one that is suspended would measure its own standstill", hint)
 
 
 def _trial_count(campaign: Campaign) -> int | None:

@@ -54,6 +54,7 @@ from engine.model.workflow import (
     Jitter,
     OnLog,
     OnLost,
+    OnPause,
     ParamType,
     Preemption,
     TriggerRule,
@@ -439,7 +440,14 @@ POLICY = {
     "trigger_rule": Field(_words_of(TriggerRule), "which ends of its needs let it start; all_success unless written"),
     "priority": Field(Number(-PRIORITY_MAX, PRIORITY_MAX), "higher goes first; 0 unless written"),
     "preemption": Field(
-        _words_of(Preemption), "requeue: it may be stopped, and goes again later, for what has a higher priority"
+        _words_of(Preemption),
+        "for what has a higher priority: requeue: it may be stopped, and goes again later; suspend: it may stand still "
+        "and give its CPUs back until there is room again, if it is memory-light",
+    ),
+    "on_pause": Field(
+        _words_of(OnPause),
+        "release: while it is paused others have its CPUs, if it is memory-light (it occupies no more than it claims, "
+        "or 5 % of the host's memory); keep: nobody has them",
     ),
     "on_lost": Field(_words_of(OnLost), "after an attempt whose end nobody saw: rerun, or hold for an operator"),
 }

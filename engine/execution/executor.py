@@ -56,7 +56,7 @@ class Rows(NamedTuple):
 class _Live:
     """An attempt or a block that was ordered and has not ended. `order` is None when an earlier engine sent it."""
 
-    __slots__ = ("frozen", "link", "order", "pid", "rows", "stops")
+    __slots__ = ("link", "order", "pid", "rows", "stops", "wanted")
 
     def __init__(self, order: StartAttempt | None, link: Link, rows: Rows) -> None:
         self.order = order
@@ -65,7 +65,7 @@ class _Live:
         self.pid = 0
         self.stops: dict[int, StopAttempt] = {}
         """By row."""
-        self.frozen: bool | None = None
+        self.wanted: SuspendAttempt | ResumeAttempt | None = None
         """Whether it shall stand still, as far as this engine has said."""
 
 
@@ -209,21 +209,26 @@ class Executor:
             link.post(wire.pack(["stop", foreign]))
         if stale:
             link.post(wire.pack(["ack", stale]))
-        events += self._settle_frozen(link, set(welcome["frozen"]), known)
+        events += self._settle_frozen(link, welcome["frozen"], known)
         self._send_stops(link, known)
         return events + self._missing(link, known)
 
-    def _settle_frozen(self, link: Link, frozen: set[int], known: set[int]) -> list[AttemptEvent]:
-        """What stands still is told; what shall not, or shall and does not, is ordered once more."""
-        wrong = [
-            [number, live.frozen]
+    def _settle_frozen(self, link: Link, frozen: list[list[int]], known: set[int]) -> list[AttemptEvent]:
+        """What stands still is told, with the order that made it so; what was ordered is ordered once more, as it may
+        have been lost."""
+        again = [
+            _freeze_order(live.wanted)
             for number, live in self._live.items()
-            if live.link is link and number in known and live.frozen is not None and live.frozen != (number in frozen)
+            if live.link is link and number in known and live.wanted is not None
         ]
-        if wrong:
-            link.post(wire.pack(["freeze", wrong]))
+        if again:
+            link.post(wire.pack(["freeze", again]))
         now_ns = time.time_ns()
-        return [AttemptSuspended(number, now_ns) for number in sorted(frozen) if number in self._live]
+        return [
+            AttemptSuspended(number, now_ns, turn, size)
+            for number, turn, size in sorted(frozen)
+            if number in self._live
+        ]
 
     def _send_stops(self, link: Link, known: set[int]) -> None:
         stops = [
@@ -297,8 +302,8 @@ class Executor:
         for order in orders:
             live = self._live.get(order.attempt)
             if live is not None:
-                live.frozen = isinstance(order, SuspendAttempt)
-                by_slot.setdefault(live.link.slot, []).append([order.attempt, live.frozen])
+                live.wanted = order
+                by_slot.setdefault(live.link.slot, []).append(_freeze_order(order))
         for slot, entries in by_slot.items():
             self._links[slot].post(wire.pack(["freeze", entries]))
 
@@ -527,6 +532,11 @@ class Executor:
 
 def _never_started(number: int, rows: Rows, why: str) -> AttemptEvent:
     return RowsReturned(number, rows.done, why) if rows.block else AttemptNeverStarted(number, why)
+
+
+def _freeze_order(order: SuspendAttempt | ResumeAttempt) -> list[Any]:
+    cpus = order.cpus if isinstance(order, ResumeAttempt) else ()
+    return [order.attempt, isinstance(order, SuspendAttempt), order.turn, cpus]
 
 
 def _stop_order(order: StopAttempt) -> list[Any]:

@@ -107,8 +107,8 @@ class Launcher:
             for number, at_once, *row in message[1]:
                 self.stop(number, at_once, *row)
         elif kind == "freeze":
-            for number, frozen in message[1]:
-                self.freezing.order(number, frozen=frozen)
+            for number, frozen, turn, cpus in message[1]:
+                self.freezing.order(number, turn, cpus, frozen=frozen)
         elif kind == "ack":
             self._forget(message[1])
         elif kind == "settled":

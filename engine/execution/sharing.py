@@ -6,7 +6,7 @@ too; what runs already is moved when they change. Whoever has CPUs of its own is
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from engine.execution import proc
 from engine.execution.attempt import Attempt, Order
@@ -31,6 +31,14 @@ class Sharing:
                 attempt.cores = sorted(self._shared, key=lambda core: core not in kept)[: len(kept)]
                 for pid in proc.descendants([attempt.tree_pid, *attempt.strays]):
                     _bind(pid, attempt.cores or self._shared)
+
+    def move(self, attempt: Attempt, pids: Iterable[int], cpus: Sequence[int]) -> None:
+        """A pinned attempt has other CPUs of its own from now on, or (none) keeps to the shared ones."""
+        if not attempt.order["cpus"] or list(cpus) == list(attempt.order["cpus"]):
+            return
+        attempt.order["cpus"] = list(cpus)
+        for pid in pids:
+            _bind(pid, cpus or self._shared)
 
     @staticmethod
     def bind(pid: int, order: Order) -> None:

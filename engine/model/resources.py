@@ -33,6 +33,16 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
     pin: Pin = ""
     exclusive: bool = False
 
+    @property
+    def cpu_part(self) -> "Claim":
+        """The CPUs of it, which can be given back and taken again while the rest is held."""
+        return Claim(self.cpu_milli, pin=self.pin)
+
+    @property
+    def kept_part(self) -> "Claim":
+        """All but the CPUs."""
+        return msgspec.structs.replace(self, cpu_milli=0, pin="")
+
 
 class Binding(msgspec.Struct, frozen=True, array_like=True):
     """Where an attempt is bound to: logical CPUs that are its own (none: the shared ones), and the thousandths that it
@@ -65,7 +75,8 @@ class Reason(msgspec.Struct, frozen=True):
     kinds: capacity, pool, mutex, pin, exclusive, reservation (it would delay one that has waited longer), pressure (the
     host is short of something that is not claimed), max_parallel, run_paused, read_only, stopping (the engine is),
     behind (others are ahead in the queue), upstream (waits for tasks), backing_off, if_running (an earlier run of the
-    workflow goes on).
+    workflow goes on). Of one that runs and stands still: paused (by an operator), suspended (for the row of a higher
+    priority that `holders` names), resuming (it goes on when it has its CPUs again).
     """
 
     kind: str

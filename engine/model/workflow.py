@@ -32,7 +32,8 @@ Fold = Literal["first", "last", "both"]
 Jitter = Literal["none", "full", "equal"]
 OnLog = Literal["cut", "stop"]
 OnLost = Literal["rerun", "hold"]
-Preemption = Literal["never", "requeue"]
+Preemption = Literal["never", "requeue", "suspend"]
+OnPause = Literal["release", "keep"]
 CatchUp = Literal["none", "last", "all"]
 IfRunning = Literal["skip", "queue_one", "queue_all", "cancel", "kill", "allow"]
 
@@ -170,6 +171,7 @@ class Policy(msgspec.Struct, frozen=True, array_like=True, gc=False):
     env: tuple[tuple[str, str], ...] = ()
     pass_env: tuple[str, ...] = ()
     preemption: Preemption = "never"
+    on_pause: OnPause = "release"
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):

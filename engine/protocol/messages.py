@@ -29,10 +29,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknow
 
 
 class Hello(Request, frozen=True, kw_only=True):
-    """The first message. `via` is cli or console; a read-only session cannot act."""
+    """The first message. `via` is cli or console, `place` the terminal or process that it speaks from, for the audit; a
+    read-only session cannot act."""
 
     protocol: int
     via: Literal["cli", "console"] = "cli"
+    place: str = ""
     read_only: bool = False
 
 

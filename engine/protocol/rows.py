@@ -241,7 +241,7 @@ class StatsRow(Row, frozen=True, kw_only=True):
 
 
 class ReasonRow(Row, frozen=True, kw_only=True):
-    """One row that does not run, and all reasons why."""
+    """One row that does not run, or stands still, and all reasons why; `predicted_start` is then when it goes on."""
 
     task: str
     index: int | None
@@ -266,7 +266,8 @@ class EventRow(Row, frozen=True, kw_only=True):
 
 
 class AuditRow(Row, frozen=True, kw_only=True):
-    """Who asked for what, from where, and what became of it (`accepted`, or the refusal's code)."""
+    """Who asked for what, from where (`via` cli or console, `place` its terminal or process), and what became of it
+    (`accepted`, or the refusal's code)."""
 
     revision: int
     at: str
@@ -277,6 +278,7 @@ class AuditRow(Row, frozen=True, kw_only=True):
     target: str
     result: str
     note: str = ""
+    place: str = ""
 
 
 class ScheduleRow(Row, frozen=True, kw_only=True):
@@ -396,8 +398,9 @@ class ResourcesRow(Row, frozen=True, kw_only=True):
     ready: int = 0
     holders: list[dict[str, Any]] = []
     """Of live attempts, at most 100, the largest claims first: {"row", "run", "owner", "since", "cpu", "memory",
-    "pools", "gpus", "scratch", "mutexes", "cpus": those that it is bound to, "exclusive", "rss", "enforced": how each
-    of its quotas is, as in AttemptRow}."""
+    "pools", "gpus", "scratch", "mutexes", "cpus": those that it is bound to, "exclusive", "rss", "released": CPUs that
+    it has given back while it stands still, "still": why it does, "enforced": how each of its quotas is, as in
+    AttemptRow}."""
     scratch: int = 0
     scratch_claimed: int = 0
     scratch_free: int | None = None
@@ -407,9 +410,10 @@ class ResourcesRow(Row, frozen=True, kw_only=True):
     cores_bound: int = 0
     reservation: dict[str, Any] | None = None
     admission: str = "open"
-    pressure: tuple[str, ...] = ()
     cpus_others: float | None = None
     owners: list[dict[str, Any]] = []
+    pressure: list[str] = []
+    """Why starts are slowed or stopped for the sake of the host, in sentences; empty while they are not."""
 
 
 class QueueRow(Row, frozen=True, kw_only=True):

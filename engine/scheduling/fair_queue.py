@@ -36,16 +36,16 @@ SPARSE = 4
 
 class Entry:
     """Rows `low` to `high` (exclusive) of a task of a run; `waiting` while it is in the queue. `expected_ns` is what an
-    attempt of it is expected to take, 0 if nothing is known."""
+    attempt of it is expected to take, 0 if nothing is known. `attempt` is one that stands still and waits to go on."""
 
     __slots__ = (
-        "age", "aged", "band", "claim", "expected_ns", "heaped", "high", "kind", "low", "owner", "run", "task",
-        "waiting", "weight",
+        "age", "aged", "attempt", "band", "claim", "expected_ns", "heaped", "high", "kind", "low", "owner", "run",
+        "task", "waiting", "weight",
     )  # fmt: skip
 
     def __init__(
         self, run: int, task: int, rows: range, claim: Claim, *,
-        owner: str, band: Band, weight: int, age: int, expected_ns: int,
+        owner: str, band: Band, weight: int, age: int, expected_ns: int, attempt: int,
     ) -> None:  # fmt: skip
         self.run = run
         self.task = task
@@ -58,6 +58,7 @@ class Entry:
         self.band = band
         self.weight = weight
         self.age = age
+        self.attempt = attempt
         self.waiting = self.heaped = self.aged = False
 
     def __lt__(self, other: "Entry") -> bool:
@@ -69,7 +70,7 @@ class Entry:
         band = (-priority, self.band[1])
         return Entry(
             self.run, self.task, range(self.low, self.high), self.claim, owner=self.owner, band=band,
-            weight=self.weight, age=self.age, expected_ns=self.expected_ns,
+            weight=self.weight, age=self.age, expected_ns=self.expected_ns, attempt=self.attempt,
         )  # fmt: skip
 
 
@@ -218,13 +219,15 @@ class FairQueue:
     def push(
         self, run: int, task: int, rows: range, claim: Claim, *,
         priority: int, weight: int, owner: str = "", backfill: bool = False, expected_ns: int = 0,
+        attempt: int = 0,
     ) -> Entry:  # fmt: skip
         """Queue the rows behind those of the same rank that came before."""
         self._age += 1
         band = (-priority, backfill)
         entry = Entry(
-            run, task, rows, claim, owner=owner, band=band, weight=weight, age=self._age, expected_ns=expected_ns
-        )
+            run, task, rows, claim, owner=owner, band=band, weight=weight, age=self._age, expected_ns=expected_ns,
+            attempt=attempt,
+        )  # fmt: skip
         self.put_back(entry)
         return entry
 

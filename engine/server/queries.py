@@ -7,7 +7,7 @@ every row; then the result is kept for the revision. Bounds are checked before a
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from heapq import nlargest
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeAlias, TypeVar
 
 from engine.core.state import RunHeader, RunState
@@ -339,15 +339,26 @@ def _explain(look: Look, question: ExplainRun) -> Page:
     run = _loaded(look, question.run)
     if question.index is not None:
         place = _place(run, question.task, question.index)
-        places = [place] if status_of(run, place) in _UNFINISHED else []
+        attempt = look.state.attempt_of_row(run, place.row)
+        waits = status_of(run, place) in _UNFINISHED or (attempt is not None and attempt.frozen)
+        places = [place] if waits else []
         total = len(places)
     else:
         tasks = _tasks_meant(look, run, question.task, "")
-        places = list(islice(matching(run, tasks, _UNFINISHED), limit))
-        total = count_in(run, tasks, _UNFINISHED)
+        still = _standing_still(look, run, set(tasks))
+        places = list(islice(chain(still, matching(run, tasks, _UNFINISHED)), limit))
+        total = len(still) + count_in(run, tasks, _UNFINISHED)
     if run.header.status.finished:
         return Page([], 0)
     return Page(pack_all(reason_row(look, run, place) for place in places), total)
+
+
+def _standing_still(look: Look, run: RunState, tasks: set[int]) -> list[Place]:
+    """The rows that run and stand still, of a block the one that its worker is at."""
+    live = [look.state.attempts[number] for number in sorted(set(run.live.values()))]
+    still = [attempt for attempt in live if attempt.frozen and attempt.task in tasks]
+    rows = [run.row(attempt.task, attempt.index) + attempt.done for attempt in still]
+    return [Place(*run.place(row), row) for row in rows]
 
 
 # --- the engine and its history -------------------------------------------------------------------------------------

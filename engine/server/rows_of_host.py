@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.core.state import Attempt, EngineState, WorkflowEntry
+from engine.core.state import EngineState, WorkflowEntry
 from engine.model.ids import NO_INDEX, run_text
 from engine.model.instants import SECOND, duration_text, optional_text
 from engine.model.status import TaskStatus
@@ -17,7 +17,8 @@ from engine.server.look import Look
 from engine.server.packing import MAP_BYTES_MAX, short_text, short_value
 from engine.server.ports import Standing
 from engine.server.rows_of_definition import claim_map
-from engine.server.standing import first_ready
+from engine.server.rows_of_tasks import why_still
+from engine.server.standing import first_waiting
 
 _HOLDERS = 100
 _OWNERS = 100
@@ -39,7 +40,7 @@ def resources_row(look: Look) -> ResourcesRow:
     bound: set[int] = set()
     cpu_milli = memory_bytes = scratch_bytes = 0
     for attempt in state.holding():
-        claim = attempt.claim
+        claim = attempt.held
         cpu_milli += claim.cpu_milli
         memory_bytes += claim.memory_bytes
         scratch_bytes += claim.scratch_bytes
@@ -49,7 +50,7 @@ def resources_row(look: Look) -> ResourcesRow:
         for uuid, milli in attempt.binding.gpus:
             gpus[uuid] = gpus.get(uuid, 0) + milli
         for name in claim.mutexes:
-            mutexes[name] = _name_of(state, attempt)
+            mutexes[name] = state.name_of(attempt.run, attempt.task, attempt.index)
     slots_of = _pools(state)
     capacity = state.capacity
     standing = look.world.standing()
@@ -65,17 +66,12 @@ def resources_row(look: Look) -> ResourcesRow:
         gpus={uuid: milli / 1000 for uuid, milli in gpus.items()}, mutexes=dict(sorted(mutexes.items())),
         cores=len(capacity.cores), cores_bound=sum(not bound.isdisjoint(cpus) for _, cpus in capacity.cores),
         reservation=_reservation(state, standing),
-        admission=standing.level, pressure=standing.pressure, cpus_others=standing.cpus_of_others,
+        admission=standing.level, pressure=list(standing.pressure), cpus_others=standing.cpus_of_others,
         owners=[
             {"owner": owner.owner, "weight": owner.weight, "share": owner.share, "used": owner.used_s}
             for owner in standing.owners[:_OWNERS]
         ],
     )  # fmt: skip
-
-
-def _name_of(state: EngineState, attempt: Attempt) -> str:
-    run = state.runs[attempt.run]
-    return f"{run_text(run.run)} {run.text(attempt.task, attempt.index)}"
 
 
 def _reservation(state: EngineState, standing: Standing) -> dict[str, Any] | None:
@@ -104,13 +100,14 @@ def _holders(look: Look, rss_bytes: dict[int, int]) -> list[dict[str, Any]]:
     state = look.state
     live = nsmallest(
         _HOLDERS, state.holding(),
-        key=lambda held: (not held.claim.exclusive, -held.claim.cpu_milli, -held.claim.memory_bytes, held.attempt),
+        key=lambda held: (not held.claim.exclusive, -held.held.cpu_milli, -held.claim.memory_bytes, held.attempt),
     )  # fmt: skip
     return [
         {
             "row": state.runs[held.run].text(held.task, held.index), "run": run_text(held.run),
             "owner": state.runs[held.run].owner, "since": optional_text(held.started_ns or held.ordered_ns),
-            "cpu": held.claim.cpu_milli / 1000, "memory": held.claim.memory_bytes, "pools": dict(held.claim.pools),
+            "cpu": held.held.cpu_milli / 1000, "released": (held.claim.cpu_milli - held.held.cpu_milli) / 1000,
+            "still": why_still(state, held), "memory": held.claim.memory_bytes, "pools": dict(held.claim.pools),
             "gpus": {uuid: milli / 1000 for uuid, milli in held.binding.gpus}, "scratch": held.claim.scratch_bytes,
             "mutexes": held.claim.mutexes, "cpus": held.binding.cpus, "exclusive": held.claim.exclusive,
             "rss": rss_bytes.get(held.attempt), "enforced": dict(held.levels),
@@ -128,13 +125,13 @@ def queue_rows(look: Look, offset: int, limit: int) -> tuple[list[QueueRow], int
 
 def _queue_row(look: Look, entry: Entry, reserved: Entry | None, *, told: bool) -> QueueRow:
     run = look.state.runs[entry.run]
-    first = first_ready(look.state, entry)
+    first = first_waiting(look.state, entry)
     task, index = run.place(first)
     rank, _, reasons = look.explainer().reasons(run, task, index) if told else (None, None, [])
     priority, backfill = entry.band
     return QueueRow(
         run=run_text(run.run), task=run.plan.names[task], index=None if index == NO_INDEX else index,
-        rows=run.status.count(TaskStatus.READY, first, entry.high), rank=rank,
+        rows=1 if entry.attempt else run.status.count(TaskStatus.READY, first, entry.high), rank=rank,
         owner=entry.owner, priority=-priority, backfill=backfill,
         reserved=entry is reserved, expected=entry.expected_ns / SECOND if entry.expected_ns else None,
         claim=claim_map(entry.claim),

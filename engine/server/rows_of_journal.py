@@ -92,5 +92,6 @@ def audit_row(line: AuditLine) -> AuditRow:
     entry = line.entry
     return AuditRow(
         revision=line.revision, at=to_text(line.at_ns), uid=entry.actor.uid, actor=entry.actor.name,
-        via=entry.actor.via, verb=entry.verb, target=entry.target, result=entry.result, note=entry.note,
+        via=entry.actor.via, place=entry.actor.place, verb=entry.verb, target=entry.target, result=entry.result,
+        note=entry.note,
     )  # fmt: skip

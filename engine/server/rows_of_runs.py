@@ -10,7 +10,7 @@ from engine.model.workflow import Action, Command, Shell
 from engine.protocol.rows import GroupRow, RunRow
 from engine.server.look import Look
 from engine.server.packing import short_map, short_text
-from engine.server.rows_of_tasks import shown_settings, why_of_row
+from engine.server.rows_of_tasks import shown_settings, why_of_row, why_still
 from engine.server.shape import Place, status_of
 
 _STATUSES = tuple(TaskStatus)
@@ -82,6 +82,7 @@ def _group_row(
     why = run.header.whys.get(~task, "")
     if not spec.mapped:
         why = why or why_of_row(run, task, status, attempt.outcome if attempt is not None else None)
+        why = why or why_still(look.state, look.state.attempt_of_row(run, task))
     return GroupRow(
         task=spec.name, status=status.text, mapped=spec.mapped, rows=run.row_count[task], tasks=counted(counts),
         depth=depth, needs=tuple(run.plan.names[up] for up in run.plan.ups(task)[:_NEEDS_SHOWN]),

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from engine.core.events import Measured
-from engine.core.state import Attempt, RunState, Settings
+from engine.core.state import Attempt, EngineState, RunState, Settings
 from engine.model.ids import NO_INDEX
 from engine.model.instants import SECOND, optional_text
 from engine.model.status import AttemptStatus, Outcome, OutcomeKind, TaskStatus
@@ -45,7 +45,8 @@ def _mark(look: Look, run: RunState, place: Place) -> object:
     if row < 0:
         return None
     attempt = look.state.attempt_of_row(run, row)
-    live = (attempt.attempt, attempt.status, attempt.pid, attempt.log) if attempt is not None else None
+    still = why_still(look.state, attempt)
+    live = (attempt.attempt, attempt.status, attempt.pid, attempt.log, still) if attempt is not None else None
     why = run.header.whys.get(row) if run.header.whys else None
     known = place.task in run.items
     own = run.header.settings.get(run.plan.names[place.task]) if run.header.settings else None
@@ -60,7 +61,7 @@ def task_row(look: Look, run: RunState, place: Place, attempt: Attempt | None) -
         return TaskRow(task=name, index=index, status=status.text, why=short_text(run.header.whys.get(~place.task, "")))
     row = place.row
     outcome = attempt.outcome if attempt is not None and status is not TaskStatus.WAITING else None
-    why = why_of_row(run, row, status, outcome)
+    why = why_of_row(run, row, status, outcome) or why_still(look.state, attempt)
     items = run.items.get(place.task) if index is not None else None
     item = items[index] if items is not None and index is not None and index < len(items) else None
     ended = attempt is not None and not attempt.live
@@ -92,6 +93,17 @@ def why_of_row(run: RunState, row: int, status: TaskStatus, outcome: Outcome | N
     if known or outcome is None or outcome.kind is OutcomeKind.SUCCEEDED:
         return known
     return outcome.sentence() if status.finished or status is TaskStatus.BACKING_OFF else ""
+
+
+def why_still(state: EngineState, attempt: Attempt | None) -> str:
+    """Why an attempt that runs is to stand still; empty if it is not."""
+    if attempt is None or not attempt.frozen:
+        return ""
+    if attempt.paused:
+        return "paused; others may have its CPUs" if attempt.released else "paused"
+    if attempt.pause is not None and attempt.pause.for_row is not None:
+        return f"suspended for {state.name_of(*attempt.pause.for_row)} (higher priority)"
+    return "waits for its CPUs, to go on"
 
 
 def _log(look: Look, attempt: Attempt) -> dict[str, Any] | None:

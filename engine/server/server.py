@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import trio
+from msgspec.structs import replace
 
 from engine.core.changes import AuditEntry, Changes
 from engine.core.effects import Answer
@@ -158,7 +159,7 @@ class Server:
         try:
             if uid not in self._names:
                 self._names[uid] = await trio.to_thread.run_sync(login_name, uid)
-            caller.actor = Actor(uid, self._names[uid], caller.actor.via)
+            caller.actor = replace(caller.actor, name=self._names[uid])
             await session.run()
         except Exception:
             _log.exception("a session ended by a fault of ours")

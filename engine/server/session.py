@@ -37,6 +37,7 @@ from engine.server.subscriptions import Hub, Subscriber
 _READ_BYTES = 64 * 2**10
 _FAULTS_SHOWN = 200
 _SENTENCE_MAX = 4_000
+_PLACE_MAX = 40
 _log = logging.getLogger(__name__)
 
 
@@ -160,7 +161,7 @@ class Session:
                 )
             )
         caller = self._caller
-        caller.actor = replace(caller.actor, via=request.via)
+        caller.actor = replace(caller.actor, via=request.via, place=request.place[:_PLACE_MAX])
         if request.read_only:
             caller.role = Role.VIEWER
         self._welcomed = True

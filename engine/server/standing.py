@@ -17,7 +17,7 @@ def standing(cx: Context) -> Standing:
     """Owners by what counts against them, the reservation, and the pressure."""
     held: Counter[str] = Counter()
     for attempt in cx.state.holding():
-        held[cx.state.runs[attempt.run].owner] += cx.ledger.share_ppm(attempt.claim)
+        held[cx.state.runs[attempt.run].owner] += cx.ledger.share_ppm(attempt.held)
     used = {usage.owner: usage.seconds for usage in cx.shares.usage(cx.now_ns)}
     weights = cx.state.weights
     owners = [
@@ -45,10 +45,12 @@ def waiting(cx: Context, count: int) -> tuple[Sequence[Entry], int]:
     queued = list(cx.queue.entries())
     parked = [entry for entries in cx.parallel_parked.values() for entry in entries]
     first = [*nsmallest(count, queued, key=place), *parked][:count]
-    return [entry for entry in first if first_ready(cx.state, entry) >= 0], len(queued) + len(parked)
+    return [entry for entry in first if first_waiting(cx.state, entry) >= 0], len(queued) + len(parked)
 
 
-def first_ready(state: EngineState, entry: Entry) -> int:
-    """The first row of an entry that is ready, -1 if none is."""
+def first_waiting(state: EngineState, entry: Entry) -> int:
+    """The first row of an entry that is ready, or waits to go on, -1 if none is."""
     run = state.runs.get(entry.run)
+    if entry.attempt:
+        return entry.low
     return -1 if run is None else run.status.find(TaskStatus.READY, entry.low, entry.high)

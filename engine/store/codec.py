@@ -19,7 +19,7 @@ import msgspec
 
 from engine.core.changes import AuditEntry, Span
 from engine.core.events import AnyEvent, LogSlice, Measured, Usage
-from engine.core.state import CHUNK_ROWS, Attempt, Backfill, Meta, RunHeader, RunState, WorkflowEntry
+from engine.core.state import CHUNK_ROWS, Attempt, Backfill, Meta, Pause, RunHeader, RunState, WorkflowEntry
 from engine.model.resources import UNBOUND, Binding, Claim
 from engine.model.status import AttemptStatus, Outcome
 from engine.model.workflow import Workflow, decode
@@ -60,6 +60,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, array_like=True):
     levels: tuple[tuple[str, str], ...] = ()
     measured: Measured | None = None
     on_success: bool = False
+    pause: Pause | None = None
 
 
 class BlockRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -85,6 +86,7 @@ class BlockRecord(msgspec.Struct, frozen=True, array_like=True):
     frozen: bool = False
     still_ns: int = 0
     still_since_ns: int = 0
+    pause: Pause | None = None
 
 
 class JournalRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -205,7 +207,7 @@ def encode_attempt(attempt: Attempt) -> bytes:
             attempt.attempt, attempt.claim, attempt.status, attempt.ordered_ns, attempt.started_ns,
             attempt.finished_ns, attempt.pid, attempt.start_ticks, attempt.claim_from, attempt.stop, attempt.outcome,
             attempt.usage, attempt.log, attempt.binding, attempt.frozen, attempt.still_ns, attempt.still_since_ns,
-            attempt.levels, attempt.measured, attempt.on_success,
+            attempt.levels, attempt.measured, attempt.on_success, attempt.pause,
         )
     )  # fmt: skip
 
@@ -219,7 +221,7 @@ def decode_attempt(key: bytes, body: bytes) -> Attempt:
         record.finished_ns, record.pid, record.start_ticks, record.claim_from, record.stop, record.outcome,
         record.usage, record.log, binding=record.binding, frozen=record.frozen, still_ns=record.still_ns,
         still_since_ns=record.still_since_ns, levels=record.levels, measured=record.measured,
-        on_success=record.on_success,
+        on_success=record.on_success, pause=record.pause,
     )  # fmt: skip
 
 
@@ -229,6 +231,7 @@ def encode_block(block: Attempt) -> bytes:
             block.task, block.index, block.number, block.claim, block.status, block.ordered_ns, block.started_ns,
             block.finished_ns, block.pid, block.start_ticks, block.claim_from, block.log, block.count, block.done,
             block.limit, block.stops, block.binding, block.frozen, block.still_ns, block.still_since_ns,
+            block.pause,
         )
     )  # fmt: skip
 
@@ -240,6 +243,7 @@ def decode_block(key: bytes, body: bytes) -> Attempt:
         record.ordered_ns, record.started_ns, record.finished_ns, record.pid, record.start_ticks, record.claim_from,
         log=record.log, count=record.count, done=record.done, limit=record.limit, stops=record.stops,
         binding=record.binding, frozen=record.frozen, still_ns=record.still_ns, still_since_ns=record.still_since_ns,
+        pause=record.pause,
     )  # fmt: skip
 
 

@@ -4,10 +4,12 @@ Answers carry the number of their request, so pieces of a subscription that arri
 kept for whoever reads the subscription.
 """
 
+import os
 import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -145,6 +147,14 @@ class Connection:
         return self._arrived.popleft()
 
 
+def speaking_from() -> str:
+    """The terminal that this process speaks from, `pts/3`; empty without one."""
+    for descriptor in range(3):
+        with suppress(OSError):
+            return os.ttyname(descriptor).removeprefix("/dev/")
+    return ""
+
+
 def open_connection(home: Home, *, read_only: bool = False, timeout_s: float = CONNECT_TIMEOUT_S) -> Connection:
     """Connect and shake hands. Raises NoEngine, EngineGone, RefusalError, or Unavailable for another protocol."""
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -160,7 +170,7 @@ def open_connection(home: Home, *, read_only: bool = False, timeout_s: float = C
             raise EngineGone(f"the engine in {home} did not accept a connection") from error
         except OSError as error:
             raise NoEngine(f"the engine's socket {home.socket_text} cannot be used: {error.strerror}") from error
-        hello = Hello(protocol=PROTOCOL, via="cli", read_only=read_only)
+        hello = Hello(protocol=PROTOCOL, via="cli", place=speaking_from(), read_only=read_only)
         welcome = connection.ask(hello, Welcome, timeout_s)
         if welcome.protocol != PROTOCOL:
             raise Unavailable(

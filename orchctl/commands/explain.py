@@ -8,7 +8,7 @@ from engine.protocol.rows import ReasonRow, TaskRow
 from orchctl.client.session import typed
 from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, Words, asked_row, run_argument, run_number, whole
 from orchctl.commands.runs import row_name
-from orchctl.text import count_text, inert, instant_text, size_text
+from orchctl.text import count_text, inert, instant_text, size_text, standstill_text
 
 _HOLDERS_SHOWN = 4
 
@@ -48,6 +48,8 @@ def explain(words: Words, place: Place) -> int:
 
 def reason_sentence(reason: dict[str, Any]) -> str:
     """One reason in words: what it asks for, what there is, and who holds the rest."""
+    if said := standstill_text(reason):
+        return said
     resource = str(reason.get("resource") or "")
     if reason.get("kind") == "pressure":
         bound, value = (float(reason.get(name) or 0) for name in ("asked", "available"))

@@ -104,7 +104,7 @@ _AUDIT: Mapping[str, Callable[[AuditRow], object]] = {
     "REVISION": lambda row: row.revision,
     "AT": lambda row: instant_text(row.at),
     "WHO": lambda row: f"{row.actor} ({row.uid})",
-    "VIA": lambda row: row.via,
+    "VIA": lambda row: f"{row.via} {row.place}".strip(),
     "VERB": lambda row: row.verb,
     "TARGET": lambda row: row.target,
     "RESULT": lambda row: (row.result, "ok" if row.result == "accepted" else "problem"),

@@ -71,7 +71,7 @@ def _holder(holder: dict[str, Any]) -> list[str]:
 
 
 def _also(holder: dict[str, Any]) -> list[str]:
-    """GPUs, mutexes, scratch disk, CPUs of its own, and how its quotas are enforced."""
+    """GPUs, mutexes, scratch disk, CPUs of its own, what it gave back, and how its quotas are enforced."""
     gpus = cast(dict[str, float], holder.get("gpus") or {})
     parts = [f"{inert(uuid)}:{share:g}" for uuid, share in gpus.items()]
     parts += [inert(name) for name in cast(list[Any], holder.get("mutexes") or [])]
@@ -81,6 +81,8 @@ def _also(holder: dict[str, Any]) -> list[str]:
     if cpus:
         parts.append(f"cpus {','.join(map(inert, cpus))}")
     parts += ["alone"] if holder.get("exclusive") else []
+    parts += [f"gave back cpu {inert(holder['released'])}"] if holder.get("released") else []
+    parts += [inert(holder["still"])] if holder.get("still") else []
     enforced = cast(dict[str, Any], holder.get("enforced") or {})
     return [*parts, f"quotas: {levels_text(enforced)}"] if enforced else parts
 

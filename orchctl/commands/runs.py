@@ -198,7 +198,7 @@ def row_name(task: str, index: int | None) -> str:
 
 _ROWS: "Mapping[str, Callable[[TaskRow], object]]" = {
     "TASK": lambda row: row_name(row.task, row.index),
-    "STATUS": lambda row: ("paused" if row.suspended else row.status, row.status),
+    "STATUS": lambda row: ("suspended" if row.suspended else row.status, row.status),
     "ATTEMPTS": lambda row: row.attempts or "",
     "TOOK": lambda row: took_text(row.started_at, row.finished_at),
     "EXIT": lambda row: row.exit_code,

@@ -3,30 +3,46 @@
 The request says what the operator saw when the key was pressed, so that the engine refuses what has changed meanwhile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import msgspec
 
-from engine.protocol.messages import Act, Done, PauseWorkflow, Submit, Target
-from engine.protocol.rows import GroupRow, RunRow, TaskRow, WorkflowRow
-from orchctl.console.drawing import run_number
+from engine.protocol.messages import (
+    Act,
+    ActOnBackfill,
+    ChangeSettings,
+    Done,
+    PauseWorkflow,
+    StartBackfill,
+    Submit,
+    Target,
+)  # fmt: skip
+from engine.protocol.rows import BackfillRow, GroupRow, PartitionRow, RunRow, TaskRow, WorkflowRow
+from orchctl.console.drawing import backfill_number, run_number
 from orchctl.console.runlines import row_name
 from orchctl.text import count_text
 
-Verb = Literal["pause", "resume", "cancel", "kill", "retry", "rerun", "mark succeeded", "mark failed"]
+Verb = Literal[
+    "pause", "resume", "pause rows", "resume rows", "cancel", "kill", "retry", "rerun", "mark succeeded", "mark failed"
+]
+Request = Act | ActOnBackfill | ChangeSettings | PauseWorkflow | StartBackfill | Submit
 TYPED_ABOVE = 100
 TARGETS_MAX = 10_000
 _AGAIN = ("failed", "upstream_failed", "cancelled")
 _OPEN = ("waiting", "ready", "running", "backing_off")
 _STILL = ("succeeded", "failed", "upstream_failed", "skipped", "cancelled", "waiting", "ready", "backing_off")
 _RUN_OPEN = ("queued", "running", "paused", "cancelling")
+_BACKFILL_OPEN = ("running", "paused")
 _TOUCHES: dict[Verb, tuple[str, ...]] = {
+    "pause rows": ("running",), "resume rows": ("running",),
     "cancel": _OPEN, "kill": _OPEN, "retry": _AGAIN, "rerun": _STILL, "mark succeeded": _STILL, "mark failed": _STILL,
 }  # fmt: skip
 _SAYS: dict[Verb, str] = {
     "pause": "Pause: what runs goes on, nothing new starts",
     "resume": "Resume: waiting rows may start again",
+    "pause rows": "Pause what runs: its processes stand still and keep what they claim",
+    "resume rows": "Resume: what stands still goes on",
     "cancel": "Cancel: what runs is asked to end, the rest does not start",
     "kill": "Kill: what runs is ended at once, unsaved work is lost",
     "retry": "Retry: failed and cancelled rows run again, and what waits on them",
@@ -34,11 +50,24 @@ _SAYS: dict[Verb, str] = {
     "mark succeeded": "Mark succeeded: taken as done without running; what waits on them may start",
     "mark failed": "Mark failed: taken as failed; what needs them does not start",
 }
+_BACKFILL_SAYS = {
+    "pause": "Pause: it makes no more runs; those that go on do",
+    "resume": "Resume: it makes its runs again",
+    "cancel": "Cancel: it makes no more runs, and its unfinished ones are cancelled",
+    "kill": "Kill: it makes no more runs, and its unfinished ones are killed",
+}
+_UNDOES: dict[str, Verb] = {
+    "pause": "resume", "resume": "pause", "pause rows": "resume rows", "resume rows": "pause rows",
+}  # fmt: skip
 _DONE: dict[str, str] = {
-    "pause": "paused", "resume": "resumed", "cancel": "cancelled", "kill": "killed", "retry": "retried",
+    "pause": "paused", "resume": "resumed", "pause rows": "paused", "resume rows": "resumed", "set": "set",
+    "backfill": "made", "cancel": "cancelled", "kill": "killed", "retry": "retried",
     "rerun": "run again", "mark succeeded": "marked succeeded", "mark failed": "marked failed", "trigger": "made a run",
 }  # fmt: skip
-_NOTHING = {"retry": "failed or was cancelled", "cancel": "still runs or waits", "kill": "still runs or waits"}
+_NOTHING = {
+    "retry": "failed or was cancelled", "cancel": "still runs or waits", "kill": "still runs or waits",
+    "pause rows": "runs",
+}  # fmt: skip
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -46,7 +75,7 @@ class Intent(msgspec.Struct, frozen=True):
     runs in all. `typed` is what the operator must type, empty where the key y is enough.
     """
 
-    request: Act | Submit | PauseWorkflow
+    request: Request
     title: str
     names: tuple[str, ...]
     count: int
@@ -90,13 +119,25 @@ def on_run(verb: Verb, row: RunRow) -> Intent:
     )
 
 
+def on_running(verb: Verb, row: RunRow) -> Intent:
+    """Pause a run with all that runs of it, or have all of it go on."""
+    act = Act(
+        request_id="", verb="pause" if verb == "pause rows" else "resume", run=run_number(row.run), seen=row.status,
+        running=verb == "pause rows",
+    )  # fmt: skip
+    count = row.tasks.get("running", 0)
+    names = (f"run {row.run} of {row.workflow}, {count_text(count, 'running row')}",)
+    return Intent(act, _SAYS[verb], names, max(1, count), "", "row", verb)
+
+
 def on_rows(verb: Verb, run: int, targets: Sequence[GroupRow | TaskRow], below: int = 0) -> Intent:
     """An act on tasks or rows of a run. `below`: how many tasks downstream it touches too."""
     count = sum(max(1, _touched(verb, target.tasks)) if isinstance(target, GroupRow) else 1 for target in targets)
     name, _, mark = verb.partition(" ")
     act = Act(
-        request_id="", verb=cast("Any", name), run=run, targets=tuple(_target(target) for target in targets), mark=mark
-    )
+        request_id="", verb=cast("Any", name), run=run, targets=tuple(_target(target) for target in targets),
+        mark=mark if name == "mark" else "",
+    )  # fmt: skip
     names = tuple(_name(verb, target) for target in targets)
     also = f"and {count_text(below, 'task')} downstream" if below else ""
     return Intent(act, _SAYS[verb], names, count, _typed(verb, count), verb=verb, also=also)
@@ -133,20 +174,77 @@ def on_workflow(row: WorkflowRow) -> Intent:
     return Intent(request, f"{verb.capitalize()}: {said}", (f"workflow {row.workflow}",), 1, "", "workflow", verb)
 
 
-def undo_of(intent: Intent) -> Intent | None:
-    """What takes the act back; None where nothing does."""
+def why_not_backfill(verb: Verb, row: BackfillRow) -> str:
+    """Why the act makes no sense for the backfill, or nothing."""
+    return "" if row.status in _BACKFILL_OPEN else f"{row.backfill} has ended: {row.status}"
+
+
+def on_backfill(verb: Verb, row: BackfillRow) -> Intent:
+    """An act on a backfill; `pause` means resume for one that is paused."""
+    name = "resume" if verb == "pause" and row.status == "paused" else verb
+    request = ActOnBackfill(
+        request_id="", verb=cast("Any", name), backfill=backfill_number(row.backfill), seen=row.status
+    )
+    to_come, unfinished = f"{row.pending:,} to come", count_text(len(row.active), "unfinished run")
+    names = (f"backfill {row.backfill} of {row.workflow}, {row.status}: {to_come}, {unfinished}",)
+    typed = "yes" if name == "kill" else ""
+    return Intent(request, _BACKFILL_SAYS[name], names, 1, typed, "backfill", name)
+
+
+def on_start_backfill(request: StartBackfill, partitions: Sequence[PartitionRow]) -> Intent:
+    """Make runs for those of the partitions that would run. What else the range holds is left out."""
+    wanted = [row.partition for row in partitions if row.runs]
+    span = wanted[0] if len(wanted) == 1 else f"{wanted[0]} to {wanted[-1]}, the {request.order} first"
+    names = [f"workflow {request.workflow}, {count_text(len(wanted), 'partition')}", span]
+    names.append(f"at most {count_text(request.max_active, 'run')} unfinished at a time")
+    names += [f"{name} = {value}" for name, value in request.params.items()]
+    left_out = len(partitions) - len(wanted)
+    also = f"{count_text(left_out, 'partition')} of the range left out" if left_out else ""
+    typed = str(len(wanted)) if len(wanted) > TYPED_ABOVE else ""
+    title = "Backfill: make a run for each of these partitions"
+    return Intent(request, title, tuple(names), len(wanted), typed, "run", "backfill", also)
+
+
+def on_settings(run: RunRow, task: str, settings: Mapping[str, int | None], note: str) -> Intent:
+    """Change what holds for a run, or for a task in it. None gives the definition its say again."""
+    request = ChangeSettings(
+        request_id="", run=run_number(run.run), settings=dict(settings), task=task, seen=run.status, note=note
+    )
+    return Intent(request, "Set", (_settings_text(request),), 1, "", "run", "set")
+
+
+def _settings_text(request: ChangeSettings) -> str:
+    told = " ".join(f"{name}={_setting(value)}" for name, value in request.settings.items())
+    return f"{f'r{request.run} {request.task}'.strip()} {told}"
+
+
+def _setting(value: Any) -> str:
+    return "default" if value is None else str(value)
+
+
+def undoable(intent: Intent) -> bool:
+    """Whether a key takes the act back; such an act is done without a question."""
+    return intent.verb in _UNDOES or intent.verb == "set"
+
+
+def undo_of(intent: Intent, done: Done) -> Intent | None:
+    """What takes back an act that was done; None where nothing does."""
     request = intent.request
-    if intent.verb not in ("pause", "resume"):
+    if isinstance(request, ChangeSettings):
+        was = cast("dict[str, int | None]", done.body.get("was") or {})
+        back = msgspec.structs.replace(request, request_id="", settings=was, seen="")
+        return msgspec.structs.replace(intent, request=back, names=(_settings_text(back),)) if was else None
+    verb = _UNDOES.get(intent.verb)
+    if verb is None:
         return None
-    verb: Verb = "resume" if intent.verb == "pause" else "pause"
-    title = f"{verb.capitalize()} again"
+    title = f"{verb.partition(' ')[0].capitalize()} again"
     if isinstance(request, PauseWorkflow):
         back = msgspec.structs.replace(request, request_id="", paused=not request.paused)
-        return msgspec.structs.replace(intent, request=back, title=title, verb=verb)
-    if isinstance(request, Act):
-        back = msgspec.structs.replace(request, request_id="", verb=verb, seen="")
-        return msgspec.structs.replace(intent, request=back, title=title, verb=verb)
-    return None
+    elif isinstance(request, Act | ActOnBackfill):
+        back = msgspec.structs.replace(request, request_id="", verb=cast("Any", verb.partition(" ")[0]), seen="")
+    else:
+        return None
+    return msgspec.structs.replace(intent, request=back, title=title, verb=verb)
 
 
 def on_trigger(row: WorkflowRow, params: dict[str, Any], note: str) -> Intent:
@@ -189,14 +287,29 @@ def told(intent: Intent, done: Done) -> str:
     verb = _DONE[intent.verb]
     refused = done.body.get("refused")
     failures = cast("list[Any]", refused) if isinstance(refused, list) else []
-    what = intent.names[0].split(",")[0] if len(intent.names) == 1 else f"{intent.count:,} {intent.noun}s"
-    if intent.verb == "trigger":
-        what = str(done.body.get("run", ""))
+    what = intent.names[0].partition(",")[0] if len(intent.names) == 1 else f"{intent.count:,} {intent.noun}s"
+    what = _outcome(intent, done.body) or what
     if not failures:
         return f"{verb}: {what}"
     reasons = [_refusal(failure) for failure in failures[:3]]
     more = f" and {len(failures) - 3} more" if len(failures) > 3 else ""
     return f"{len(failures)} refused: {'; '.join(reasons)}{more}"
+
+
+def _outcome(intent: Intent, body: dict[str, Any]) -> str:
+    """What the engine says was made or changed, where that is more than what was asked for."""
+    if intent.verb == "trigger":
+        return str(body.get("run", ""))
+    if intent.verb == "backfill":
+        left_out = int(body.get("left_out") or 0)
+        made = f"{body.get('backfill')}, {count_text(int(body.get('partitions') or 0), 'partition')}"
+        return made + (f", {left_out:,} left out" if left_out else "")
+    if intent.verb == "set":
+        was = cast("dict[str, Any]", body.get("was") or {})
+        return f"{intent.names[0]} (was {' '.join(map(_setting, was.values())) or 'default'})"
+    if isinstance(intent.request, ActOnBackfill) and body.get("runs"):
+        return f"{intent.names[0].partition(',')[0]}, with {count_text(int(body['runs']), 'run')} of it"
+    return ""
 
 
 def _refusal(failure: Any) -> str:

@@ -164,6 +164,12 @@ def time_of(text: str | None) -> str:
     return "-" if seconds is None else clock(seconds)
 
 
+def day_and_time(text: str | None) -> str:
+    """`2026-11-23 12:41:07` of an instant, in the operator's own zone."""
+    seconds = instant_s(text)
+    return "-" if seconds is None else datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
 def short_count(count: int) -> str:
     """`812`, `9,000`, `40k`, `1.2M`: at most five columns below ten million."""
     if count < 10_000:
@@ -246,23 +252,23 @@ def run_columns(width: int) -> int:
     return max(10, width - _RUN_FIXED)
 
 
-def runs_heading(width: int) -> Line:
+def runs_heading(width: int, name: str = "WORKFLOW") -> Line:
     """Over a table that is `width` columns wide, the column for its cursor included."""
     width -= 1
-    name = column("WORKFLOW", run_columns(width))
+    name = column(name, run_columns(width))
     text = f"   {name}{column('RUN', 8)}{column('STATE', 11)}{column('PROGRESS', 21)}"
     return fitted([(text + column("FAIL", 5, right=True) + column("TIME", 9, right=True), "heading")], width)
 
 
-def run_line(row: RunRow, width: int, signs: Signs, now_s: float) -> Line:
-    """One run in a table: glyph, workflow, number, state, progress, failures, time."""
+def run_line(row: RunRow, width: int, signs: Signs, now_s: float, name: str = "") -> Line:
+    """One run in a table: glyph, workflow (or the name that it has there), number, state, progress, failures, time."""
     failed = row.tasks.get("failed", 0)
     spent = seconds_between(row.started_at, row.finished_at, now_s)
     return fitted(
         [
             (signs.status(row.status), status_style(row.status)),
             (" ", "plain"),
-            (column(row.workflow, run_columns(width) - 1) + " ", "strong"),
+            (column(name or row.workflow, run_columns(width) - 1) + " ", "strong"),
             (column(row.run, 8), "plain"),
             (column(row.status, 11), status_style(row.status)),
             *stacked_bar(row.tasks, 14, signs),
@@ -291,5 +297,14 @@ def newest_key(row: RunRow) -> int:
 
 def run_number(text: str) -> int:
     """The number of `r12`; 0 for text that is no run."""
-    digits = text.removeprefix("r")
+    return _number(text, "r")
+
+
+def backfill_number(text: str) -> int:
+    """The number of `b3`; 0 for text that is no backfill."""
+    return _number(text, "b")
+
+
+def _number(text: str, letter: str) -> int:
+    digits = text.removeprefix(letter)
     return int(digits) if digits.isascii() and digits.isdigit() else 0

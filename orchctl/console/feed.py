@@ -19,27 +19,32 @@ from engine.model.errors import EngineError, ValueFault
 from engine.protocol.framing import FrameBuffer, decode_reply, frame
 from engine.protocol.messages import (
     PROTOCOL,
-    Act,
     AnyReply,
     Delta,
     Done,
     GetEngine,
     Gone,
     Hello,
-    PauseWorkflow,
     Refused,
     Reply,
     Request,
     Rows,
     Snapshot,
-    Submit,
     Subscribe,
     Unsubscribe,
     View,
     Welcome,
 )
-from orchctl.client.connection import REPLY_BYTES_MAX, EngineGone, NoEngine, RefusalError, no_engine
+from orchctl.client.connection import (
+    REPLY_BYTES_MAX,
+    EngineGone,
+    NoEngine,
+    RefusalError,
+    no_engine,
+    speaking_from,
+)  # fmt: skip
 from orchctl.client.session import new_request_id
+from orchctl.console import actions
 from orchctl.console.decode import clean
 from orchctl.paths import Home, socket_address
 from orchctl.views import OutOfStepError
@@ -108,6 +113,8 @@ class Feed:
         self._wanted: list[Subscription] = []
         self._live = asyncio.Event()
         self._heard_at = clock()
+        self.place = speaking_from() or f"pid {os.getpid()}"
+        """From where this console speaks, as the audit tells it."""
         self.link: Link = "connecting"
         self.welcome: Welcome | None = None
         self.trouble = ""
@@ -173,7 +180,8 @@ class Feed:
             raise
         self._writer = writer
         self._last_id += 1
-        writer.write(frame(Hello(id=self._last_id, protocol=PROTOCOL, via="console", read_only=self._read_only)))
+        hello = Hello(id=self._last_id, protocol=PROTOCOL, via="console", place=self.place, read_only=self._read_only)
+        writer.write(frame(hello))
         return reader, writer
 
     async def _serve(self, reader: asyncio.StreamReader) -> None:
@@ -317,7 +325,7 @@ class Feed:
             raise EngineGone(f"the engine answered {type(request).__name__} with {type(reply).__name__}")
         return reply
 
-    async def act(self, request: Act | Submit | PauseWorkflow) -> Done:
+    async def act(self, request: actions.Request) -> Done:
         """Have something done, once: sent again under the same name where the connection broke meanwhile.
 
         Raises RefusalError, or EngineGone when the engine did not come back in time.

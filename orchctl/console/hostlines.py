@@ -133,6 +133,8 @@ def also_text(claim: dict[str, Any]) -> str:
     parts += [f"on cpu {','.join(map(inert, cpus))}"] if cpus else []
     parts += [f"pin {inert(claim['pin'])}"] if claim.get("pin") else []
     parts += ["alone"] if claim.get("exclusive") else []
+    parts += [f"gave back cpu {claim['released']:g}"] if claim.get("released") else []
+    parts += [inert(claim["still"])] if claim.get("still") else []
     return " ".join(parts)
 
 

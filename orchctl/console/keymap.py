@@ -10,9 +10,12 @@ from typing import Literal
 import msgspec
 
 Place = Literal[
-    "overview", "run", "task", "workflows", "schedules", "audit", "resources", "definition", "explain", "help"
-]
-FILTERED: tuple[Place, ...] = ("overview", "run", "workflows", "schedules", "audit")
+    "overview", "run", "task", "workflows", "schedules", "backfills", "backfill", "audit", "resources", "definition",
+    "explain", "help",
+]  # fmt: skip
+STANDING: tuple[Place, ...] = ("schedules", "backfills")
+"""Two tables of one screen."""
+FILTERED: tuple[Place, ...] = ("overview", "run", "workflows", *STANDING, "backfill", "audit")
 TABLES: tuple[Place, ...] = (*FILTERED, "resources")
 TEXTS: tuple[Place, ...] = ("task", "definition", "explain", "help")
 LISTS: tuple[Place, ...] = (*TABLES, *TEXTS)
@@ -60,6 +63,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("page_up", ("pageup", "ctrl+b"), LISTS, "page_up", "a page up"),
     Action("top", ("g", "home"), LISTS, "top", "to the beginning"),
     Action("bottom", ("G", "end"), LISTS, "bottom", "to the end"),
+    Action("attention", ("tab",), ("overview",), "attention", "to what needs attention; back to the runs"),
     Action("pane.graph", ("1",), ("run",), "pane('graph')", "the tasks as a graph, or an outline where it is large"),
     Action("pane.tasks", ("2",), ("run",), "pane('tasks')", "all rows of the run or of one task"),
     Action("pane.gantt", ("3",), ("run",), "pane('gantt')", "when things ran, a segment an attempt"),
@@ -93,21 +97,30 @@ ACTIONS: tuple[Action, ...] = (
     Action("zoom_in", ("plus",), ("run",), "zoom(2)", "look closer at the time around the middle", "zoom",
            panes=("gantt",)),
     Action("zoom_out", ("minus",), ("run",), "zoom(0)", "look at more time", panes=("gantt",)),
-    Action("pause", ("p",), ("overview", "run", "workflows", "schedules"), "act('pause')",
+    Action("pause", ("p",), ("overview", "run", "workflows", *STANDING, "backfill"), "act('pause')",
            "pause or resume the run; of a workflow its schedules", "pause", acts=True),
-    Action("undo", ("z",), ("overview", "run", "workflows", "schedules"), "undo", "undo a pause or a resume",
+    Action("undo", ("z",), ("overview", *PANED, "workflows", *STANDING, "backfill"), "undo",
+           "undo a pause, a resume or a setting", acts=True),
+    Action("cancel", ("c",), ("overview", *PANED, "backfills", "backfill"), "act('cancel')", "cancel, politely",
+           "cancel", acts=True),
+    Action("retry", ("r",), ("overview", *PANED, "backfill"), "act('retry')", "run again what failed", "retry",
            acts=True),
-    Action("cancel", ("c",), ("overview", *PANED), "act('cancel')", "cancel, politely", "cancel", acts=True),
-    Action("retry", ("r",), ("overview", *PANED), "act('retry')", "run again what failed", "retry", acts=True),
     Action("trigger", ("t",), ("overview", "workflows", "schedules"), "trigger", "make a run of the workflow",
            "trigger", acts=True),
+    Action("backfill", ("b",), ("overview", "workflows", *STANDING), "backfill", "make runs for a stretch of the past",
+           "backfill", acts=True),
+    Action("set", ("e",), ("overview", *PANED), "set", "change its priority or limits while it goes on",
+           acts=True, panes=ACTED),
+    Action("pause_rows", ("P",), PANED, "act('pause rows')", "have what runs of it stand still, or go on", acts=True,
+           panes=ACTED),
     Action("rerun", ("R",), PANED, "act('rerun')", "run again, with everything downstream", acts=True,
            panes=ACTED),
     Action("mark_succeeded", ("m",), PANED, "act('mark succeeded')", "take it as succeeded", acts=True,
            panes=ACTED),
     Action("mark_failed", ("M",), PANED, "act('mark failed')", "take it as failed", acts=True, panes=ACTED),
-    Action("kill", ("K",), ("overview", *PANED), "act('kill')", "kill, at once", "", acts=True),
-    Action("explain", ("x",), ("overview", *PANED, "resources"), "explain", "why it waits", "why"),
+    Action("kill", ("K",), ("overview", *PANED, "backfills", "backfill"), "act('kill')", "kill, at once", "",
+           acts=True),
+    Action("explain", ("x",), ("overview", *PANED, "backfill", "resources"), "explain", "why it waits", "why"),
     Action("filter", ("slash",), FILTERED, "filter", "filter; its signs stand below", "filter", panes=LISTED),
     Action("mark", ("space",), ("run",), "mark", "mark or unmark, to act on many", "mark", acts=True, panes=LISTED),
     Action("mark_range", ("V",), ("run",), "mark_range", "mark from here; once more, to here", acts=True,
@@ -126,6 +139,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("details", ("i",), ("run",), "details", "show or hide the details", "details", panes=LISTED),
     Action("workflows", ("W",), GOING, "go('workflows')", "the workflows that the engine keeps"),
     Action("schedules", ("S",), GOING, "go('schedules')", "the schedules"),
+    Action("backfills", ("B",), GOING, "go('backfills')", "the backfills: how far they are"),
+    Action("tab.schedules", ("1",), STANDING, "go('schedules')", "when runs are made by themselves"),
+    Action("tab.backfills", ("2",), STANDING, "go('backfills')", "what makes up for the past"),
     Action("resources", ("H",), GOING, "go('resources')", "the host: who holds it, what waits for it"),
     Action("audit", ("A",), GOING, "go('audit')", "who did what, from where"),
     Action("palette", ("colon",), LISTS, "palette", "say what to do: screens, runs, tasks, actions"),

@@ -3,14 +3,14 @@ another console or command of the same one, did meanwhile is told in one line.
 """
 
 import asyncio
-from collections import Counter
+import os
 from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
 
 from engine.model.errors import EngineError
-from engine.protocol.messages import Act, GetEngine, ListAudit, PauseWorkflow, Request, Rows, Submit
+from engine.protocol.messages import GetEngine, ListAudit, Rows
 from engine.protocol.rows import AuditRow, EngineRow
 from orchctl.console.feed import Feed
 from orchctl.console.store import Change, Picture
@@ -23,7 +23,12 @@ _SHOWN = 2
 def audit_text(row: AuditRow) -> str:
     """`alice cancelled r12 parse`, in the audit's own words."""
     refused = "" if row.result == "accepted" else f" (refused: {row.result})"
-    return f"{row.actor or row.uid} by {row.via}: {row.verb} {row.target}{refused}"
+    return f"{row.actor or row.uid} by {from_text(row)}: {row.verb} {row.target}{refused}"
+
+
+def from_text(row: AuditRow) -> str:
+    """`console pts/3`: by which means, from where."""
+    return f"{row.via} {row.place}".strip()
 
 
 class Notices:
@@ -35,7 +40,6 @@ class Notices:
         self._engine: Picture[EngineRow] = Picture(EngineRow, self._changed)
         self._seen = -1
         self._news = asyncio.Event()
-        self._own: Counter[tuple[str, str]] = Counter()
         self._reading: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -46,10 +50,6 @@ class Notices:
     def stop(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
-
-    def own(self, request: Request) -> None:
-        """This console has asked for that."""
-        self._own[_signature(request)] += 1
 
     def _changed(self, change: Change) -> None:
         self._news.set()
@@ -75,21 +75,4 @@ class Notices:
             self._tell(f"{audit_text(row)}{more}", "yellow")
 
     def _is_own(self, row: AuditRow) -> bool:
-        key = (row.verb, row.target.partition(" ")[0])
-        if row.via != "console" or not self._own[key]:
-            return False
-        self._own[key] -= 1
-        return True
-
-
-def _signature(request: Request) -> tuple[str, str]:
-    """The verb and the first word of the target, as the audit will have them."""
-    match request:
-        case Act():
-            return request.verb, f"r{request.run}"
-        case PauseWorkflow():
-            return ("pause" if request.paused else "resume"), request.workflow
-        case Submit():
-            return "submit", request.workflow
-        case _:
-            return "", ""
+        return (row.uid, row.via, row.place) == (os.getuid(), "console", self._feed.place)

@@ -17,8 +17,8 @@ from engine.model.errors import Unavailable, ValueFault
 from orchctl.console.keymap import PANES
 from orchctl.console.memory import Memory
 from orchctl.console.program import Console
+from orchctl.console.screens.registry import SCREENS
 from orchctl.console.screens.run import RunScreen
-from orchctl.console.screens.standing import SCREENS
 from orchctl.console.settings import Settings, load_settings
 from orchctl.paths import Home
 

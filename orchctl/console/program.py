@@ -20,7 +20,6 @@ from textual.app import App
 from textual.filter import LineFilter
 from textual.screen import Screen
 
-from engine.protocol.messages import Request
 from orchctl.console.actions import Intent
 from orchctl.console.difference import Difference, Shown
 from orchctl.console.feed import Feed
@@ -29,12 +28,13 @@ from orchctl.console.memory import Memory
 from orchctl.console.notices import Notices
 from orchctl.console.screens.base import BaseScreen
 from orchctl.console.screens.overview import OverviewScreen
+from orchctl.console.screens.registry import SCREENS
 from orchctl.console.screens.run import RunScreen
-from orchctl.console.screens.standing import SCREENS
 from orchctl.console.settings import Settings
 from orchctl.console.terminal import backlog, hung_up
 from orchctl.console.theme import Signs
 from orchctl.console.widgets.guard import Guard
+from orchctl.console.widgets.prompt import Prompt
 from orchctl.paths import Home
 from orchctl.text import count_text, size_text
 
@@ -152,10 +152,11 @@ class Console(App[int]):
                 screen.tick()
 
     def say(self, text: str, style: str = "plain") -> None:
-        """Tell the operator, whichever screen is in sight."""
-        screen = self.screen
-        if isinstance(screen, BaseScreen):
-            screen.say(text, style)
+        """Tell the operator, whichever screen is in sight; behind a question too."""
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, BaseScreen):
+                screen.say(text, style)
+                return
 
     def open_run(self, run: int) -> None:
         """Show one run."""
@@ -175,17 +176,15 @@ class Console(App[int]):
         if name in SCREENS:
             self.push_screen(SCREENS[name]())
 
-    def acted(self, request: Request) -> None:
-        """This console asks for something itself: its own acts are no news."""
-        self.notices.own(request)
-
     # --- keys that come early -------------------------------------------------------------------------------------
 
     def on_key(self, event: events.Key) -> None:
-        """Hold what is typed while a prompt is on its way."""
+        """Hold what is typed while a prompt is on its way. What comes here once it is there was typed before."""
         if getattr(self.screen, "awaits_prompt", False):
             event.prevent_default()
             self._early.append(event)
+        elif isinstance(self.focused, Prompt) and event.is_printable and event.character:
+            self.focused.insert_text_at_cursor(event.character)
 
     def early_keys(self) -> list[events.Key]:
         """What was typed for the prompt that has the keys now."""

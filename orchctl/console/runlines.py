@@ -20,7 +20,7 @@ from orchctl.console.drawing import (
     word,
 )
 from orchctl.console.theme import Signs, status_style
-from orchctl.text import ORDER, cells, inert, size_text
+from orchctl.text import ORDER, cells, inert, size_text, standstill_text
 
 NAME_MIN, NAME_MAX = 16, 40
 
@@ -101,12 +101,14 @@ def more_line(count: int, width: int, signs: Signs) -> Line:
     return fitted([(f"    {signs.more} {count:,} more; open lists them all", "dim")], width)
 
 
-def tasks_heading(width: int) -> Line:
-    """Over a table that is `width` columns wide, the column for its cursor included."""
+def tasks_heading(width: int, sort: str) -> Line:
+    """Over a table that is `width` columns wide, the column for its cursor included; an order that is not that of the
+    workflow is named."""
     width -= 1
     name = _name_width(width)
     text = f"   {column('TASK', name)} {column('STATE', 16)}{column('TRY', 5)}{column('TIME', 8)} OUTCOME"
-    return fitted([(text, "heading")], width)
+    order: Line = [] if sort == "topological" else [(f"by {sort}", "dim")]
+    return ends([(text, "heading")], order, width)
 
 
 def task_line(row: TaskRow, width: int, signs: Signs, now_s: float) -> Line:
@@ -117,13 +119,19 @@ def task_line(row: TaskRow, width: int, signs: Signs, now_s: float) -> Line:
         [
             (f"{signs.status(row.status)} ", status_style(row.status)),
             (column(row_name(row.task, row.index), _name_width(width)) + " ", "plain"),
-            (column(row.status.replace("_", " "), 16), status_style(row.status)),
+            _state(row),
             (column(str(row.attempts) if row.attempts else "", 5), "dim"),
             (column(spent, 8) + " ", "plain"),
             (said, "red" if row.status == "failed" else "dim"),
         ],
         width,
     )
+
+
+def _state(row: TaskRow) -> Span:
+    if row.suspended:
+        return (column("stands still", 16), status_style("suspended"))
+    return (column(row.status.replace("_", " "), 16), status_style(row.status))
 
 
 def event_line(row: EventRow, width: int) -> Line:
@@ -213,6 +221,8 @@ def run_details(row: RunRow, width: int, signs: Signs, now_s: float) -> list[Lin
     lines += field("started", time_of(row.started_at), width)
     lines += field("time", _spent(row, now_s), width)
     lines += field("trigger", row.trigger, width)
+    lines += field("backfill", row.backfill or "", width)
+    lines += _changed(row.settings.get("", {}), width)
     lines += field("due", row.due_at or "", width)
     lines += field("by", row.actor, width)
     lines += field("note", row.note, width)
@@ -223,10 +233,15 @@ def run_details(row: RunRow, width: int, signs: Signs, now_s: float) -> list[Lin
     return lines
 
 
+def _changed(settings: dict[str, int], width: int) -> list[Line]:
+    """What was set for this run only."""
+    return field("set here", " ".join(f"{name}={value}" for name, value in settings.items()), width)
+
+
 def group_details(row: GroupRow, width: int, signs: Signs, now_s: float) -> list[Line]:
     lines: list[Line] = [fitted([(row.task, "strong")], width), [word(row.status, signs)]]
     if row.mapped:
-        lines += [[(f"{signs.times}{row.rows:,} rows", "plain")], []]
+        lines += [[(f"{signs.times}{row.rows:,} rows" if row.rows else "rows not known yet", "plain")], []]
         lines += _count_lines(row.tasks, signs)
     lines.append([])
     lines += field("time", _spent(row, now_s), width)
@@ -235,6 +250,8 @@ def group_details(row: GroupRow, width: int, signs: Signs, now_s: float) -> list
     lines += field("needs", ", ".join(row.needs), width)
     lines += field("attempts", str(row.attempts or ""), width)
     lines += field("parallel", str(row.max_parallel or ""), width)
+    lines += field("priority", str(row.priority or ""), width)
+    lines += _changed(row.settings, width)
     lines += field("why", row.why, width)
     lines += field("failed", ", ".join(row.failed), width)
     lines += field("running", ", ".join(row.running), width)
@@ -262,12 +279,9 @@ def stats_details(row: StatsRow | None, width: int, signs: Signs) -> list[Line]:
     if row is None:
         return []
     lines: list[Line] = []
-    if len(row.seconds) and row.rows > 1:
-        figures = "  ".join(f"{name} {duration(value)}" for name, value in row.seconds.items())
-        lines += field("took", figures, width)
-    if row.max_rss:
-        figures = "  ".join(f"{name} {size_text(row.max_rss[name])}" for name in ("p50", "max") if name in row.max_rss)
-        lines += field("memory", figures, width)
+    if row.rows > 1:
+        lines += _figures("took", {name: duration(value) for name, value in row.seconds.items()}, width)
+    lines += _figures("memory", {name: size_text(value) for name, value in row.max_rss.items()}, width)
     if row.failures:
         failed = row.tasks.get("failed", 0)
         lines += [[], [(f"FAILED ({failed:,}) by cause", "heading")]]
@@ -279,6 +293,16 @@ def stats_details(row: StatsRow | None, width: int, signs: Signs) -> list[Line]:
         named = cast("list[Any]", cause.get("rows") or [])
         lines.append(fitted([("     " + ", ".join(map(inert, named)), "dim")], width))
     return lines
+
+
+def _figures(name: str, values: dict[str, str], width: int) -> list[Line]:
+    """Percentiles, two on a line."""
+    told = [f"{percentile} {value}" for percentile, value in values.items()]
+    pairs = [told[at : at + 2] for at in range(0, len(told), 2)]
+    room = max(8, (width - 10) // 2)
+    texts = ["".join(column(text, room) for text in pair).rstrip() for pair in pairs]
+    lead = [name, *[""] * len(texts)]
+    return [[(column(lead[at], 9) + " ", "dim"), (text, "plain")] for at, text in enumerate(texts)]
 
 
 def attempts_details(rows: list[AttemptRow], width: int, signs: Signs, now_s: float) -> list[Line]:
@@ -298,23 +322,47 @@ def attempts_details(rows: list[AttemptRow], width: int, signs: Signs, now_s: fl
 
 def reason_text(reason: dict[str, Any]) -> str:
     """One reason as a sentence: `pool warehouse: asks 1, 0 free; held by r3 load, r4 load`."""
-    if reason.get("kind") == "pressure":
-        bound, value = (float(reason.get(name) or 0) for name in ("asked", "available"))
-        return f"pressure: {inert(pressure_text(str(reason.get('resource')), bound, value))}"
-    what = " ".join(inert(reason[name]) for name in ("kind", "resource") if reason.get(name))
-    numbers: list[str] = []
-    if reason.get("asked") not in (None, ""):
-        numbers.append(f"asks {_amount(reason, 'asked')}")
-    if reason.get("available") not in (None, ""):
-        numbers.append(f"{_amount(reason, 'available')} free")
+    if said := standstill_text(reason):
+        return said
+    kind, resource = inert(reason.get("kind") or ""), inert(reason.get("resource") or "")
+    holders = _holders(reason)
+    asked, available = reason.get("asked"), reason.get("available")
+    match kind:
+        case "upstream":
+            counted = f", {inert(available)} of {inert(asked)} have ended" if asked not in (None, 1) else ""
+            return f"waits for {holders or resource}{counted}"
+        case "reservation":
+            return f"room is set aside for {holders}"
+        case "behind":
+            return f"behind {holders} in the queue"
+        case "max_parallel":
+            return f"max_parallel of {resource} is reached: {holders} run"
+        case "run_paused":
+            return f"{resource} is paused"
+        case "if_running":
+            return f"another run of {resource} goes on: {holders}"
+        case "backing_off":
+            return f"its next try comes in {duration(asked)}" if isinstance(asked, int | float) else "tries again soon"
+        case "pressure":
+            bound, value = (float(reason.get(name) or 0) for name in ("asked", "available"))
+            return f"pressure: {inert(pressure_text(resource, bound, value))}"
+        case "read_only" | "stopping":
+            return f"the engine is {kind.replace('_', '-')}"
+        case _:
+            pass
+    what = " ".join(part for part in (kind, resource) if part)
+    numbers = [f"asks {_amount(reason, 'asked')}"] if asked not in (None, "") else []
+    numbers += [f"{_amount(reason, 'available')} free"] if available not in (None, "") else []
     text = f"{what}: {', '.join(numbers)}" if numbers else what
+    return f"{text}; held by {holders}" if holders else text
+
+
+def _holders(reason: dict[str, Any]) -> str:
+    """`r3 load, r4 load, r5 load and 2 more`."""
     found: Any = reason.get("holders")
     holders = cast("list[Any]", found) if isinstance(found, list) else []
-    if holders:
-        named = [_holder(holder) for holder in holders[:3]]
-        more = f" and {len(holders) - 3} more" if len(holders) > 3 else ""
-        text += f"; held by {', '.join(named)}{more}"
-    return text
+    more = f" and {len(holders) - 3} more" if len(holders) > 3 else ""
+    return ", ".join(map(_holder, holders[:3])) + more
 
 
 def _amount(reason: dict[str, Any], name: str) -> str:

@@ -153,6 +153,40 @@ async def test_a_whole_mapped_task_of_many_rows_wants_its_count_typed(tmp_path: 
 
 
 @pytest.mark.asyncio
+async def test_marking_says_what_hangs_on_it_and_carries_the_mark(tmp_path: Path) -> None:
+    async with console_on(tmp_path, ingest(), run=12) as console:
+        await console.shows("publish")
+        await console.press("j", "m")
+        await _asked(console, "Mark succeeded:", "fetch, succeeded", "and 2 tasks downstream")
+        await console.press("n", "M")
+        await _asked(console, "Mark failed:")
+        await console.press("y")
+        await console.shows("marked failed: fetch")
+        (act,) = console.engine.acts
+        assert (act.verb, act.mark, act.targets) == ("mark", "failed", (Target(task="fetch", status="succeeded"),))
+
+
+@pytest.mark.asyncio
+async def test_every_act_is_a_word_of_the_palette(tmp_path: Path) -> None:
+    async with console_on(tmp_path, ingest(), run=12) as console:
+        await console.shows("publish")
+        await console.press("j", "j")
+        for said, asked in (
+            ("retry", "Retry:"), ("rerun", "Rerun:"), ("cancel", "Cancel:"), ("kill", "Kill:"),
+            ("set", "Set r12 parse"), ("mark_succeeded", "Mark succeeded:"), ("mark_failed", "Mark failed:"),
+            ("pause_rows", "paused: 8 rows"), ("undo", "resumed: 8 rows"), ("pause", "paused: run r12"),
+            ("mark_all", "all 3 marked"),
+        ):  # fmt: skip
+            await console.press("colon", *said)
+            await console.shows(f"▌ {said} ")
+            await console.press("enter")
+            await console.shows(asked)
+            if asked.endswith(":") or asked.startswith("Set"):
+                await console.press("escape")
+                await console.shows("nothing was done")
+
+
+@pytest.mark.asyncio
 async def test_a_refusal_is_shown_in_the_engines_words(tmp_path: Path) -> None:
     async with console_on(tmp_path, ingest()) as console:
         await console.shows("ingest-daily")

@@ -1,6 +1,7 @@
 """Lines as pure functions: bars that add up, columns that fit, orders that put trouble first."""
 
 import random
+from typing import Any
 
 import pytest
 
@@ -84,9 +85,32 @@ def test_a_reason_is_a_sentence_with_who_holds_what() -> None:
     reason = {"kind": "pool", "resource": "db", "asked": 1, "available": 0, "holders": ["a", "b", "c", "d", "e"]}
     assert runlines.reason_text(reason) == "pool db: asks 1, 0 free; held by a, b, c and 2 more"
     memory = {"kind": "capacity", "resource": "memory", "asked": 2**30, "available": 2**20}
+    suspended = {"kind": "suspended", "resource": "cpu", "asked": 1.0, "available": 0, "holders": ["r7 train"]}
+    assert runlines.reason_text(suspended) == "suspended for r7 train (higher priority)"
     assert runlines.reason_text(memory) == "capacity memory: asks 1.0 GiB, 1.0 MiB free"
     pressed = {"kind": "pressure", "resource": "cpu", "asked": 16.0, "available": 3.217, "holders": []}
     assert runlines.reason_text(pressed) == "pressure: cpu: others leave 3.22, the bound is 16"
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ({"kind": "upstream", "resource": "needs", "asked": 1, "available": 0, "holders": ["a"]}, "waits for a"),
+        ({"kind": "upstream", "resource": "needs", "asked": 5, "available": 3, "holders": ["a", "b"]},
+         "waits for a, b, 3 of 5 have ended"),
+        ({"kind": "reservation", "resource": "host", "holders": ["r1 wide"]}, "room is set aside for r1 wide"),
+        ({"kind": "behind", "resource": "queue", "asked": 9, "available": 1, "holders": ["r1"]},
+         "behind r1 in the queue"),
+        ({"kind": "max_parallel", "resource": "load", "asked": 1, "available": 0, "holders": ["load[1]", "load[2]"]},
+         "max_parallel of load is reached: load[1], load[2] run"),
+        ({"kind": "run_paused", "resource": "r3", "asked": 0, "available": 0}, "r3 is paused"),
+        ({"kind": "if_running", "resource": "daily", "holders": ["r2"]}, "another run of daily goes on: r2"),
+        ({"kind": "backing_off", "resource": "retry", "asked": 4.0, "available": 0}, "its next try comes in 4.0s"),
+        ({"kind": "read_only", "resource": "disk"}, "the engine is read-only"),
+    ],
+)  # fmt: skip
+def test_a_reason_says_what_is_waited_for_in_words_of_its_kind(reason: dict[str, Any], text: str) -> None:
+    assert runlines.reason_text(reason) == text
 
 
 def test_fields_of_an_event_are_flat_and_say_only_what_is_there() -> None:

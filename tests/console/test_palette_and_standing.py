@@ -1,9 +1,12 @@
 """The palette, the catalogue, schedules, the audit, and making a run by a form."""
 
+import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from textual import events
 
 from engine.protocol.messages import Definition, PauseWorkflow, Submit
 from engine.protocol.rows import AuditRow, ScheduleRow, WorkflowRow
@@ -82,6 +85,17 @@ async def test_the_palette_does_what_keys_do_and_esc_leaves_it(tmp_path: Path) -
 
 
 @pytest.mark.asyncio
+async def test_what_is_typed_at_once_with_the_key_of_the_palette_is_for_it(tmp_path: Path) -> None:
+    async with console_on(tmp_path, ingest()) as console:
+        await console.shows("ingest-daily")
+        for key in ("colon", *"set"):
+            console.console.post_message(events.Key(key, key if len(key) == 1 else ":"))
+        await console.shows("▌ set  ")
+        await console.press("enter")
+        await console.shows("Set r12")
+
+
+@pytest.mark.asyncio
 async def test_the_palette_of_a_read_only_console_offers_no_acts(tmp_path: Path) -> None:
     async with console_on(tmp_path, standing(), read_only=True) as console:
         await console.shows("ingest-daily")
@@ -156,12 +170,17 @@ async def test_acts_of_others_are_told_and_ones_own_are_not(tmp_path: Path) -> N
         await console.shows("alice by cli: cancel r11")
         await console.press("c", "y")
         await console.shows("cancelled: run r12")
-        world.audit.insert(0, AuditRow(
-            revision=11, at=row.at, uid=0, actor="me", via="console", verb="cancel", target="r12", result="accepted",
-        ))  # fmt: skip
+        own = AuditRow(
+            revision=11, at=row.at, uid=os.getuid(), actor="me", via="console", verb="cancel", target="r12",
+            result="accepted", place=console.console.feed.place,
+        )  # fmt: skip
+        world.audit.insert(0, own)
         console.engine.publish()
         await until(lambda: console.console.notices._seen == 11)
         assert "me by console" not in console.text()
+        world.audit.insert(0, msgspec.structs.replace(own, revision=12, place="pts/77"))
+        console.engine.publish()
+        await console.shows("me by console pts/77: cancel r12")
 
 
 @pytest.mark.asyncio
@@ -171,7 +190,8 @@ async def test_a_run_is_made_by_a_form_that_checks_what_is_typed(tmp_path: Path)
         await console.press("W")
         await console.shows("› Workflows")
         await console.press("t")
-        await console.shows("Make a run of ingest-daily", "day  ✗ must be given", "full | quick")
+        await console.shows("Make a run of ingest-daily", "✗ must be given", "full | quick")
+        assert "✗ must be given" in console.line("day ")
         await console.press(*"tomorrow")
         await console.shows("a date such as")
         await console.press("ctrl+s", *["backspace"] * 8, *"2026-11-22", "tab", "tab", *["backspace"] * 5, *"full")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.protocol.messages import GetStats, ListLanes
@@ -108,7 +109,7 @@ async def test_details_tell_percentiles_and_group_failures_by_cause(tmp_path: Pa
     world.stats = [
         StatsRow(
             task="load", rows=37, tasks={"failed": 37}, seconds={"p50": 41.0, "p90": 190.0, "p99": 200.0, "max": 300.0},
-            max_rss={"p50": 6 * 2**30, "max": 16 * 2**30},
+            max_rss={"p50": 6 * 2**30, "p90": 9 * 2**30, "max": 16 * 2**30},
             failures=[{"why": "exit 137 (out of memory)", "count": 36, "rows": ["load[4]", "load[7]"]},
                       {"why": "exit 1", "count": 1, "rows": ["load[9]"]}],
         )
@@ -117,8 +118,23 @@ async def test_details_tell_percentiles_and_group_failures_by_cause(tmp_path: Pa
         await console.shows("quarantine")
         await console.press(*"jjjjj")
         shown = await console.shows("FAILED (37) by cause", "p50 41.0s", "×36 exit 137", "load[4], load[7]")
-        assert "max 16.0 GiB" in shown
+        assert "took      p50 41.0s    p90 3m10s" in shown
+        assert "          p99 3m20s    max 5m00s" in shown
+        assert "memory    p50 6.0 GiB  p90 9.0 GiB" in shown
+        assert "          max 16.0 GiB" in shown
         assert any(isinstance(asked, GetStats) and asked.task == "load" for asked in console.engine.requests)
+
+
+@pytest.mark.asyncio
+async def test_details_tell_what_was_set_for_this_run(tmp_path: Path) -> None:
+    world = pipeline()
+    load = msgspec.structs.replace(world.groups[12][4], max_parallel=16, priority=2, settings={"max_parallel": 16})
+    world.groups[12][4] = load
+    world.runs[0] = msgspec.structs.replace(world.runs[0], settings={"": {"priority": 7}}, backfill="b3")
+    async with console_on(tmp_path, world, run=12, size=(120, 40)) as console:
+        await console.shows("quarantine", "backfill  b3", "set here  priority=7")
+        await console.press(*"jjjjj")
+        await console.shows("parallel  16", "priority  2", "set here  max_parallel=16")
 
 
 def test_lanes_outside_of_the_time_in_sight_are_empty() -> None:

@@ -39,7 +39,7 @@ async def _picture(home: Path, name: str, form: Form = "text", *, ascii_only: bo
     [
         ("overview", "Attention"), ("graph", "─▶ · quarantine"), ("outline", "▸ ▶ load"), ("tasks", "count[3]"),
         ("gantt", "|0ms"), ("grid", "r10   r11   r12"), ("events", "AttemptStarted"), ("workflows", "Workflows"),
-        ("schedules", "Schedules"), ("audit", "Audit"), ("help", "Help"),
+        ("schedules", "1 Schedules*"), ("backfills", "2 Backfills*"), ("audit", "Audit"), ("help", "Help"),
     ],
 )  # fmt: skip
 async def test_every_screen_has_a_picture(tmp_path: Path, name: str, part: str) -> None:

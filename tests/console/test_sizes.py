@@ -4,15 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.console.test_palette_and_standing import standing
+from tests.console.test_schedules_and_backfills import backfilled
 from tests.support.console_engine import World
 from tests.support.console_pilot import console_on
 from tests.support.console_world import pipeline
 
 WALK = (
     ("W", "Workflows"), ("enter", "1 name: ingest-daily"), ("h", "OWNER"), ("t", "Make a run of"),
-    ("escape", "nothing was done"), ("h", "Attention"), ("S", "SCHEDULE"), ("h", "Attention"), ("A", "alice"),
-    ("h", "Attention"), ("H", "HOLDS"), ("2", "WHY"), ("3", "WEIGHT"), ("h", "Attention"), ("enter", "quarantine"),
+    ("escape", "nothing was done"), ("h", "Attention"), ("S", "last runs, old to new"), ("b", "What it would make"),
+    ("escape", "nothing was done"), ("2", "20 partitions"), ("c", "Cancel:"), ("n", "nothing was done"),
+    ("enter", "PARTITION"), ("h", "20 partitions"), ("question_mark", "Help"), ("h", "20 partitions"),
+    ("h", "Attention"), ("A", "alice (uid 1)"), ("h", "Attention"), ("tab", "tab goes back"), ("tab", "tab goes there"),
+    ("e", "Set r12"), ("escape", "nothing was done"), ("H", "HOLDS"), ("2", "WHY"), ("3", "WEIGHT"),
+    ("h", "Attention"), ("enter", "quarantine"),
     ("2", "count[0]"), ("3", "|0ms"), ("4", "r10"), ("1", "quarantine"),
     ("o", "Outline*"), ("j", "inventory"),
     ("enter", "WHAT IT DOES"), ("2", "all there"), ("h", "WHAT IT DOES"), ("h", "Outline*"),
@@ -27,9 +31,10 @@ WALK = (
 def _world() -> World:
     world = pipeline()
     world.logs["inventory"] = b"all there\n"
-    known = standing()
+    known = backfilled()
     world.workflows, world.schedules, world.audit = known.workflows, known.schedules, known.audit
-    world.definitions = known.definitions
+    world.definitions, world.backfills, world.partitions = known.definitions, known.backfills, known.partitions
+    world.runs[0] = known.runs[0]
     return world
 
 

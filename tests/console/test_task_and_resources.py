@@ -103,7 +103,7 @@ def host_world() -> World:
         scratch=2**40, scratch_claimed=2**39, gpus={"GPU-5d2a": 0.5}, mutexes={"lock": "r12 parse[61]"}, cores=16,
         cores_bound=1, reservation={"run": "r11", "row": "wide", "since": "2026-11-23T10:32:20Z", "due": None},
         owners=[{"owner": "data", "weight": 2.0, "share": 0.375, "used": 7200.0}], admission="slow",
-        pressure=("cpu: others leave 12, the bound is 16: what others use counts as claimed",),
+        pressure=["cpu: others leave 12, the bound is 16: what others use counts as claimed"],
     )  # fmt: skip
     world.queue = [
         QueueRow(run="r11", task="wide", index=None, rows=1, rank=1, owner="ops", reserved=True, claim={"cpu": 32.0},

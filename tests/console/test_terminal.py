@@ -11,7 +11,18 @@ import psutil
 import pytest
 
 from engine.protocol.messages import Definition, Subscribe
-from engine.protocol.rows import AuditRow, GridRow, LaneRow, QueueRow, ScheduleRow, SpecRow, StatsRow, WorkflowRow
+from engine.protocol.rows import (
+    AuditRow,
+    BackfillRow,
+    GridRow,
+    LaneRow,
+    PartitionRow,
+    QueueRow,
+    ScheduleRow,
+    SpecRow,
+    StatsRow,
+    WorkflowRow,
+)
 from orchctl.console.terminal import backlog, prepare, speaks_utf8
 from orchctl.text import inert
 from tests.support.console_engine import ConsoleEngine, World, engine_row
@@ -62,11 +73,23 @@ def hostile_world() -> World:
     shown = Definition(workflow=HOSTILE, version=HOSTILE, file=HOSTILE, text=f"a: {HOSTILE}\n# {HOSTILE}")
     world.definitions = {inert(HOSTILE): shown}
     world.schedules = [ScheduleRow(workflow=HOSTILE, schedule=HOSTILE, timezone=HOSTILE, paused=True)]
+    world.backfills = [
+        BackfillRow(
+            backfill=HOSTILE, workflow=HOSTILE, version=HOSTILE, status="running", partitions=1, left_out=0, pending=1,
+            active=[HOSTILE], ended={HOSTILE: 1}, since=HOSTILE, until=HOSTILE, order=HOSTILE, reprocess=HOSTILE,
+            max_active=1, made_at=HOSTILE, next_partition=HOSTILE, params={HOSTILE: HOSTILE}, actor=HOSTILE,
+            note=HOSTILE,
+        )
+    ]  # fmt: skip
+    world.partitions = [
+        PartitionRow(partition=HOSTILE, due_at=HOSTILE, runs=runs, why=HOSTILE, run=HOSTILE) for runs in (True, False)
+    ]
     world.audit = [
         AuditRow(
-            revision=1, at=HOSTILE, uid=1, actor=HOSTILE, via=HOSTILE, verb=HOSTILE, target=HOSTILE, result=HOSTILE
+            revision=1, at=HOSTILE, uid=1, actor=HOSTILE, via=HOSTILE, verb=HOSTILE, target=HOSTILE, result=HOSTILE,
+            note=HOSTILE, place=HOSTILE,
         )
-    ]
+    ]  # fmt: skip
     world.specs["fetch"] = SpecRow(
         task="fetch", kind=HOSTILE, lines=[HOSTILE], args={HOSTILE: HOSTILE}, dir=HOSTILE, env={HOSTILE: HOSTILE},
         pass_env=(HOSTILE,), claim={"pools": {HOSTILE: HOSTILE}, "mutexes": [HOSTILE], "pin": HOSTILE},
@@ -78,6 +101,7 @@ def hostile_world() -> World:
     world.resources = msgspec.structs.replace(
         world.resources, holders=[{"run": HOSTILE, "row": HOSTILE, "owner": HOSTILE}], gpus={HOSTILE: 1.0},
         mutexes={HOSTILE: HOSTILE}, reservation={"run": HOSTILE, "row": HOSTILE}, owners=[{"owner": HOSTILE}],
+        pressure=[HOSTILE],
     )  # fmt: skip
     world.logs["fetch"] = HOSTILE.encode() + b"\xff\n" * 5
     return world
@@ -105,7 +129,9 @@ async def test_nothing_that_is_alive_reaches_the_terminal(tmp_path: Path, enviro
             (b"k", "trigger"), (b"c", "Cancel:"), (b"n", "nothing was done"), (b"?", "Help"), (b"h", "publish"),
             (b"W", "Workflows"), (b"\r", "1 a: "), (b"h", "Workflows"), (b"t", "Make a run of"),
             (b"\x1b", "nothing was done"),
-            (b"S", "Schedules"), (b"A", "Audit"),
+            (b"b", "Backfill "), (b"2026-11-01\t2026-11-02", "1 left out"), (b"\x1b", "nothing was done"),
+            (b"S", "1 Schedules*"), (b"2", "DONE"), (b"p", "paused: "), (b"c", "Cancel:"), (b"n", "nothing"),
+            (b"\r", "PARTITION"), (b"h", "DONE"), (b"A", "Audit"),
             (b"H", "Resources"), (b"2", "RANK"), (b"3", "WEIGHT"), (b"A", "Audit"), (b":", "tab completes"),
             (b"trigger", "trigger \\x1b]52"), (b"\x1b", "q leave"),
         ):  # fmt: skip

@@ -37,6 +37,8 @@ class Block:
     after: int = 0
     frozen_ns: int = 0
     """Since when its worker stands still."""
+    turn: int = 0
+    """The newest order to stand still or to go on."""
 
     def __post_init__(self) -> None:
         self.limit = self.start.count

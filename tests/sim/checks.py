@@ -220,11 +220,11 @@ def _overclaimed(machine: Machine, changes: Changes) -> list[str]:
     if not ordered:
         return []
     state = machine.state
-    cpu = sum(attempt.claim.cpu_milli for attempt in state.holding())
-    memory = sum(attempt.claim.memory_bytes for attempt in state.holding())
-    shared = sum(slots for attempt in state.holding() for name, slots in attempt.claim.pools if name == "shared")
+    claims = [attempt.held for attempt in state.holding()]
+    cpu = sum(claim.cpu_milli for claim in claims)
+    memory = sum(claim.memory_bytes for claim in claims)
+    shared = sum(slots for claim in claims for name, slots in claim.pools if name == "shared")
     newest = ordered[-1].claim
-    claims = [attempt.claim for attempt in state.holding()]
     mutexes = Counter(name for claim in claims for name in claim.mutexes)
     found: list[str] = []
     if any(count > 1 for count in mutexes.values()):

@@ -31,6 +31,7 @@ _ENDS = (
     Outcome(OutcomeKind.OVER_QUOTA, which="memory", used=2, limit=1),
     Outcome(OutcomeKind.NOT_STARTED, why="no such file"),
 )
+_SIZES = (0, 100 * 2**20, 2**30)
 _RESULTS = (None, b"[1,2]", b"[]", b"[7]", b'{"a":1}', b"3", b"{broken")
 _MEASURED = (None, Measured({"x": 1.0}), Measured({}, ("a note",), marks=("others used 1.00 CPUs",)))
 
@@ -48,6 +49,10 @@ class Child:
     after: int = 0
     frozen_ns: int = 0
     """Since when it stands still."""
+    turn: int = 0
+    """The newest order to stand still or to go on."""
+    over: Outcome | None = None
+    """Its launcher ends it by itself, for this."""
 
 
 @dataclass
@@ -60,6 +65,8 @@ class Launchers:
     blocks: dict[int, Block] = field(default_factory=dict[int, Block])
     ever: set[int] = field(default_factory=set[int])
     recalled: list[External] = field(default_factory=list[External])
+    inbox: list[tuple[int, int, bool]] = field(default_factory=list[tuple[int, int, bool]])
+    """Orders to stand still or to go on that were not read yet: attempt, number of the order, which of both."""
     mean_s: float = 4.0
 
     def start(self, effect: StartAttempt, now_ns: int) -> None:
@@ -128,6 +135,7 @@ class Launchers:
 
     def stop(self, attempt: int, now_ns: int, *, kill: bool, row: int = 0) -> None:
         """It ends soon; politely asked, it may also end well."""
+        self._obey(now_ns, all_of_them=True)
         if attempt in self.blocks:
             self.blocks[attempt].stop(row, now_ns, kill=kill, heeds=self.rng.random() < 0.8)
             return
@@ -143,17 +151,40 @@ class Launchers:
             child.told_to_stop = kill or child.ends_ns == ENDLESS_NS or self.rng.random() < 0.8
             child.ends_ns = now_ns if kill else min(child.ends_ns, now_ns + 10 * SECOND)
 
-    def freeze(self, attempt: int, now_ns: int, *, frozen: bool) -> None:
+    def freeze(self, attempt: int, turn: int, *, frozen: bool) -> None:
+        """Take the order, to obey it soon."""
+        self.inbox.append((attempt, turn, frozen))
+
+    def _obey(self, now_ns: int, *, all_of_them: bool) -> None:
+        """Read orders, the oldest first."""
+        while self.inbox and (all_of_them or self.rng.random() < 0.5):
+            attempt, turn, frozen = self.inbox.pop(0)
+            self._freeze(attempt, now_ns, turn, frozen=frozen)
+
+    def _freeze(self, attempt: int, now_ns: int, turn: int, *, frozen: bool) -> None:
         """It stands still, or goes on; the answer says which, whatever it was before."""
         found = self.children.get(attempt) or self.blocks.get(attempt)
         if found is None or not found.started or (found.over if isinstance(found, Block) else found.end is not None):
             return
-        if frozen:
+        found.turn = turn
+        if frozen and not (isinstance(found, Child) and (found.over or found.told_to_stop)):
             found.frozen_ns = found.frozen_ns or now_ns
-            self.recalled.append(AttemptSuspended(attempt, now_ns))
+            self.recalled.append(self._suspended(attempt, found, now_ns))
         else:
             self._thaw(found, now_ns)
-            self.recalled.append(AttemptResumed(attempt, now_ns))
+            self.recalled.append(AttemptResumed(attempt, now_ns, turn))
+
+    @staticmethod
+    def _suspended(attempt: int, found: Child | Block, now_ns: int) -> AttemptSuspended:
+        """What it occupies is its own: some are light, some are not."""
+        return AttemptSuspended(attempt, now_ns, found.turn, _SIZES[attempt % len(_SIZES)])
+
+    def moving(self, attempt: int) -> bool:
+        """Whether the attempt runs, and not because its launcher ends it."""
+        found = self.children.get(attempt) or self.blocks.get(attempt)
+        if found is None or not found.started or found.frozen_ns:
+            return False
+        return not found.over if isinstance(found, Block) else found.end is None and found.over is None
 
     @staticmethod
     def _thaw(found: Child | Block, now_ns: int) -> None:
@@ -168,7 +199,7 @@ class Launchers:
 
     def due_ns(self) -> int | None:
         """When something will happen next."""
-        if self.recalled or any(self._may_begin(child) for child in self.children.values()):
+        if self.recalled or self.inbox or any(self._may_begin(child) for child in self.children.values()):
             return 0
         if any(self._may_start(block) for block in self.blocks.values()):
             return 0
@@ -179,6 +210,7 @@ class Launchers:
 
     def reports(self, now_ns: int) -> list[External]:
         """What has happened since, in some order, with repetitions."""
+        self._obey(now_ns, all_of_them=False)
         found, self.recalled = self.recalled, []
         for block in self.blocks.values():
             if self._may_start(block):
@@ -198,6 +230,10 @@ class Launchers:
                 if self.rng.random() < 0.05:
                     found.append(child.end)
                 continue
+            if child.frozen_ns and self.rng.random() < 0.02:
+                self._thaw(child, now_ns)
+                child.over, child.ends_ns = _ENDS[4], now_ns + SECOND
+                found.append(AttemptResumed(number, now_ns, child.turn))
             if child.frozen_ns:
                 continue
             if not child.started and (self.rng.random() < 0.7 or child.ends_ns <= now_ns):
@@ -213,6 +249,8 @@ class Launchers:
     def _end(self, number: int, child: Child, now_ns: int) -> External:
         if child.told_to_stop:
             return AttemptExited(number, now_ns, Outcome(OutcomeKind.CANCELLED))
+        if child.over is not None:
+            return AttemptExited(number, now_ns, child.over)
         if self.rng.random() < self.failing:
             return AttemptExited(number, now_ns, self.rng.choice(_ENDS))
         result = self.rng.choice(_RESULTS) if self.rng.random() < 0.6 else b"[1,2]"
@@ -242,15 +280,22 @@ class Launchers:
         self.children.clear()
         self.blocks.clear()
 
+    def child_again(self, number: int, child: Child, now_ns: int) -> list[External]:
+        """What a new engine is told of an attempt that runs."""
+        started = AttemptStarted(number, now_ns, 1000 + number, number)
+        return [started, self._suspended(number, child, now_ns)] if child.frozen_ns else [started]
+
     def inventory(self, blocks: dict[int, int], now_ns: int, *, rebooted: bool) -> list[External]:
-        """What a new engine is told of the blocks that it expects (done rows by number), and of others."""
+        """What a new engine is told of the blocks that it expects (done rows by number), and of others. Orders that
+        nobody has read are lost."""
+        self.inbox.clear()
         found: list[External] = []
         for number, done in blocks.items():
             block = self.blocks.get(number)
             if block is not None and block.started:
                 found.append(block.begun(now_ns))
                 if block.frozen_ns:
-                    found.append(AttemptSuspended(number, now_ns))
+                    found.append(self._suspended(number, block, now_ns))
             if block is not None:
                 found += block.everything(now_ns, self.rng)
             elif not rebooted:

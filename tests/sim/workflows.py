@@ -14,11 +14,13 @@ SHARED_POOLS = {"shared": 2}
 GIB = 2**30
 
 
-def random_workflow(rng: Random, name: str) -> Workflow:
-    """One to eight tasks, or a chain of more; every need names an earlier task."""
-    pieces: list[Piece] = _chain(rng) if rng.random() < 0.3 else []
+def random_workflow(rng: Random, name: str, *, rush: bool = False) -> Workflow:
+    """One to eight tasks, or a chain of more; every need names an earlier task. In a rush all want CPUs, and some are
+    in a hurry.
+    """
+    pieces: list[Piece] = _chain(rng) if not rush and rng.random() < 0.5 else []
     for number in range(len(pieces), len(pieces) + (rng.randint(0, 2) if pieces else rng.randint(1, 8))):
-        pieces.append(_task(rng, f"t{number}", pieces))
+        pieces.append(_task(rng, f"t{number}", pieces, rush=rush))
     if len(pieces) > 1 and rng.random() < 0.3:
         pieces.append(_teardown(rng, pieces))
     fields: dict[str, Any] = {
@@ -48,10 +50,10 @@ def _chain(rng: Random) -> list[Piece]:
     return pieces
 
 
-def _task(rng: Random, name: str, earlier: list[Piece]) -> Piece:
+def _task(rng: Random, name: str, earlier: list[Piece], *, rush: bool) -> Piece:
     needs = rng.sample([piece.task.name for piece in earlier], k=rng.randint(0, min(3, len(earlier))))
     by_name = {piece.task.name: piece.task for piece in earlier}
-    fields: dict[str, Any] = _policy(rng, has_needs=bool(needs))
+    fields: dict[str, Any] = _policy(rng, has_needs=bool(needs)) | (_hurry(rng) if rush else {})
     plain = [need for need in needs if not by_name[need].mapped]
     lists = [need for need in needs if isinstance(by_name[need].for_each, list) and by_name[need].for_each]
     words: list[str] = list(needs)
@@ -101,7 +103,8 @@ def _policy(rng: Random, *, has_needs: bool) -> dict[str, Any]:
             exclusive=rng.random() < 0.03,
         ),
         "priority": rng.choice((0, 0, 1, -1)),
-        "preemption": rng.choice(("never", "never", "requeue")),
+        "preemption": rng.choice(("never", "requeue", "suspend")),
+        "on_pause": rng.choice(("release", "release", "keep")),
         "on_lost": rng.choice(("rerun", "rerun", "hold")),
         "trigger_rule": rng.choice(RULES) if has_needs and rng.random() < 0.5 else "all_success",
         "retry": rng.choice(
@@ -113,6 +116,15 @@ def _policy(rng: Random, *, has_needs: bool) -> dict[str, Any]:
                 Retry(limit=1, exit_codes=(2,)),
             )
         ),
+    }
+
+
+def _hurry(rng: Random) -> dict[str, Any]:
+    mutexes = ("m",) if rng.random() < 0.25 else ()
+    return {
+        "claim": Claim(rng.choice((1000, 2000)), mutexes=mutexes),
+        "priority": rng.randint(-2, 2),
+        "preemption": rng.choice(("suspend", "suspend", "requeue")),
     }
 
 

@@ -95,6 +95,10 @@ class World:
         )
         self.trouble = self.rng.choice((0.02, 0.03, 0.15))
         """How likely an engine's crash or a launcher's death is at each batch."""
+        self.rush = self.rng.random() < 0.3
+        """Whether the host is small, much is asked of it, and some of that is in a hurry."""
+        if self.rush:
+            self.launchers.mean_s = 4.0
         self.history = History()
         self.past = Looking()
         self.plans: dict[str, list[Plan]] = {}
@@ -128,7 +132,7 @@ class World:
         wall_due = self.machine.next_due()[1]
         if wall_due:
             dues.append(self.now_ns + wall_due - self.wall_ns)
-        step_ns = self.rng.choice((0, 1, SECOND // 2, 10 * SECOND))
+        step_ns = self.rng.choice((0, 1, SECOND // 2, SECOND if self.rush else 10 * SECOND))
         if dues and self.rng.random() < 0.6:
             step_ns = max(min(dues) - self.now_ns, 0)
         self.now_ns += step_ns
@@ -146,17 +150,18 @@ class World:
             events.append(self._act())
         if self.rng.random() < 0.02:
             events.append(SpaceChanged(self.rng.random() < 0.5))
-        return self._shuffled(events)
+        return self._shuffled(events) + (self._waver() if self.rng.random() < 0.08 else [])
 
     def _shuffled(self, events: list[External]) -> list[External]:
-        """In any order, but for what a block's page says: that is read from front to back."""
+        """In any order, but for what a block's page says, which is read from front to back, and for the answers to the
+        orders to stand still and to go on."""
         order = list(range(len(events)))
         self.rng.shuffle(order)
         places: dict[int, list[int]] = {}
         for place, at in enumerate(order):
             event = events[at]
             number = getattr(event, "block", 0) or getattr(event, "attempt", 0)
-            if number in self.launchers.blocks:
+            if number in self.launchers.blocks or isinstance(event, AttemptSuspended | AttemptResumed):
                 places.setdefault(number, []).append(place)
         for mine in places.values():
             for place, at in zip(mine, sorted(order[place] for place in mine), strict=True):
@@ -196,7 +201,7 @@ class World:
             self._fail(f"the ends of attempts {left} were never acknowledged")
 
     def _stands_still(self, run: RunState) -> bool:
-        return any(self.machine.state.attempts[number].frozen for number in run.live.values())
+        return any(self.machine.state.attempts[number].paused for number in run.live.values())
 
     def _end_the_endless(self) -> list[External]:
         """Somebody cancels, once, what would run for ever."""
@@ -264,9 +269,7 @@ class World:
             elif child is not None and child.end is not None:
                 events.append(child.end)
             elif child is not None and child.started:
-                events.append(AttemptStarted(number, self.now_ns, 1000 + number, number))
-                if child.frozen_ns:
-                    events.append(AttemptSuspended(number, self.now_ns))
+                events += self.launchers.child_again(number, child, self.now_ns)
         for number, child in list(self.launchers.children.items()):
             if number not in state.attempts and child.end is not None:
                 events.append(child.end)
@@ -276,6 +279,7 @@ class World:
 
     def _step(self, events: list[External]) -> Changes:
         self.counts["batches"] += 1
+        self._look_at_what_moves()
         try:
             return self.machine.step(events, self.now_ns, self.wall_ns)
         except Exception as error:
@@ -290,7 +294,7 @@ class World:
                     self.launchers.start(effect, self.now_ns)
                 case SuspendAttempt() | ResumeAttempt():
                     frozen = isinstance(effect, SuspendAttempt)
-                    self.launchers.freeze(effect.attempt, self.now_ns, frozen=frozen)
+                    self.launchers.freeze(effect.attempt, effect.turn, frozen=frozen)
                 case RecallAttempt():
                     self.launchers.recall(effect.attempt)
                 case StopAttempt():
@@ -321,6 +325,12 @@ class World:
         if found:
             self._fail("\n".join(found))
 
+    def _look_at_what_moves(self) -> None:
+        """Nothing runs whose CPUs others may have."""
+        for number, attempt in self.machine.state.attempts.items():
+            if attempt.released and self.launchers.moving(number):
+                self._fail(f"r{attempt.run}: attempt {number} runs although it has given its CPUs back")
+
     def _fail(self, sentence: str) -> None:
         raise Failure(f"seed {self.seed}, batch {self.counts['batches']}: {sentence}\n{self._tell(sentence)}")
 
@@ -347,10 +357,12 @@ class World:
     # --- operators --------------------------------------------------------------------------------------------------
 
     def _capacity(self) -> Capacity:
-        return Capacity(self.rng.choice((2000, 3000, 5000)), 4 * GIB, tuple(SHARED_POOLS.items()))
+        return Capacity(
+            2000 if self.rush else self.rng.choice((2000, 3000, 5000)), 4 * GIB, tuple(SHARED_POOLS.items())
+        )
 
     def _new_version(self, name: str) -> Plan:
-        plan = make_plan(random_workflow(self.rng, name))
+        plan = make_plan(random_workflow(self.rng, name, rush=self.rush))
         self.plans.setdefault(name, []).append(plan)
         self.machine.install_plan(plan)
         return plan
@@ -365,7 +377,7 @@ class World:
         plan = self.rng.choice(self.plans[name])
         numbers = sorted(self.disk.headers)
         draw = self.rng.random()
-        if draw < 0.3 or not numbers:
+        if draw < 0.3 or not numbers or (self.rush and self.rng.random() < 0.3):
             return RunRequested(self._ask(), name, plan.version, {"flag": self.rng.random() < 0.7})
         if draw < 0.4:
             if self.rng.random() < 0.3 and len(self.plans[name]) < 4:
@@ -428,6 +440,16 @@ class World:
                 return RerunRequested(self._ask(), number, rows)
             case _:
                 return MarkRequested(self._ask(), number, rows, status)
+
+    def _waver(self) -> list[External]:
+        """Somebody pauses what runs, and resumes it, and pauses it, before anything of that is done."""
+        running = [run.run for run in self.machine.state.runs.values() if run.live]
+        if not running:
+            return []
+        number = self.rng.choice(running)
+        rows = self._live_refs(number)
+        kinds = (RunPauseRequested, RunResumeRequested, RunPauseRequested)
+        return [kind(self._ask(), number, rows=rows) for kind in kinds]
 
     def _live_refs(self, number: int) -> tuple[RowRef, ...]:
         """Some of what runs: an operator would rarely hit it blindly."""

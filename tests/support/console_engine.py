@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,7 +18,9 @@ from engine.protocol.framing import FrameBuffer, decode_request, frame
 from engine.protocol.messages import (
     PROTOCOL,
     Act,
+    ActOnBackfill,
     AnyRequest,
+    ChangeSettings,
     Definition,
     Delta,
     Done,
@@ -33,10 +35,12 @@ from engine.protocol.messages import (
     Hello,
     ListAttempts,
     ListAudit,
+    ListBackfills,
     ListEvents,
     ListGrid,
     ListGroups,
     ListLanes,
+    ListPartitions,
     ListQueue,
     ListRuns,
     ListSchedules,
@@ -47,8 +51,10 @@ from engine.protocol.messages import (
     ReadLog,
     Refused,
     Reply,
+    Request,
     Rows,
     Snapshot,
+    StartBackfill,
     Submit,
     Subscribe,
     Unsubscribe,
@@ -58,11 +64,13 @@ from engine.protocol.messages import (
 from engine.protocol.rows import (
     AttemptRow,
     AuditRow,
+    BackfillRow,
     EngineRow,
     EventRow,
     GridRow,
     GroupRow,
     LaneRow,
+    PartitionRow,
     QueueRow,
     ReasonRow,
     ResourcesRow,
@@ -76,6 +84,7 @@ from engine.protocol.rows import (
 )
 
 Map = dict[str, Any]
+RequestT = TypeVar("RequestT", bound=Request)
 _ATTENTION = ("failed", "upstream_failed", "running", "backing_off", "ready", "waiting")
 
 
@@ -110,6 +119,8 @@ class World:
         self.stats: list[StatsRow] = []
         self.workflows: list[WorkflowRow] = []
         self.schedules: list[ScheduleRow] = []
+        self.backfills: list[BackfillRow] = []
+        self.partitions: list[PartitionRow] = []
         self.audit: list[AuditRow] = []
         self.definitions: dict[str, Definition] = {}
         self.logs: dict[str, bytes] = {}
@@ -160,7 +171,11 @@ class ConsoleEngine:
 
     @property
     def acts(self) -> list[Act]:
-        return [request for request in self.requests if isinstance(request, Act)]
+        return self.asked(Act)
+
+    def asked(self, kind: type[RequestT]) -> list[RequestT]:
+        """All requests of a kind that came."""
+        return [request for request in self.requests if isinstance(request, kind)]
 
     @property
     def subscriptions(self) -> list[Any]:
@@ -197,8 +212,15 @@ class ConsoleEngine:
             case Unsubscribe():
                 client.views.pop(request.subscription, None)
                 return
-            case Act() | PauseWorkflow():
+            case Act() | PauseWorkflow() | ActOnBackfill():
                 reply = self.answer_act or Done(body={"changed": 1, "refused": []})
+            case StartBackfill():
+                runs = sum(row.runs for row in self.world.partitions)
+                body = {"backfill": "b2", "workflow": request.workflow, "partitions": runs,
+                        "left_out": len(self.world.partitions) - runs}  # fmt: skip
+                reply = self.answer_act or Done(body=body)
+            case ChangeSettings():
+                reply = self.answer_act or Done(body={"changed": 1, "was": dict.fromkeys(request.settings)})
             case Submit():
                 reply = self.answer_act or Done(body={"run": "r13"})
             case GetWorkflow():
@@ -245,11 +267,18 @@ class ConsoleEngine:
             case GetResources():
                 found = [world.resources]
             case ListRuns():
-                found = [row for row in world.runs if view.workflow in ("", row.workflow)][: view.limit]
+                found = [
+                    row for row in world.runs
+                    if view.workflow in ("", row.workflow) and not 0 < view.before <= int(row.run[1:])
+                ][: view.limit]  # fmt: skip
             case ListWorkflows():
                 found = list(world.workflows)
             case ListSchedules():
                 found = list(world.schedules)
+            case ListBackfills():
+                found = list(world.backfills)
+            case ListPartitions():
+                found = list(world.partitions)
             case ListAudit():
                 found = [row for row in world.audit if not view.before or row.revision < view.before][: view.limit]
             case GetStats():

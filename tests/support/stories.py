@@ -88,6 +88,8 @@ class Player:
         self.recalls: list[str] = []
         self.freezes: list[tuple[str, bool]] = []
         """Rows that were told to stand still (True) or to go on."""
+        self.turns: dict[int, int] = {}
+        """Of attempts, the newest of these orders."""
         self.journal: list[Any] = []
         self.newest = 0
         self._tickets = 0
@@ -128,6 +130,7 @@ class Player:
             elif isinstance(effect, SuspendAttempt | ResumeAttempt) and effect.attempt in self.live:
                 start = self.live[effect.attempt]
                 self.freezes.append((row_text(start.task, start.index), isinstance(effect, SuspendAttempt)))
+                self.turns[effect.attempt] = effect.turn
         return changes
 
     def restart(self) -> None:
@@ -219,13 +222,15 @@ class Player:
         number = self.attempt(row, run).attempt
         return self.step(AttemptStarted(number, self.now_ns, pid=1000 + number))
 
-    def suspended(self, row: str, run: int = 0) -> Changes:
-        """The launcher says that the row's attempt stands still."""
-        return self.step(AttemptSuspended(self.attempt(row, run).attempt, self.now_ns))
+    def suspended(self, row: str, run: int = 0, memory: int = 0) -> Changes:
+        """The launcher says that the row's attempt stands still, as it was told, and how much memory it occupies."""
+        number = self.attempt(row, run).attempt
+        return self.step(AttemptSuspended(number, self.now_ns, self.turns.get(number, 0), memory))
 
     def resumed(self, row: str, run: int = 0) -> Changes:
-        """The launcher says that the row's attempt goes on."""
-        return self.step(AttemptResumed(self.attempt(row, run).attempt, self.now_ns))
+        """The launcher says that the row's attempt goes on, as it was told."""
+        number = self.attempt(row, run).attempt
+        return self.step(AttemptResumed(number, self.now_ns, self.turns.get(number, 0)))
 
     def ok(self, *rows: str, result: bytes | None = None, run: int = 0) -> None:
         for row in rows:

@@ -2,7 +2,8 @@
 and staleness current, and the way an act goes from a key over its confirmation to the engine and back.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 import msgspec
@@ -13,12 +14,13 @@ from textual.widgets import Input
 
 from engine.model.errors import EngineError
 from engine.protocol.messages import ListWorkflows, Rows
-from engine.protocol.rows import WorkflowRow
-from orchctl.console.actions import Intent, told, undo_of
+from engine.protocol.rows import RunRow, WorkflowRow
+from orchctl.console.actions import Intent, Verb, on_run, told, undo_of, undoable, why_not_run
 from orchctl.console.drawing import Line, clock, duration, fitted, width_of
 from orchctl.console.feed import Feed
 from orchctl.console.keymap import Action, Place, action_named, actions_of, key_text
 from orchctl.console.memory import Memory
+from orchctl.console.runlines import folded
 from orchctl.console.screens.confirm import ConfirmScreen
 from orchctl.console.theme import Signs
 from orchctl.console.widgets.lines import Bar, LineView
@@ -27,8 +29,10 @@ from orchctl.text import inert
 
 if TYPE_CHECKING:
     from orchctl.console.program import Console
+    from orchctl.console.screens.form import FormScreen
 
 NOTICE_S = 12.0
+NOTICE_LINES = 3
 
 
 def bindings_for(place: Place, actions: Sequence[Action]) -> BindingsMap:
@@ -59,10 +63,12 @@ class BaseScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._bindings = BindingsMap.merge((self._bindings, bindings_for(self.place, self.console_app.actions)))
+        own = bindings_for(self.place, self.console_app.actions)
+        self._bindings = BindingsMap.merge((own, self._bindings))  # ours outrank textual's
         self._notice = ""
         self._notice_style = "plain"
         self._notice_until = 0.0
+        self._notice_height = 1
         self._bars: dict[str, Bar] = {}
         self._before_prompt = ""
         self.awaits_prompt = False
@@ -112,7 +118,7 @@ class BaseScreen(Screen[None]):
     def _draw_keys(self, width: int) -> list[Line]:
         line: Line = [(" ", "plain")]
         last = [action for action in self.offered() if action.id in ("help", "leave")]
-        room = width - sum(len(key_text(action.keys[0])) + len(action.brief) + 3 for action in last)
+        room = width + 2 - sum(len(key_text(action.keys[0])) + len(action.brief) + 3 for action in last)
         for action in self.offered():
             if not action.brief or action in last or (action.acts and not self.feed.live):
                 continue
@@ -121,7 +127,8 @@ class BaseScreen(Screen[None]):
                 line += part
         for action in last:
             line += [(key_text(action.keys[0]), "key"), (f" {action.brief}  ", "plain")]
-        return [fitted(line, width)]
+        text, style = line[-1]
+        return [fitted([*line[:-1], (text.rstrip(), style)], width)]
 
     def offered(self) -> list[Action]:
         actions = self.console_app.actions
@@ -139,11 +146,24 @@ class BaseScreen(Screen[None]):
         self._notice = inert(text)
         self._notice_style = style
         self._notice_until = self.console_app.now_s() + NOTICE_S
+        self._fit_notice()
         self.update_bar("notice")
 
+    def _notice_lines(self, width: int) -> list[str]:
+        """The sentence while it is news, over as many lines as it needs."""
+        fresh = self._notice and self.console_app.now_s() < self._notice_until
+        return folded(self._notice, max(10, width - 2))[:NOTICE_LINES] if fresh else []
+
+    def _fit_notice(self) -> None:
+        """As many lines as the news need, one where there are none."""
+        height = max(1, len(self._notice_lines(self.console_app.size.width)))
+        if "notice" in self._bars and height != self._notice_height:
+            self._bars["notice"].styles.height = self._notice_height = height
+
     def _draw_notice(self, width: int) -> list[Line]:
-        if self._notice and self.console_app.now_s() < self._notice_until:
-            return [fitted([(f" {self._notice}", self._notice_style)], width)]
+        told = self._notice_lines(width)
+        if told:
+            return [fitted([(f" {piece}", self._notice_style)], width) for piece in told]
         feed = self.feed
         if feed.live:
             return [[]]
@@ -171,6 +191,7 @@ class BaseScreen(Screen[None]):
     def tick(self) -> None:
         """A second has passed, or the link has changed: draw what is different."""
         greyed = not self.feed.live
+        self._fit_notice()
         for bar in self._bars.values():
             bar.update_lines()
         for view in self.query(LineView):
@@ -283,7 +304,7 @@ class BaseScreen(Screen[None]):
         if not self.feed.may_act:
             self.say("the engine is away: nothing can be done now", "yellow")
             return
-        if undo_of(intent) is not None:
+        if undoable(intent):
             self.run_worker(self._perform(intent, on_done), exit_on_error=True)
             return
 
@@ -295,6 +316,20 @@ class BaseScreen(Screen[None]):
 
         self.console_app.push_screen(ConfirmScreen(intent, self.signs), decided)
 
+    def act_on_run(self, verb: Verb, row: RunRow) -> None:
+        """An act on a whole run, or why it makes no sense."""
+        why = why_not_run(verb, row)
+        if why:
+            self.say(why, "yellow")
+        else:
+            self.confirm(on_run(verb, row))
+
+    def explain_run(self, run: int, task: str = "", index: int | None = None) -> None:
+        """Show why rows of a run wait."""
+        from orchctl.console.screens.explain import ExplainScreen
+
+        self.console_app.push_screen(ExplainScreen(run, task, index))
+
     def _key_of(self, action: str) -> str:
         """The key that an action has with this operator."""
         return next((key_text(known.keys[0]) for known in self.console_app.actions if known.id == action), "")
@@ -303,49 +338,70 @@ class BaseScreen(Screen[None]):
         """Take the last act back, where it can be."""
         intent, self.console_app.undo = self.console_app.undo, None
         if intent is None:
-            self.say("nothing can be undone: only a pause and a resume can", "yellow")
+            self.say("nothing can be undone: only a pause, a resume and a setting can", "yellow")
         else:
             self.confirm(intent)
 
     def trigger(self, workflow: str) -> None:
         """Ask for the parameters of a run of a workflow that was added, then make it."""
-        if not self.feed.may_act:
-            self.say("the engine is away: nothing can be done now", "yellow")
-            return
-        self.run_worker(self._trigger(workflow), exit_on_error=True)
-
-    async def _trigger(self, workflow: str) -> None:
         from orchctl.console.screens.trigger import TriggerScreen
 
-        try:
-            rows = msgspec.convert((await self.feed.ask(ListWorkflows(), Rows)).rows, list[WorkflowRow])
-        except (EngineError, msgspec.ValidationError) as error:
-            self.say(str(error), "red")
-            return
+        self.fill(partial(self._form_of, workflow, lambda row: TriggerScreen(row, self.signs)))
+
+    def backfill(self, workflow: str) -> None:
+        """Ask for a stretch of the past, show what it would make, then make it."""
+        from orchctl.console.screens.backfill import BackfillScreen
+
+        self.fill(partial(self._form_of, workflow, lambda row: BackfillScreen(row, self.feed, self.signs)))
+
+    async def _form_of(
+        self, workflow: str, form: "Callable[[WorkflowRow], FormScreen[Intent]]"
+    ) -> "FormScreen[Intent] | None":
+        rows = msgspec.convert((await self.feed.ask(ListWorkflows(), Rows)).rows, list[WorkflowRow])
         row = next((row for row in rows if row.workflow == workflow), None)
         if row is None:
             self.say(f"{workflow} was not added, so it cannot be triggered: `orchctl add FILE` keeps it", "yellow")
+        return None if row is None else form(row)
+
+    def fill(self, make: "Callable[[], Awaitable[FormScreen[Intent] | None]]") -> None:
+        """Open a form; what is typed until it is there is for it. `make` has said why where it gives none."""
+        if not self.feed.may_act:
+            self.say("the engine is away: nothing can be done now", "yellow")
             return
+        self.awaits_prompt = True
+        self.run_worker(self._open_form(make), exit_on_error=True)
 
-        def filled(intent: Intent | None) -> None:
-            if intent is None:
-                self.say("nothing was done")
-            else:
-                self.confirm(intent)
+    async def _open_form(self, make: "Callable[[], Awaitable[FormScreen[Intent] | None]]") -> None:
+        form: FormScreen[Intent] | None = None
+        try:
+            form = await make()
+        except (EngineError, msgspec.ValidationError) as error:
+            self.say(str(error), "red")
+        self.awaits_prompt = False
+        if form is not None:
+            self.console_app.push_screen(form, self.filled)
+        else:
+            self.console_app.early_keys()  # they were for the form
 
-        self.console_app.push_screen(TriggerScreen(row, self.signs), filled)
+    def filled(self, intent: Intent | None) -> None:
+        """A form was closed."""
+        if intent is None:
+            self.say("nothing was done")
+        else:
+            self.confirm(intent)
 
     async def _perform(self, intent: Intent, on_done: Callable[[], None] | None) -> None:
         self.say(f"{intent.verb} {self.signs.more}")
-        self.console_app.acted(intent.request)
         try:
             done = await self.feed.act(intent.request)
         except EngineError as error:
             self.say(f"not done: {error.sentence}{f' ({error.hint})' if error.hint else ''}", "red")
             return
         text = told(intent, done)
-        self.console_app.undo = None if "refused:" in text else undo_of(intent)
+        self.console_app.undo = None if "refused:" in text else undo_of(intent, done)
         hint = f"; {self._key_of('undo')} undoes it" if self.console_app.undo is not None else ""
+        if intent.verb == "backfill":
+            hint = f"; {self._key_of('backfills')} shows how far it is"
         self.say(text + hint, "red" if "refused:" in text else "green")
         if on_done is not None:
             on_done()

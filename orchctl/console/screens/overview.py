@@ -1,18 +1,22 @@
-"""The first screen: the host, the runs by how much they need attention, and the rows that failed lately."""
+"""The first screen: the host, the runs by how much they need attention, the last runs of the workflow under the cursor,
+and a list of all else that needs an operator. Tab goes from the runs to that list and back.
+"""
 
 import os
+from functools import partial
 from typing import ClassVar
 
 import msgspec
+from textual import events
 from textual.app import ComposeResult
 from textual.widgets import Input
 
 from engine.model.errors import EngineError
-from engine.protocol.messages import GetEngine, GetResources, ListRuns, ListTasks, Rows
-from engine.protocol.rows import EngineRow, ResourcesRow, RunRow, TaskRow
+from engine.protocol.messages import GetEngine, GetResources, ListRuns
+from engine.protocol.rows import EngineRow, ResourcesRow, RunRow
 from orchctl.console import actions
+from orchctl.console.attention import Item, Watch, item_line, items
 from orchctl.console.drawing import (
-    BAD,
     Line,
     attention_key,
     duration,
@@ -25,21 +29,22 @@ from orchctl.console.drawing import (
     run_line,
     run_number,
     runs_heading,
-    time_of,
     width_of,
 )
 from orchctl.console.keymap import Place
-from orchctl.console.runlines import row_name, why_text
 from orchctl.console.screens.base import BaseScreen, Mover
+from orchctl.console.screens.last_runs import LastRuns
+from orchctl.console.screens.setting import setting_form
+from orchctl.console.screens.sources import Few
 from orchctl.console.store import Change, Picture
 from orchctl.console.theme import status_style
-from orchctl.console.timelines import strip_line
+from orchctl.console.widgets.prompt import Prompt
 from orchctl.console.widgets.vtable import VirtualTable
 from orchctl.text import count_text, inert, size_text
 
 RUNS = 200
-ATTENTION_RUNS = 5
 ATTENTION_LINES = 5
+_LOOK_S = 5.0
 
 
 class _Runs:
@@ -91,32 +96,57 @@ class OverviewScreen(BaseScreen):
         self._runs: Picture[RunRow] = Picture(RunRow, self._runs_changed, self._ended)
         self._resources: Picture[ResourcesRow] = Picture(ResourcesRow, self._host_changed, self._ended)
         self._engine: Picture[EngineRow] = Picture(EngineRow, self._host_changed, self._ended)
-        self._failed: dict[str, tuple[int, list[TaskRow]]] = {}
+        self._last = LastRuns(self, lambda: self.update_bar("strip"))
+        self._watch = Watch()
         self._asking = False
+        self._items: Few[Item] = Few(lambda item: item.key, lambda item: item.said, self._draw_item, self._calm_text)
+        self._in_attention = False
+        """Whether the keys are for the list of attention, and not for the runs."""
 
     def compose(self) -> ComposeResult:
         yield self.bar("head", self._draw_head, 4)
         yield self.bar("title", self._draw_title, 2)
-        self.table = VirtualTable(
-            self.signs, self._source, on_cursor=lambda: self.update_bar("strip"), widget_id="runs"
-        )
+        self.table = VirtualTable(self.signs, self._source, on_cursor=self._cursor_moved, widget_id="runs")
         yield self.table
         yield self.bar("strip", self._draw_strip)
-        yield self.bar("attention", self._draw_attention, ATTENTION_LINES + 1)
+        yield self.bar("attention", self._draw_attention)
+        self.attention = VirtualTable(self.signs, self._items, on_cursor=self._cursor_moved, widget_id="attention-rows")
+        self.attention.styles.height = ATTENTION_LINES
+        self.attention.cursor_shown = False
+        yield self.attention
         yield from self.foot()
 
     def on_mount(self) -> None:
         self.feed.subscribe(ListRuns(limit=RUNS), self._runs, 4.0)
         self.feed.subscribe(GetResources(), self._resources, 1.0)
         self.feed.subscribe(GetEngine(), self._engine, 0.5)
+        self.set_interval(_LOOK_S, self._look)
+
+    def on_screen_resume(self) -> None:
+        self._look()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.attention.styles.height = max(ATTENTION_LINES, event.size.height // 4)
 
     def mover(self) -> Mover:
-        return self.table
+        return self.attention if self._in_attention else self.table
 
     def here(self) -> RunRow | None:
-        """The run under the cursor."""
+        """The run under the cursor, or that of the line under it."""
+        if self._in_attention:
+            item = self._item()
+            return self._runs.get(f"r{item.run}") if item is not None and item.run else None
         place = self._source.position(self.table.cursor_key)
         return None if place is None else self._source.rows[place]
+
+    def _item(self) -> Item | None:
+        place = self._items.position(self.attention.cursor_key)
+        return None if place is None else self._items.rows[place]
+
+    def _cursor_moved(self) -> None:
+        row = self.here()
+        self._last.show(row.workflow if row is not None else "")
+        self.update_bar("strip")
 
     def nothing_text(self) -> str:
         """What is said in an empty table."""
@@ -148,13 +178,16 @@ class OverviewScreen(BaseScreen):
         row = self._resources.at(0)
         if row is None:
             return []
-        cells = 16 if width >= 78 else 8
+        cells = 16 if width >= 100 else 10 if width >= 78 else 6
         used = row.memory_claimed if row.memory_used is None else row.memory_used
         what = "claimed" if row.memory_used is None else "used"
         line: Line = [(" cpu ", "dim"), *gauge(row.cpus_claimed, row.cpus, cells, self.signs)]
-        line.append((f" {row.cpus_claimed:g}/{row.cpus:g} claimed", "plain"))
+        really = "" if row.cpus_used is None else f", {row.cpus_used:.1f} used"
+        line.append((f" {row.cpus_claimed:g}/{row.cpus:g} claimed{really}", "plain"))
         line += [("  mem ", "dim"), *gauge(used, row.memory, cells, self.signs)]
         line.append((f" {used / 2**30:.1f}/{size_text(row.memory)} {what}", "plain"))
+        if row.gpus:
+            line.append((f"  gpu {sum(row.gpus.values()):g}/{len(row.gpus)}", "plain"))
         return fitted(line, width)
 
     def _draw_totals(self, width: int) -> Line:
@@ -192,72 +225,70 @@ class OverviewScreen(BaseScreen):
         if row is None:
             return [[]]
         name: Line = [(f" Last runs of {row.workflow}  ", "dim")]
-        rows = [other for other in sorted(self._runs.rows, key=newest_key) if other.workflow == row.workflow]
-        return [[*name, *strip_line(rows[::-1], width - width_of(name), self.signs)]]
+        return [[*name, *self._last.line(width - width_of(name))]]
 
     # --- attention ------------------------------------------------------------------------------------------------
 
     def _draw_attention(self, width: int) -> list[Line]:
-        signs = self.signs
-        lines: list[Line] = [[(" Attention", "strong")]]
-        engine = self._engine.at(0)
-        for problem in engine.problems if engine is not None else []:
-            lines.append(fitted([(f" ! {problem}", "yellow")], width))
-        found = [(row, run) for run, (_, rows) in self._failed.items() for row in rows if self._runs.get(run)]
-        found.sort(key=lambda pair: pair[0].finished_at or "", reverse=True)
-        for row, run in found:
-            known = self._runs.get(run)
-            workflow = known.workflow if known else ""
-            said = why_text(row)
-            tries = f"try {row.attempts}" if row.attempts else ""
-            line: Line = [
-                (f" {signs.status(row.status)} ", status_style(row.status)),
-                (f"{time_of(row.finished_at)} ", "dim"),
-                (f"{workflow} {run}  ", "plain"),
-                (f"{row_name(row.task, row.index)}  ", "strong"),
-                (f"{said}  ", "red"),
-                (tries, "dim"),
-            ]
-            lines.append(fitted(line, width))
-        if len(lines) == 1:
-            lines.append([(" nothing failed lately", "dim")])
-        hidden = len(lines) - 1 - ATTENTION_LINES
-        if hidden > 0:
-            lines[0].append((f"  {hidden:,} more", "dim"))
-        return lines[: ATTENTION_LINES + 1]
+        count = len(self._items.rows)
+        left: Line = [(" Attention ", "strong"), (f" {count:,}" if count else "", "dim")]
+        way = "tab goes back to the runs " if self._in_attention else "tab goes there "
+        return [ends(left, [(way, "dim")] if count else [], width)]
 
-    def _ask_failed(self) -> None:
-        """Fetch the failed rows of the newest runs that have any, where their number has changed."""
-        newest = sorted(self._runs.rows, key=newest_key)
-        failing = [row for row in newest if any(row.tasks.get(status) for status in BAD)][:ATTENTION_RUNS]
-        self._failed = {row.run: self._failed[row.run] for row in failing if row.run in self._failed}
-        stale = [row for row in failing if self._failed.get(row.run, (-1, []))[0] != row.tasks.get("failed", 0)]
-        if stale and not self._asking and self.feed.live:
+    def _draw_item(self, item: Item, width: int) -> Line:
+        return item_line(item, width, self.signs)
+
+    def _calm_text(self) -> str:
+        return "nothing failed lately, nothing is stuck" if self._runs.known else ""
+
+    def _gather(self) -> None:
+        """The list anew, from what is known."""
+        known = {row.run: row for row in self._runs.rows}
+        self._watch.see(known.values(), self.now_s())
+        found = items(self._engine.at(0), self._resources.at(0), known, self._watch, self.now_s())
+        self._items.arrange(list({item.key: item for item in found}.values()), "")
+        self.attention.changed()
+        self.update_bar("attention")
+        if self._in_attention and not found:
+            self.action_attention()
+
+    def _look(self, *, only_failures: bool = False) -> None:
+        """Ask for what the list tells of and is not known yet, while it is in sight."""
+        if not self._asking and self.feed.live and self._runs.known and self.is_current:
             self._asking = True
-            self.run_worker(self._fetch_failed(stale), exit_on_error=True)
+            self.run_worker(self._ask(only_failures), exit_on_error=True)
 
-    async def _fetch_failed(self, runs: list[RunRow]) -> None:
+    async def _ask(self, only_failures: bool) -> None:
         try:
-            for run in runs:
-                request = ListTasks(
-                    run=run_number(run.run), statuses=("failed",), sort="attention", limit=ATTENTION_LINES
-                )
-                answer = await self.feed.ask(request, Rows)
-                rows = msgspec.convert(answer.rows, list[TaskRow])
-                self._failed[run.run] = (run.tasks.get("failed", 0), rows)
+            if only_failures:
+                await self._watch.look_at_failures(self.feed, self._runs.rows)
+            else:
+                await self._watch.look(self.feed, self._runs.rows, self._resources.at(0), self.now_s())
         except (EngineError, msgspec.ValidationError):
-            pass  # the next change of the runs asks again
+            pass  # it is asked again soon
         finally:
             self._asking = False
-        self.update_bar("attention")
+        self._gather()
+
+    def action_attention(self) -> None:
+        """From the runs to the list of attention, and back."""
+        if self.query(Prompt):
+            return
+        self._in_attention = not self._in_attention and bool(self._items.rows)
+        self.table.cursor_shown, self.attention.cursor_shown = not self._in_attention, self._in_attention
+        if self._in_attention:
+            self.attention.top()
+        for table in (self.table, self.attention):
+            table.refresh()
+        self._cursor_moved()
+        self.tick()
 
     # --- news -----------------------------------------------------------------------------------------------------
 
     def _runs_changed(self, change: Change) -> None:
         self._arrange()
-        self.update_bar("strip")
-        self._ask_failed()
-        self.update_bar("attention")
+        self._look(only_failures=True)
+        self._gather()
 
     def _arrange(self) -> None:
         self._source.arrange(self._runs.rows, self._filter, self._by_attention)
@@ -269,21 +300,21 @@ class OverviewScreen(BaseScreen):
         if row is not None:
             self.console_app.use.take(row, self.console_app.now_s())
         self.update_bar("head")
-        self.update_bar("attention")
+        self._gather()
 
     def _ended(self, why: str) -> None:
         self.say(why, "red")
 
-    def tick(self) -> None:
-        super().tick()
-        if self._runs.known:
-            self._ask_failed()
-
     # --- keys -----------------------------------------------------------------------------------------------------
 
     def action_open(self) -> None:
+        item = self._item() if self._in_attention else None
         row = self.here()
-        if row is not None:
+        if item is not None and item.row:
+            self.console_app.open_task(item.run, item.row)
+        elif item is not None and not item.run:
+            self.action_go("resources")
+        elif row is not None:
             self.console_app.open_run(run_number(row.run))
 
     def action_sort(self) -> None:
@@ -313,19 +344,22 @@ class OverviewScreen(BaseScreen):
         if row is not None:
             self.trigger(row.workflow)
 
-    def action_explain(self) -> None:
-        from orchctl.console.screens.explain import ExplainScreen
-
+    def action_backfill(self) -> None:
         row = self.here()
         if row is not None:
-            self.console_app.push_screen(ExplainScreen(run_number(row.run)))
+            self.backfill(row.workflow)
+
+    def action_set(self) -> None:
+        row = self.here()
+        if row is not None:
+            self.fill(partial(setting_form, self, row))
+
+    def action_explain(self) -> None:
+        row = self.here()
+        if row is not None:
+            self.explain_run(run_number(row.run))
 
     def action_act(self, verb: actions.Verb) -> None:
         row = self.here()
-        if row is None:
-            return
-        why = actions.why_not_run(verb, row)
-        if why:
-            self.say(why, "yellow")
-        else:
-            self.confirm(actions.on_run(verb, row))
+        if row is not None:
+            self.act_on_run(verb, row)

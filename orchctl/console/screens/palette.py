@@ -18,8 +18,8 @@ from engine.protocol.messages import ListGroups, ListRuns, ListWorkflows, Rows
 from engine.protocol.rows import GroupRow, RunRow, WorkflowRow
 from orchctl.console.drawing import Line, column, fitted, run_number
 from orchctl.console.keymap import key_text
+from orchctl.console.screens.registry import SCREENS
 from orchctl.console.screens.run import RunScreen
-from orchctl.console.screens.standing import SCREENS
 from orchctl.console.widgets.lines import Bar
 from orchctl.console.widgets.prompt import Prompt
 from orchctl.text import inert
@@ -113,8 +113,11 @@ class PaletteScreen(ModalScreen[Callable[[], object] | None]):
             if not below.feed.viewer:
                 answer = await below.feed.ask(ListWorkflows(), Rows)
                 for row in msgspec.convert(answer.rows, list[WorkflowRow]):
-                    do = lambda name=row.workflow: below.trigger(name)  # noqa: E731
-                    found.append(Candidate(f"trigger {row.workflow}", "make a run", do))
+                    name = row.workflow
+                    found.append(Candidate(f"trigger {name}", "make a run", partial(below.trigger, name)))
+                    if row.schedules:
+                        said_of = "make runs for a stretch of the past"
+                        found.append(Candidate(f"backfill {name}", said_of, partial(below.backfill, name)))
         except (EngineError, msgspec.ValidationError):
             return  # what is known without the engine is still there
         self._asked = found

@@ -178,12 +178,10 @@ class ResourcesScreen(BaseScreen):
             self.console_app.open_task(run, row)
 
     def action_explain(self) -> None:
-        from orchctl.console.screens.explain import ExplainScreen
-
         run, row = self._here()
         if run:
             task, _, index = row.partition("[")
-            self.console_app.push_screen(ExplainScreen(run, task, int(index.rstrip("]")) if index else None))
+            self.explain_run(run, task, int(index.rstrip("]")) if index else None)
 
 
 def _holder_key(holder: dict[str, Any]) -> str:

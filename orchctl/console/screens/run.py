@@ -6,6 +6,7 @@ of graph and outline is the run itself, so that the run, a task and a row are pa
 keys.
 """
 
+from functools import partial
 from typing import ClassVar, Literal, cast
 
 import msgspec
@@ -37,6 +38,7 @@ from orchctl.console.runlines import row_name, tasks_heading
 from orchctl.console.screens.base import Mover
 from orchctl.console.screens.run_acts import act, failed_row
 from orchctl.console.screens.run_marks import MarkKeys, Pane
+from orchctl.console.screens.setting import setting_form
 from orchctl.console.screens.sources import EventRows, GridRows, Journal, LaneRows, TaskRows
 from orchctl.console.selection import Marked
 from orchctl.console.store import Change, Picture
@@ -174,7 +176,8 @@ class RunScreen(MarkKeys):
             crumbs += [(row.workflow, "strong"), (f" {signs.crumb} ", "faint"), (f"{row.run}  ", "strong")]
             crumbs += [word(row.status, signs), (f"  {percent(done_share(row.tasks)).strip()}  {spent}  ", "plain")]
             if failed:
-                crumbs.append((f"{signs.status('failed')} {failed:,} failed", "red"))
+                said = " failed" if width >= WIDE else ""
+                crumbs.append((f"{signs.status('failed')} {failed:,}{said}", "red"))
             top = ends(crumbs, self.clock_spans(), width)
         return [top, self._draw_tabs(width), self._draw_heading(width)]
 
@@ -186,7 +189,7 @@ class RunScreen(MarkKeys):
             line += [(key, "key"), (f" {shown}" + ("* " if chosen else "  "), "strong" if chosen else "dim")]
         begun = "V ends the range" if self._range is not None and self._range[0] == self._pane else ""
         said = [begun, self.selection.text(), self.filter_text(), "read-only" if self.feed.viewer else ""]
-        right = cut(", ".join(part for part in said if part), width - width_of(line) - 1)
+        right = cut(", ".join(part for part in said if part), width - width_of(line) - 2)
         return ends(line, [(f"{right} ", "yellow")] if right else [], width)
 
     def filter_text(self) -> str:
@@ -194,7 +197,7 @@ class RunScreen(MarkKeys):
         written = f"/{self.filter.written}" if self.filter else ""
         if self._pane == "tasks":
             rows = count_text(self._rows.count(), "row") + (f" of {self._rows.task}" if self._rows.task else "")
-            parts = [rows, written, "by attention" if self._rows.sort == "attention" else ""]
+            parts = [rows, written]
         elif self._pane == "gantt":
             parts = [f"rows of {self._lanes.task}" if self._lanes.task else "", written]
         elif self._pane == "graph":
@@ -208,7 +211,7 @@ class RunScreen(MarkKeys):
         if self._pane == "log":
             return [(" " + self.log_view.status(), "heading")]
         if self._pane == "tasks":
-            return tasks_heading(inner)
+            return tasks_heading(inner, self._rows.sort)
         if self._pane == "gantt":
             axis, zero = self._time()
             return axis_line(axis, zero, inner)
@@ -537,12 +540,16 @@ class RunScreen(MarkKeys):
     # --- acts -----------------------------------------------------------------------------------------------------
 
     def action_explain(self) -> None:
-        from orchctl.console.screens.explain import ExplainScreen
-
         subject = self.subject() if self._pane in LISTED else None
         task = "" if subject is None or isinstance(subject, RunRow) else subject.task
         index = subject.index if isinstance(subject, TaskRow) else None
-        self.console_app.push_screen(ExplainScreen(self.run_number, task, index))
+        self.explain_run(self.run_number, task, index)
+
+    def action_set(self) -> None:
+        subject, run = self.subject(), self.run_row()
+        if run is not None and subject is not None:
+            task = "" if isinstance(subject, RunRow) else subject.task
+            self.fill(partial(setting_form, self, run, task))
 
     def action_act(self, verb: actions.Verb) -> None:
         self.run_worker(act(self, verb), exit_on_error=True)

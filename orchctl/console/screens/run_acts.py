@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _PAGE = 5_000
 _BELOW_MAX = 20
-_BELOW_VERBS = ("rerun", "retry")
+_BELOW_VERBS = ("rerun", "retry", "mark succeeded", "mark failed")
 
 
 async def act(screen: "RunScreen", verb: actions.Verb) -> None:
@@ -33,21 +33,46 @@ async def act(screen: "RunScreen", verb: actions.Verb) -> None:
     chosen = screen.selection
     if run is None or (subject is None and not chosen):
         return
-    if verb == "pause" or (not chosen and isinstance(subject, RunRow)):
-        why, intent = actions.why_not_run(verb, run), actions.on_run(verb, run)
-    else:
-        try:
+    of_run = verb == "pause" or (not chosen and isinstance(subject, RunRow))
+    try:
+        if verb == "pause rows":
+            why, intent = await _standing_still(screen, run, [] if of_run else await _targets(screen, verb, subject))
+        elif of_run:
+            why, intent = actions.why_not_run(verb, run), actions.on_run(verb, run)
+        else:
             targets = await _targets(screen, verb, subject)
             why = actions.why_not_rows(verb, targets)
             below = await tasks_below(screen.feed, run_number(run.run), verb, targets) if not why else 0
-        except (EngineError, msgspec.ValidationError) as error:
-            screen.say(f"what would be touched could not be asked: {error}", "red")
-            return
-        intent = actions.on_rows(verb, screen.run_number, targets, below)
+            intent = actions.on_rows(verb, screen.run_number, targets, below)
+    except (EngineError, msgspec.ValidationError) as error:
+        screen.say(f"what would be touched could not be asked: {error}", "red")
+        return
     if why:
         screen.say(why, "yellow")
     else:
         screen.confirm(intent, screen.action_unmark)
+
+
+async def _standing_still(
+    screen: "RunScreen", run: RunRow, targets: Sequence[Marked]
+) -> tuple[str, actions.Intent]:  # fmt: skip
+    """What runs of these (of none: of the whole run) is to stand still, or to go on where all of it does already."""
+    rows = await running_rows(screen.feed, screen.run_number, targets)
+    verb: actions.Verb = "resume rows" if rows and all(row.suspended for row in rows) else "pause rows"
+    if not targets:
+        return ("" if rows else f"nothing of {run.run} runs"), actions.on_running(verb, run)
+    chosen = [row for row in rows if row.suspended == (verb == "resume rows")]
+    return actions.why_not_rows(verb, chosen), actions.on_rows(verb, screen.run_number, chosen)
+
+
+async def running_rows(feed: Feed, run: int, targets: Sequence[Marked]) -> list[TaskRow]:
+    """Those of the rows, and of the tasks' rows, that run now; of none, those of the run."""
+    asked = [(target.task, target.index if isinstance(target, TaskRow) else None) for target in targets]
+    found: list[TaskRow] = []
+    for task, index in asked or [("", None)]:
+        request = ListTasks(run=run, task=task, index=index, statuses=("running",), limit=_PAGE)
+        found += msgspec.convert((await feed.ask(request, Rows)).rows, list[TaskRow])
+    return found
 
 
 async def _targets(screen: "RunScreen", verb: actions.Verb, subject: RunRow | Marked | None) -> list[Marked]:

@@ -9,8 +9,8 @@ from textual.app import ComposeResult
 from textual.widgets import ContentSwitcher
 
 from engine.model.errors import EngineError
-from engine.protocol.messages import GetTask, ListAttempts, ListTasks, LogChunk, ReadLog, Rows
-from engine.protocol.rows import AttemptRow, SpecRow, TaskRow
+from engine.protocol.messages import GetRun, GetTask, ListAttempts, ListTasks, LogChunk, ReadLog, Rows
+from engine.protocol.rows import AttemptRow, RunRow, SpecRow, TaskRow
 from orchctl.console import actions
 from orchctl.console.drawing import FINISHED, Line, ends, fitted, width_of, word
 from orchctl.console.keymap import Place
@@ -19,6 +19,7 @@ from orchctl.console.runlines import row_name
 from orchctl.console.screens.base import Mover
 from orchctl.console.screens.run_acts import tasks_below
 from orchctl.console.screens.run_log import LogKeys
+from orchctl.console.screens.setting import SettingScreen, setting_form
 from orchctl.console.store import Change, Picture
 from orchctl.console.tasklines import task_lines
 from orchctl.console.widgets.lines import TextView
@@ -198,17 +199,24 @@ class TaskScreen(LogKeys):
         self.answered_log(text)
 
     def action_explain(self) -> None:
-        from orchctl.console.screens.explain import ExplainScreen
-
-        self.console_app.push_screen(ExplainScreen(self.run_number, self._task_name, self._index))
+        self.explain_run(self.run_number, self._task_name, self._index)
 
     def action_act(self, verb: actions.Verb) -> None:
         self.run_worker(self._act(verb), exit_on_error=True)
+
+    def action_set(self) -> None:
+        self.fill(self._setting_form)
+
+    async def _setting_form(self) -> SettingScreen | None:
+        rows = (await self.feed.ask(GetRun(run=self.run_number), Rows)).rows
+        return await setting_form(self, msgspec.convert(rows[0], RunRow), self._task_name)
 
     async def _act(self, verb: actions.Verb) -> None:
         row = self.row()
         if row is None:
             return
+        if verb == "pause rows" and row.suspended:
+            verb = "resume rows"
         why = actions.why_not_rows(verb, [row])
         if why:
             self.say(why, "yellow")

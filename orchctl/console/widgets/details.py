@@ -116,7 +116,8 @@ class Details(TextView):
                 index = -1 if subject.index is None else subject.index
                 answer = await self._feed.ask(ListAttempts(run=self._run, task=subject.task, index=index), Rows)
                 attempts = msgspec.convert(answer.rows, list[AttemptRow])
-            if not isinstance(subject, RunRow) and subject.status in _WAITS:
+            stands_still = isinstance(subject, TaskRow) and subject.suspended
+            if not isinstance(subject, RunRow) and (subject.status in _WAITS or stands_still):
                 index = subject.index if isinstance(subject, TaskRow) else None
                 request = ExplainRun(run=self._run, task=subject.task, index=index, limit=3)
                 reasons = msgspec.convert((await self._feed.ask(request, Rows)).rows, list[ReasonRow])

@@ -10,6 +10,7 @@ import pytest
 from engine.core.effects import ResumeAttempt, SuspendAttempt
 from engine.core.events import AttemptResumed, AttemptSuspended, BlockStarted, RowsReturned, RowsSucceeded
 from engine.execution import cgroups, proc
+from engine.model.resources import Binding
 from engine.model.status import OutcomeKind
 from engine.model.workflow import Python, Quota, Stop
 
@@ -193,6 +194,45 @@ async def test_a_block_that_was_paused_before_its_first_row_can_be_taken_back(wo
     else:
         await resume(world, order.attempt)
         await world.until(lambda: told(world, order.attempt, RowsSucceeded), "the row that had begun")
+
+
+async def test_an_answer_names_its_order_and_says_how_much_memory_stands_still(world: Any) -> None:
+    script = "import os\nkept = b'x' * 50_000_000\nopen('up', 'w').write('x')\nwhile not os.path.exists('go'): pass"
+    attempt = world.start([sys.executable, "-c", script])
+    await world.file_there("up")
+    world.executor.freeze([SuspendAttempt(attempt, 7), ResumeAttempt(attempt, 8), SuspendAttempt(attempt, 9)])
+    await world.until(lambda: len(told(world, attempt, AttemptSuspended)) == 2, "both pauses")
+    first, second = told(world, attempt, AttemptSuspended)
+    assert (first.turn, told(world, attempt, AttemptResumed)[0].turn, second.turn) == (7, 8, 9)
+    assert 50_000_000 < second.memory_bytes < 100_000_000
+    await world.leave()
+    await world.enter(world.nursery, [attempt])
+    (again,) = await world.until(lambda: told(world, attempt, AttemptSuspended), "what stands still to be told again")
+    assert (again.turn, again.memory_bytes) == (9, second.memory_bytes)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one CPU only")
+async def test_a_pinned_attempt_goes_on_on_the_cpus_that_are_its_own_then_and_ends_on_the_shared_ones(
+    world: Any,
+) -> None:
+    first, second = sorted(os.sched_getaffinity(0))[:2]
+    world.executor.share([second])
+    attempt = world.start(
+        "echo up > up; trap 'echo bye > bye; sleep 0.5; exit' TERM; while :; do sleep 0.05; done",
+        binding=Binding((first,)),
+    )
+    pid = (await world.started(attempt)).pid
+    await world.file_there("up")
+    await world.until(lambda: os.sched_getaffinity(pid) == {first}, "its own CPU")
+    await pause(world, attempt)
+    world.executor.share([first])
+    world.executor.freeze([ResumeAttempt(attempt, 2, (second,))])
+    await world.until(lambda: os.sched_getaffinity(pid) == {second}, "its new CPU")
+    await pause(world, attempt)
+    world.stop(attempt)
+    await world.file_there("bye")
+    assert os.sched_getaffinity(pid) == {first}, "the shared one"
+    await world.end(attempt)
 
 
 async def test_pausing_what_does_not_run_is_harmless(world: Any) -> None:

@@ -114,7 +114,7 @@ async def test_nothing_is_answered_from_a_state_that_is_not_on_disk() -> None:
 
 async def test_a_run_is_submitted_acted_on_and_audited() -> None:
     async with site() as here:
-        client = await here.client(via="console")
+        client = await here.client(via="console", place="pts/3" + "x" * 999)
         done = await client.ask(Submit(id=1, request_id="s1", definition=encode(FLOW), params={"x": "2"}), Done)
         assert done.body["run"] == "r1"
         assert here.house.state.runs[1].header.params == {"x": "2"}
@@ -129,6 +129,7 @@ async def test_a_run_is_submitted_acted_on_and_audited() -> None:
             ("submit", "accepted"),
         ]  # fmt: skip
         assert {(row["uid"], row["via"]) for row in audit.rows} == {(os.getuid(), "console")}
+        assert {row["place"] for row in audit.rows} == {"pts/3".ljust(40, "x")}
 
 
 async def test_the_note_of_every_act_reaches_the_audit() -> None:

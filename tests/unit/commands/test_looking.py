@@ -204,6 +204,22 @@ def test_explain_says_why_in_a_sentence(engine: FakeEngine) -> None:
     assert set(row) == {"task", "index", "status", "rank", "predicted_start", "reasons"}
 
 
+def test_explain_says_for_whom_a_task_stands_still(engine: FakeEngine) -> None:
+    kinds = ("suspended", 2.0, [EVIL]), ("resuming", 2.0, []), ("paused", 2.0, []), ("paused", 0, [])
+    reasons = [
+        {"kind": kind, "resource": "cpu", "asked": asked, "available": 0, "holders": holders}
+        for kind, asked, holders in kinds
+    ]
+    engine.answers[ExplainRun] = rows_of(ReasonRow(task="load", index=None, status="running", rank=1, reasons=reasons))
+    assert orchctl(engine.home, "explain", "r12").out.splitlines() == [
+        "load running, rank 1 in the queue",
+        f"  suspended for {SHOWN} (higher priority)",
+        "  waits for its 2.0 CPUs, to go on",
+        "  paused by an operator; others may have its 2.0 CPUs",
+        "  paused by an operator",
+    ]
+
+
 def test_nothing_that_waits_is_said_so(engine: FakeEngine) -> None:
     engine.answers[ExplainRun] = rows_of()
     assert orchctl(engine.home, "explain", "r12").out == "nothing waits\n"
@@ -213,7 +229,8 @@ def test_nothing_that_waits_is_said_so(engine: FakeEngine) -> None:
 
 def test_resources_show_capacity_claims_and_holders(engine: FakeEngine) -> None:
     holder = {"row": "clean[3]", "run": "r12", "cpu": 2, "memory": 1 << 30, "pools": {"warehouse": 1}, "rss": None,
-              "mutexes": ["lock"], "cpus": [4, 5], "enforced": {"cpu": "rounded", "memory": "sampled"}}  # fmt: skip
+              "mutexes": ["lock"], "cpus": [4, 5], "released": 1.0, "still": "paused",
+              "enforced": {"cpu": "rounded", "memory": "sampled"}}  # fmt: skip
     engine.answers[GetResources] = rows_of(
         ResourcesRow(
             cpus=32, cpus_claimed=2.5, cpus_used=1.25, memory=64 << 30, memory_claimed=1 << 30, load=0.5,
@@ -232,14 +249,14 @@ def test_resources_show_capacity_claims_and_holders(engine: FakeEngine) -> None:
     assert "mutex lock             1        1  r12 clean[3]" in out
     assert "room is set aside for r13 wide, may start 2026-11-23 12:00:00" in out
     assert "data        2    25%" in out
-    assert "lock cpus 4,5 quotas: cpu rounded up to whole cores, memory sampled" in out
+    assert "lock cpus 4,5 gave back cpu 1.0 paused quotas: cpu rounded up to whole cores, memory sampled" in out
 
 
 def test_resources_tell_what_the_host_is_short_of_and_what_that_means(engine: FakeEngine) -> None:
     engine.answers[GetResources] = rows_of(
         ResourcesRow(
             cpus=32, cpus_claimed=2.5, cpus_used=30.0, memory=64 << 30, memory_claimed=0, admission="closed",
-            cpus_others=29.5, pressure=(f"cpu: others leave 2.5: {EVIL}",),
+            cpus_others=29.5, pressure=[f"cpu: others leave 2.5: {EVIL}"],
         )
     )  # fmt: skip
     out = orchctl(engine.home, "resources").out

@@ -1,4 +1,4 @@
-"""Pausing what runs: its attempts stand still, keep their claims, and go on as if nothing had been."""
+"""Pausing what runs: its attempts stand still, and go on as if nothing had been."""
 
 import pytest
 
@@ -41,8 +41,8 @@ def test_a_task_is_paused_and_resumed_while_the_rest_of_its_run_goes_on():
     assert player.status() is RunStatus.SUCCEEDED
 
 
-def test_a_paused_attempt_keeps_its_claim():
-    player = Player(flow(task("a", claim=Claim(1000)), task("b", claim=Claim(1000))), cpus=1)
+def test_a_paused_attempt_keeps_its_claim_if_its_definition_says_so():
+    player = Player(flow(task("a", claim=Claim(1000), on_pause="keep"), task("b", claim=Claim(1000))), cpus=1)
     player.submit()
     player.begin("a")
     player.pause(0, "a")
@@ -178,12 +178,12 @@ def test_reports_and_orders_that_cross_are_put_right():
     number = player.attempt("a").attempt
     player.pause(0, "a")
     player.resume(0, "a")
-    changes = player.step(AttemptSuspended(number, player.now_ns))
-    assert ResumeAttempt(number) in changes.effects
+    changes = player.step(AttemptSuspended(number, player.now_ns, 1))
+    assert ResumeAttempt(number, 2) in changes.effects
     player.resumed("a")
     player.pause(0, "a")
-    changes = player.step(AttemptResumed(number, player.now_ns))
-    assert SuspendAttempt(number) in changes.effects
+    changes = player.step(AttemptResumed(number, player.now_ns, 2))
+    assert SuspendAttempt(number, 3) in changes.effects
 
 
 def test_the_retry_of_an_attempt_that_was_killed_while_it_stood_still_moves():
@@ -198,7 +198,7 @@ def test_the_retry_of_an_attempt_that_was_killed_while_it_stood_still_moves():
 
 
 def test_a_paused_attempt_makes_room_for_a_higher_priority():
-    low = task("low", claim=Claim(1000), preemption="requeue")
+    low = task("low", claim=Claim(1000), preemption="requeue", on_pause="keep")
     player = Player(flow(low, task("gate"), task("high", "gate", claim=Claim(1000), priority=5)), cpus=2)
     player.submit()
     player.begin("low")

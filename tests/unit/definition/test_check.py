@@ -156,3 +156,13 @@ def test_one_cycle_is_found_for_each_knot() -> None:
         for before, after in zip(cycle, [*cycle[1:], cycle[0]], strict=True):
             assert before in parents[after - low]
     assert cycles([[], [0], [0, 1]]) == []
+
+
+def test_what_could_give_nothing_back_cannot_be_suspended() -> None:
+    alone, trials = Policy(claim=Claim(exclusive=True), preemption="suspend"), Policy(preemption="suspend")
+    tasks = (Task("a", Command(("x",))), Task("b", Command(("x",)), policy=1, campaign=Campaign(trials=3)))
+    first, second = check(replace(GOOD, tasks=tasks, policies=(alone, trials)))
+    assert "a is exclusive: who has the host alone cannot be suspended" in first.message
+    assert "b has trials" in second.message
+    assert "requeue" in first.hint
+    assert check(replace(GOOD, tasks=tasks[:1], policies=(trials,))) == []

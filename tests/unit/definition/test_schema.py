@@ -75,6 +75,7 @@ ACCEPTED = [
     "{run: x, stop: {signal: INT}}", "{run: x, env: {A: 1, B: x, C: true}}", "{run: x, pass_env: A, outputs: [a]}",
     "{run: x, for_each: '{{ range(3) }}', tolerate: 5%, max_parallel: 2}", "{run: x, setup: true, tags: [a], owner: b}",
     "{run: x, trigger_rule: none_failed_min_one_success, on_lost: hold, when: run.id == 1, dir: /tmp, description: d}",
+    "{run: x, preemption: suspend, on_pause: keep}",
 ]  # fmt: skip
 REFUSED = [
     "{run: x, matrix: {a: 1}}", "{run: x, matrix: {a: [[1]]}}", "{run: x, trials: 0}", "{run: x, seed: 3}",
@@ -83,7 +84,7 @@ REFUSED = [
     "{run: x, trials: 2, order: any}", "{run: x, trials: 2, for_each: [1]}", "{run: x, matrix: {}, for_each: [1]}",
     "{run: x, warmups: 1, for_each: [1]}", "{run: x, metrics: {a: {regex: a}}}", "{run: x, metrics: {a: {unti: B}}}",
     "{}", "x", "[]", "{run: 5}", "{run: []}", "{run: x, shell: y}", "{rnu: x}", "{run: x, args: {}}",
-    "{run: x, retry: x}",
+    "{run: x, retry: x}", "{run: x, preemption: freeze}", "{run: x, on_pause: stop}",
     "{run: x, retry: {limt: 1}}", "{run: x, retry: {limit: -1}}", "{run: x, retry: {delay: soon}}",
     "{run: x, priority: x}",
     "{run: x, claim: 5}", "{run: x, claim: {cpu: []}}", "{run: x, claim: {memory: 3XB}}",

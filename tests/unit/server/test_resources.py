@@ -1,12 +1,9 @@
 """What the host has, who holds it and what waits for it."""
 
-from engine.core.events import HostSampled
+from engine.core.events import Ask, AttemptSuspended, HostSampled, RunPauseRequested, RunResumeRequested
 from engine.model.resources import Capacity, Claim
 from engine.model.workflow import Command, Policy, Task, Workflow
-from engine.protocol.messages import (
-    GetResources,
-    ListQueue,
-)
+from engine.protocol.messages import ExplainRun, GetResources, ListGroups, ListQueue, ListTasks
 from engine.server.ports import HostUse
 from tests.unit.server.house import TRUE, House, tasks_of
 from tests.unit.server.test_queries import page, rows
@@ -52,14 +49,20 @@ def test_resources_name_gpus_mutexes_pins_scratch_owners_and_the_reservation() -
     assert row["owners"][0]["share"] == 0.5
 
 
-def test_resources_tell_of_the_pressure_while_there_is_some() -> None:
+def test_pressure_on_the_host_is_told_while_it_lasts() -> None:
     house = House(cpus=4)
     quiet = rows(house, GetResources())[0]
     assert (quiet["admission"], quiet["pressure"], quiet["cpus_others"]) == ("open", [], None)
-    house.step(HostSampled(cpu_foreign_milli=3000, cpu_total_milli=4000))
+    house.step(HostSampled(memory_available_bytes=8 * 2**30, memory_total_bytes=100 * 2**30))
+    (told,) = rows(house, GetResources())[0]["pressure"]
+    assert told == "memory: 8.00G available, the bound is 10.0G: one attempt starts a second"
+    house.step(HostSampled(2**30, 100 * 2**30, cpu_foreign_milli=3000, cpu_total_milli=4000))
     row = rows(house, GetResources())[0]
-    assert (row["admission"], row["cpus_others"]) == ("slow", 3.0)
-    assert row["pressure"] == ["cpu: others leave 1, the bound is 2: what others use counts as claimed"]
+    assert (row["admission"], row["cpus_others"]) == ("closed", 3.0)
+    assert row["pressure"] == [
+        "memory: 1.00G available, the bound is 5.00G: nothing starts",
+        "cpu: others leave 1, the bound is 2: what others use counts as claimed",
+    ]
 
 
 def test_the_queue_is_a_window_over_stretches_of_rows_with_ranks_and_reasons() -> None:
@@ -74,3 +77,32 @@ def test_the_queue_is_a_window_over_stretches_of_rows_with_ranks_and_reasons() -
     assert first["reasons"][0]["resource"] == "cpu"
     assert first["reasons"][0]["holders"]
     assert [row["rank"] for row in rows(house, ListQueue(offset=1))] == [second["rank"]]
+
+
+def test_who_stands_still_for_whom_and_what_it_has_given_back_is_shown_everywhere() -> None:
+    house = House(cpus=1)
+    low = house.begin(Workflow("low", (Task("train", TRUE),), (Policy(priority=-1, preemption="suspend"),)))
+    (attempt,) = house.live(low)
+    house.start(attempt)
+    high = house.begin(Workflow("high", (Task("serve", TRUE),)))
+    house.step(AttemptSuspended(attempt.attempt, house.now_ns, 1))
+    said = f"suspended for r{high} serve (higher priority)"
+    assert [row["row"] for row in rows(house, GetResources())[0]["holders"]] == ["serve", "train"]
+    held = rows(house, GetResources())[0]["holders"][1]
+    assert (held["cpu"], held["released"], held["still"]) == (0.0, 1.0, said)
+    assert rows(house, GetResources())[0]["cpus_claimed"] == 1.0
+    task = rows(house, ListTasks(run=low))[0]
+    assert (task["suspended"], task["why"]) == (True, said)
+    assert rows(house, ListGroups(run=low))[0]["why"] == said
+    (waits,) = rows(house, ListQueue())
+    assert (waits["run"], waits["task"], waits["rank"], waits["rows"]) == (f"r{low}", "train", 1, 1)
+    (why,) = rows(house, ExplainRun(run=low))
+    assert [reason["kind"] for reason in why["reasons"]] == ["suspended", "capacity"]
+    assert why == rows(house, ExplainRun(run=low, task="train", index=-1))[0]
+    house.step(RunPauseRequested(Ask(), low, running=True))
+    assert rows(house, ListTasks(run=low))[0]["why"] == "paused; others may have its CPUs"
+    assert rows(house, ListQueue()) == []
+    house.step(RunResumeRequested(Ask(), low))
+    assert rows(house, ListTasks(run=low))[0]["why"] == "waits for its CPUs, to go on"
+    house.finish(high)
+    assert rows(house, ExplainRun(run=low)) == []

@@ -20,7 +20,7 @@ from engine.core.events import (
     Noise,
     Usage,
 )
-from engine.core.state import CHUNK_ROWS, Attempt, Meta, RunHeader, RunState, WorkflowEntry
+from engine.core.state import CHUNK_ROWS, Attempt, Meta, Pause, RunHeader, RunState, WorkflowEntry
 from engine.model.ids import NO_INDEX
 from engine.model.resources import Claim
 from engine.model.status import AttemptStatus, Outcome, OutcomeKind, RunStatus
@@ -29,7 +29,7 @@ from engine.planning.plan import make_plan
 from engine.store import codec
 from engine.store.errors import StoreDamage
 from engine.store.records import version_body
-from engine.store.tables import Table, attempt_key, number_key, part_key
+from engine.store.tables import Table, attempt_key, number_key, pair_key, part_key
 
 U63 = st.integers(0, 2**63 - 1)
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -53,6 +53,14 @@ MEASURED = st.builds(
     Measured, st.dictionaries(st.text(), FINITE, max_size=4), st.lists(st.text(), max_size=3).map(tuple), NOISE, NOISE,
     st.lists(st.text(), max_size=3).map(tuple),
 )  # fmt: skip
+PAUSE = st.builds(
+    Pause,
+    U63,
+    st.booleans(),
+    st.booleans(),
+    st.none() | st.tuples(U63, st.integers(0, 9), st.integers(NO_INDEX, 9)),
+    U63,
+)
 ATTEMPTS = st.builds(
     Attempt,
     attempt=U63,
@@ -75,6 +83,8 @@ ATTEMPTS = st.builds(
     usage=st.builds(Usage, U63, U63),
     log=st.builds(LogSlice, st.text(), U63, U63),
     measured=st.none() | MEASURED,
+    frozen=st.booleans(),
+    pause=st.none() | PAUSE,
 )
 HEADERS = st.builds(
     RunHeader,
@@ -99,6 +109,12 @@ HEADERS = st.builds(
 def test_an_attempt_comes_back_from_its_key_and_body(attempt: Attempt) -> None:
     key = attempt_key(attempt.run, attempt.task, attempt.index, attempt.number)
     assert codec.decode_attempt(key, codec.encode_attempt(attempt)) == attempt
+
+
+def test_a_block_that_stands_still_comes_back() -> None:
+    pause = Pause(3, released=True, waits=True, for_row=(9, 2, NO_INDEX), memory_bytes=2**20)
+    block = Attempt(7, 4, 0, 3, 1, Claim(), count=5, limit=5, frozen=True, pause=pause)
+    assert codec.decode_block(pair_key(4, 7), codec.encode_block(block)) == block
 
 
 def test_every_field_of_an_attempt_is_in_its_key_or_its_record() -> None:
