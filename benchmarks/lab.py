@@ -30,7 +30,8 @@ from orchctl.paths import Home
 
 ORCHCTL = [sys.executable, "-m", "orchctl"]
 SLOTS = 2
-HOST = f"[host]\ncpus = {SLOTS}\n"
+HOST = f"[host]\ncpus = {SLOTS}\n\n[pressure]\nforeign_slow = 1\nforeign_closed = 1\n\n"
+"""The clients and watchers of a benchmark are others to the engine: it must not make way for them."""
 
 
 class Record(msgspec.Struct, kw_only=True):

@@ -7,7 +7,7 @@ Visible forms: `\\xNN` below U+0100 and for bytes that are no UTF-8, `\\u{...}` 
 """
 
 import codecs
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from unicodedata import combining, east_asian_width
 
@@ -43,6 +43,12 @@ def _visible(character: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as surrogateescape keeps it
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{{{code:x}}}"
+
+
+def levels_text(enforced: Mapping[str, object]) -> str:
+    """How quotas are enforced: `memory sampled, cpu rounded up to whole cores`."""
+    said = {"rounded": "rounded up to whole cores", "none": "not enforced"}
+    return ", ".join(f"{inert(which)} {said.get(str(level), inert(level))}" for which, level in enforced.items())
 
 
 class LogText:

@@ -23,7 +23,7 @@ What is held is derived from the live attempts: `began` for each of them makes t
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
 from typing import Any, NamedTuple, Protocol
 
@@ -120,21 +120,21 @@ class Gate:
         """More than that does not fit, whatever else is asked."""
         return self.ledger.capacity.cpu_milli - self.ledger.cpu_milli
 
-    def longest_ns(self, claim: Claim, band: Any) -> int:
-        """How long an entry of the band with this claim may be expected to take if it is to start now: 0: none may
-        start, ANY_NS: whatever it takes, also if that is unknown.
+    def longest_ns(self, claims: Sequence[Claim], band: Any) -> list[int]:
+        """How long an entry of the band with each of these claims may be expected to take if it is to start now: 0:
+        none may start, ANY_NS: whatever it takes, also if that is unknown.
         """
-        if not self.ledger.fits(claim):
-            return 0
-        held = self._held()
+        fits, held = self.ledger.fits, self._held()
         if held is None or band < held.entry.band:
-            return ANY_NS
-        if held.entry.claim.exclusive:
-            return 0
+            return [ANY_NS if fits(claim) else 0 for claim in claims]
+        if held.entry.claim.exclusive or not any(map(fits, claims)):
+            return [0] * len(claims)
         held = self._reckoned()
-        if held is None or held.room is None or held.room.fits(claim):
-            return ANY_NS
-        return held.due_ns - self._now_ns if self._now_ns <= held.last_ns else 0
+        if held is None or held.room is None:
+            return [ANY_NS if fits(claim) else 0 for claim in claims]
+        left_ns = held.due_ns - self._now_ns if self._now_ns <= held.last_ns else 0
+        fits_then = held.room.fits
+        return [(ANY_NS if fits_then(claim) else left_ns) if fits(claim) else 0 for claim in claims]
 
     def reserves(self, band: Any) -> bool:
         """Whether the first of the band that does not fit would get the reservation."""

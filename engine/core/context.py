@@ -12,7 +12,7 @@ import msgspec
 from engine.admission.gate import Gate
 from engine.admission.lanes import Lanes
 from engine.admission.ledger import Ledger
-from engine.admission.pressure import Pressure
+from engine.admission.pressure import Bounds, Pressure
 from engine.core import transitions
 from engine.core.changes import AuditEntry, Changes
 from engine.core.effects import Answer, Refusal, StopAttempt
@@ -39,13 +39,13 @@ _STATUSES = tuple(TaskStatus)
 class Context:
     """One machine's working set. `changes`, `now_ns` and `wall_ns` belong to the batch in hand."""
 
-    def __init__(self, state: EngineState) -> None:
+    def __init__(self, state: EngineState, bounds: Bounds = Bounds()) -> None:  # noqa: B008 - frozen
         self.state = state
         self.shares = Shares(state.weights)
         self.queue = FairQueue(self.shares)
         self.ledger = Ledger(state.capacity)
         self.gate = Gate(self.ledger)
-        self.pressure = Pressure(state.capacity.cpu_milli)
+        self.pressure = Pressure(bounds)
         self.lanes = Lanes()
         self.lanes_due_ns = 0
         """When the lanes are to be looked at for holders that are overdue; 0: nobody waits in one."""

@@ -41,8 +41,8 @@ def dispatch(cx: Context) -> None:
     cx.queue.begin(cx.now_ns, cx.gate)
     cx.held_back = False
     while (entry := cx.queue.best(cx.gate)) is not None:
-        if not cx.pressure.may_start(cx.now_ns):
-            cx.held_back = cx.pressure.level is Level.SLOW
+        if cx.pressure.level is not Level.OPEN and not cx.pressure.may_start(entry.claim, cx.ledger, cx.now_ns):
+            cx.held_back = cx.pressure.next_start_ns() > cx.now_ns
             if not cx.held_back:
                 go_on_all(cx)
             return

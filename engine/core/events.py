@@ -110,13 +110,15 @@ class SpaceChanged(Event, frozen=True):
 class HostSampled(Event, frozen=True):
     """What the host was like, where that may matter to admission; None and 0 are what it does not tell.
 
-    `stalled` is the percentage of the last ten seconds in which something stood still for want of memory.
+    `stalled` is the percentage of the last ten seconds in which something stood still for want of memory, `foreign` the
+    CPU that others used in them, of the `total` that this process may use.
     """
 
     memory_available_bytes: int | None = None
     memory_total_bytes: int = 0
     memory_stalled: float | None = None
     cpu_foreign_milli: int | None = None
+    cpu_total_milli: int = 0
 
 
 class RunRequested(Event, frozen=True):
@@ -280,7 +282,8 @@ class BackfillCancelRequested(Event, frozen=True):
 
 class AttemptStarted(Event, frozen=True):
     """A process (or a worker's item) of the attempt is running. `start_ticks` is field 22 of /proc/PID/stat; `log` says
-    where its output begins, with length 0; `levels` how each of its quotas is enforced: kernel, sampled or none.
+    where its output begins, with length 0; `levels` how each of its quotas is enforced: kernel, sampled,
+    rounded or none.
     """
 
     attempt: int

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from engine.admission.lanes import HORIZON_NS
-from engine.admission.pressure import Sample, sentence_of
+from engine.admission.pressure import Bounds, Sample
 from engine.core.acts import on_cancel, on_mark, on_rerun, on_retry, on_run_pause, on_run_resume
 from engine.core.ahead import recall_overdue, watch
 from engine.core.backfills import make_runs, on_backfill_cancel, on_backfill_pause, on_backfill_requested
@@ -101,14 +101,17 @@ def _on_space(cx: Context, event: SpaceChanged) -> None:
 
 def sample_of(event: HostSampled) -> Sample:
     """In the words of admission."""
-    return Sample(event.memory_available_bytes, event.memory_total_bytes, event.memory_stalled, event.cpu_foreign_milli)
+    return Sample(
+        event.memory_available_bytes, event.memory_total_bytes, event.memory_stalled, event.cpu_foreign_milli,
+        event.cpu_total_milli,
+    )  # fmt: skip
 
 
 def _on_sample(cx: Context, event: HostSampled) -> None:
     """The host is short of something that nobody claimed, or not any more."""
     pressure = cx.pressure
     if pressure.observe(sample_of(event), cx.now_ns):
-        cx.note(PressureChanged(pressure.level.name.lower(), "; ".join(map(sentence_of, pressure.reasons))))
+        cx.note(PressureChanged(pressure.level.name.lower(), "; ".join(pressure.sentences)))
 
 
 def _on_clock(cx: Context, event: ClockAdvanced) -> None:
@@ -168,10 +171,11 @@ USAGE_EVERY_NS = MINUTE
 class Machine:
     """The state and what is derived from it. Only the engine's loop (and a test's) steps it."""
 
-    def __init__(self, state: EngineState) -> None:
-        """`state` as it was loaded: ledger, ready queue and timers are derived from it here."""
+    def __init__(self, state: EngineState, bounds: Bounds = Bounds()) -> None:  # noqa: B008 - frozen
+        """`state` as it was loaded: ledger, ready queue and timers are derived from it here. `bounds` say where the
+        host is under pressure."""
         self.state = state
-        self.cx = Context(state)
+        self.cx = Context(state, bounds)
         for run in state.runs.values():
             self._restore(run)
         for workflow in {run.header.workflow for run in state.runs.values()} | set(state.workflows):

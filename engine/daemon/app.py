@@ -20,7 +20,7 @@ from engine.core.events import Actor, Ask, ClockAdvanced, EngineStarted, Externa
 from engine.core.machine import Machine, sample_of
 from engine.daemon.catalogue import Catalogue
 from engine.daemon.clock import EngineClock, boot_id
-from engine.daemon.config import Config, launchers_of
+from engine.daemon.config import Config, launchers_of, noise_of
 from engine.daemon.folders import Folders
 from engine.daemon.history import StoredHistory
 from engine.daemon.log import say
@@ -29,7 +29,7 @@ from engine.daemon.tending import Tending
 from engine.daemon.world import DaemonWorld
 from engine.definition.compile_python import definition_in
 from engine.execution.executor import Executor, Rows
-from engine.execution.pressure import look_at_host
+from engine.execution.pressure import HostWatch
 from engine.model.errors import EngineError, Unavailable
 from engine.model.resources import parse_size
 from engine.server.access import access_of
@@ -64,7 +64,7 @@ class App:
         state = loaded.state
         state.meta.epoch += 1
         clock = EngineClock(state.meta.now_ns)
-        machine = Machine(state)
+        machine = Machine(state, self._config.pressure)
         history = StoredHistory(environment)
         async with Writer(environment, state.meta.revision) as writer:
 
@@ -106,7 +106,7 @@ class App:
 
         return Executor(
             home=self._home, run_dir=self._home / "run", logs=self._home / "logs", instance=instance, epoch=epoch,
-            launchers=launchers_of(self._config), report=report,
+            launchers=launchers_of(self._config), report=report, noise=noise_of(self._config),
         )  # fmt: skip
 
     async def _serve(
@@ -138,7 +138,7 @@ class App:
             nursery.start_soon(tending.run)
             nursery.start_soon(self._watch_host, world)
             nursery.start_soon(self._watch_space, tending, loop)
-            nursery.start_soon(self._watch_pressure, loop)
+            nursery.start_soon(self._watch_pressure, loop, executor)
             nursery.start_soon(self._watch_signals)
             say("serving", home=self._home, revision=loop.machine.state.meta.revision)
             await self._stop.wait()
@@ -180,11 +180,12 @@ class App:
             await world.sample_host()
             await trio.sleep(1)
 
-    async def _watch_pressure(self, loop: Loop) -> None:
+    async def _watch_pressure(self, loop: Loop, executor: Executor) -> None:
         """The machine hears of the host where it is short of something, and until it no longer is."""
         pressure = loop.machine.cx.pressure
+        watch = HostWatch(executor.cpu_of_ours, pressure.foreign_worth)
         while True:
-            sample = look_at_host()
+            sample = await watch.look(loop.clock.now_ns())
             if pressure.concerned(sample_of(sample)):
                 loop.post([sample])
             await trio.sleep(1)

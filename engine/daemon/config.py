@@ -3,14 +3,17 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from engine.admission.pressure import Bounds, Share, bounds_faults
 from engine.execution.host import discover
+from engine.model.campaign import LOOK_MAX_NS, LOOK_MIN_NS, LOOKS_MAX, NoiseLimits
 from engine.model.errors import DefinitionError, Fault, ValueFault
 from engine.model.host import Gpu
 from engine.model.ids import is_name
+from engine.model.instants import duration_text, parse_duration
 from engine.model.resources import Capacity, parse_cpu, parse_size
 
 CORES_A_LAUNCHER = 8
@@ -26,6 +29,19 @@ class HostConfig(msgspec.Struct, forbid_unknown_fields=True):
     memory: str | int | None = None
     scratch: str | int | None = None
     gpus: list[str] | None = None
+
+
+class NoiseConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """When a trial counts as disturbed, where the task does not say otherwise: see `model.campaign.NoiseLimits`."""
+
+    foreign: Share | None = None
+    forgiven: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    stolen: Share | None = None
+    memory: Share | None = None
+    io: Share | None = None
+    frequency: Share | None = None
+    look: str | None = None
+    looks: Annotated[int, msgspec.Meta(ge=1, le=LOOKS_MAX)] | None = None
 
 
 class AccessConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -65,6 +81,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     pools: dict[str, int] = {}
     shares: dict[str, float] = {}
     """Weights of owners in the order of the queue; who is not named has 1."""
+    pressure: Bounds = Bounds()
+    noise: NoiseConfig = msgspec.field(default_factory=NoiseConfig)
     access: AccessConfig | None = None
     retention: RetentionConfig = msgspec.field(default_factory=RetentionConfig)
     store: StoreConfig = msgspec.field(default_factory=StoreConfig)
@@ -113,6 +131,9 @@ def _faults(config: Config) -> Iterator[tuple[str, str]]:
     for owner, weight in config.shares.items():
         if not 0 < weight < 1e6:
             yield "shares", f"the share of {owner!r} must be above 0 and below a million"
+    for sentence in bounds_faults(config.pressure):
+        yield "pressure", sentence
+    yield from _out_of_bounds("noise.look", _look_ns, config.noise.look)
 
 
 def _out_of_bounds(
@@ -128,6 +149,21 @@ def _out_of_bounds(
     else:
         if not least <= number <= most:
             yield key, f"{value} is not between {least} and {most}"
+
+
+def _look_ns(text: str) -> int:
+    look_ns = parse_duration(text)
+    if not LOOK_MIN_NS <= look_ns <= LOOK_MAX_NS:
+        raise ValueFault(f"{text} is not between {duration_text(LOOK_MIN_NS)} and {duration_text(LOOK_MAX_NS)}")
+    return look_ns
+
+
+def noise_of(config: Config) -> NoiseLimits:
+    """When trials count as disturbed."""
+    written = {name: value for name, value in msgspec.structs.asdict(config.noise).items() if value is not None}
+    if "look" in written:
+        written["look_ns"] = _look_ns(written.pop("look"))
+    return NoiseLimits().but(written.items())
 
 
 def launchers_of(config: Config) -> int:

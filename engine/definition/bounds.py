@@ -24,7 +24,11 @@ from engine.expressions.params import param_value
 from engine.expressions.values import json_fault
 from engine.model.campaign import (
     AXES_MAX,
+    LOOK_MAX_NS,
+    LOOK_MIN_NS,
+    LOOKS_MAX,
     METRICS_MAX,
+    NOISE_SHARES,
     REPEATS_MAX,
     SEED_MAX,
     TRIALS_MAX,
@@ -54,6 +58,10 @@ _SCHEDULES_MAX = 100
 _PARAMS_MAX = 1_000
 _ENV_NAME = re.compile(ENV_NAME_PATTERN)
 _NUMBER_MAX = 2**62
+_NOISE: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(NOISE_SHARES, (0, 1)), "forgiven": (0, 10_000), "look_ns": (LOOK_MIN_NS, LOOK_MAX_NS),
+    "looks": (1, LOOKS_MAX),
+}  # fmt: skip
 
 
 class _Bounds:
@@ -252,7 +260,7 @@ def _check_campaign(campaign: Campaign, path: Path, bounds: _Bounds) -> None:
     bounds.number(campaign.warmups, 0, WARMUPS_MAX, (*path, "warmups"))
     bounds.number(campaign.seed, 0, SEED_MAX, (*path, "seed"))
     bounds.number(campaign.repeat_noisy, 0, REPEATS_MAX, (*path, "repeat_noisy"))
-    settings = campaign.matrix or campaign.warmups or campaign.seed or campaign.repeat_noisy
+    settings = campaign.matrix or campaign.warmups or campaign.seed or campaign.repeat_noisy or campaign.noise
     bounds.true(campaign.trials > 0 or not settings, path, "without trials there is nothing to try")
     bounds.true(len(campaign.matrix) <= AXES_MAX, (*path, "matrix"), f"a matrix has at most {AXES_MAX} parameters")
     bounds.true(len(campaign.metrics) <= METRICS_MAX, (*path, "metrics"), f"a task has at most {METRICS_MAX} metrics")
@@ -265,6 +273,10 @@ def _check_campaign(campaign: Campaign, path: Path, bounds: _Bounds) -> None:
             fault = values_fault(values)
             bounds.true(not fault, below, fault)
             bounds.json(values, below)
+    _unique((name for name, _ in campaign.noise), "noise", bounds)
+    for name, limit in campaign.noise:
+        bounds.true(name in _NOISE, (*path, "noise", name), f"a limit of noise is one of {', '.join(_NOISE)}")
+        bounds.number(limit, *_NOISE.get(name, (limit, limit)), (*path, "noise", name))
     for metric in campaign.metrics:
         below = (*path, "metrics", metric.name)
         bounds.name(metric.name, below)

@@ -42,7 +42,7 @@ _TASK_PLAIN = frozenset(
 _POLICY_KEYS = frozenset(POLICY)
 _CAMPAIGN_KEYS = frozenset(CAMPAIGN)
 _ONLY_ROWS = ("max_parallel", "tolerate")
-_ONLY_TRIALS = ("warmups", "order", "seed", "repeat_noisy")
+_ONLY_TRIALS = ("warmups", "order", "seed", "repeat_noisy", "noise")
 _RECORDS = ("retry", "claim", "quota", "stop")
 
 
@@ -222,7 +222,8 @@ def _campaign(name: str, raw: dict[str, Any], read: dict[str, Any], complaints: 
             complaints.add(("tasks", name, key), f"`{key}` makes sense only with `matrix` or `trials`")
     if tried:
         values.setdefault("trials", 1)
-    return Campaign(metrics=metrics, **values)
+    noise = tuple(sorted(values.pop("noise", {}).items()))
+    return Campaign(metrics=metrics, noise=noise, **values)
 
 
 def _action(name: str, raw: dict[str, Any], read: dict[str, Any], complaints: Complaints) -> Action:

@@ -28,6 +28,9 @@ from engine.definition.kinds import (
 from engine.definition.written import WrittenFloat, WrittenInt
 from engine.expressions.faults import did_you_mean
 from engine.model.campaign import (
+    LOOK_MAX_NS,
+    LOOK_MIN_NS,
+    LOOKS_MAX,
     REGEX_CHARS_MAX,
     REPEATS_MAX,
     SEED_MAX,
@@ -459,6 +462,20 @@ METRIC = Record(
     short_for="unit",
 )
 
+_SHARE = Number(0, 1, whole=False)
+NOISE = Record(
+    {
+        "foreign": Field(_SHARE, "the share of all CPUs that others may use, 0 to 1"),
+        "forgiven": Field(Number(0, 10_000, whole=False), "CPUs of others that never count, whatever `foreign` says"),
+        "stolen": Field(_SHARE, "the share of all CPUs that a hypervisor may take"),
+        "memory": Field(_SHARE, "the share of the time in which something may wait for memory"),
+        "io": Field(_SHARE, "the share of the time in which something may wait for a disk"),
+        "frequency": Field(_SHARE, "how far the CPUs' frequency may be off from that at the beginning, as a share"),
+        "look": Field(_duration(LOOK_MIN_NS, LOOK_MAX_NS), "how long the host is watched before a trial", "look_ns"),
+        "looks": Field(Number(1, LOOKS_MAX), "how often at most, while others are at work; then it starts anyway"),
+    }
+)
+
 CAMPAIGN = {
     "matrix": Field(MapOf(_Values(), Name(), ordered=True), "parameters and their values: rows for all combinations"),
     "trials": Field(
@@ -468,6 +485,7 @@ CAMPAIGN = {
     "order": Field(_words_of(TrialOrder), "interleaved (round by round), random or sequential (one after the other)"),
     "seed": Field(Number(0, SEED_MAX), "of the random order; 0 unless written"),
     "repeat_noisy": Field(Number(0, REPEATS_MAX), "how often a trial that the host disturbed goes again, at no retry"),
+    "noise": Field(NOISE, "from when on a trial counts as disturbed; the host's own limits unless written"),
     "metrics": Field(MapOf(METRIC, Name(), ordered=True), "numbers that an attempt reports, to compare runs by"),
 }
 

@@ -22,7 +22,7 @@ def json_schema() -> dict[str, Any]:
     rows, trials = _any_of("for_each", "matrix", "trials"), _any_of("matrix", "trials")
     task["dependentSchemas"] = {
         **dict.fromkeys(("max_parallel", "tolerate"), rows),
-        **dict.fromkeys(("warmups", "order", "seed", "repeat_noisy"), trials),
+        **dict.fromkeys(("warmups", "order", "seed", "repeat_noisy", "noise"), trials),
         "for_each": {"not": trials},
     }
     schema = HEAD.schema()

@@ -34,8 +34,8 @@ class Attempt:
     engine has the end of every row of a block on disk already."""
 
     __slots__ = (
-        "block", "cores", "cpu_ns", "ended_by", "grace_timer", "killing", "known", "leaf", "levels", "log_end",
-        "log_fd", "log_start", "number", "order", "outcome", "reaped_ns", "result", "rss_bytes", "settle_timer",
+        "block", "cores", "cpu_ns", "ended_by", "grace_timer", "killing", "known", "leaf", "levels", "log_fd",
+        "log_start", "number", "order", "outcome", "reaped_ns", "result", "rss_bytes", "settle_timer",
         "silence_timer", "slice", "still", "strays", "took_ns", "tree_pid", "tries", "wall_timer", "watched",
         "worker",
     )  # fmt: skip
@@ -63,7 +63,6 @@ class Attempt:
         self.known = False
         self.log_fd = -1
         self.log_start = 0
-        self.log_end = 0
         self.slice: list[Any] | None = None
         self.result: dict[str, Any] = {}
         self.cpu_ns = 0
@@ -129,6 +128,11 @@ def identity_of(order: Order, result: str) -> dict[str, str]:
         "ORCHCTL_ATTEMPT": str(order["number"]),
         "ORCHCTL_RESULT": result,
     }
+
+
+def looked_text(grew: str, past_s: float) -> str:
+    """By how much a quota may have been overshot: what grew at that rate was last looked at so long before."""
+    return f"it grew by {grew} and was looked at {past_s * 1000:.0f} ms before"
 
 
 def tail_of(fd: int) -> bytes:

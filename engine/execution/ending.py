@@ -118,12 +118,12 @@ class Ending:
             over = {"kind": "over_quota", "which": which, "used": used, "limit": limit, "why": why}
             self.early(attempt, over, at_once=at_once)
 
-    def look_at(self, attempt: Attempt, written: int) -> None:
+    def look_at(self, attempt: Attempt, written: int, why: str) -> None:
         """Now and then, at each that runs: what lives for long is measured, and one may have written too much."""
         if not attempt.watched:
             self._launcher.meter.consider(attempt)
         if attempt.order["limits"].get("log_stop") and written > attempt.log_cap:
-            self.over_quota(attempt.number, "log", written, attempt.log_cap)
+            self.over_quota(attempt.number, "log", written, attempt.log_cap, why)
 
     def limit_silence(self, attempt: Attempt) -> None:
         """It runs now: from here on it must write something now and then."""

@@ -10,7 +10,10 @@ from fnmatch import fnmatchcase
 from hashlib import blake2b
 from typing import Any
 
+from msgspec.structs import asdict
+
 from engine.core.effects import StartAttempt
+from engine.model.campaign import NoiseLimits
 from engine.model.resources import Binding
 from engine.model.workflow import Command, Python, Quota, Shell
 
@@ -47,8 +50,8 @@ def _named(name: str, globs: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, glob) for glob in globs)
 
 
-def launcher_order(order: StartAttempt, table: Table) -> dict[str, Any]:
-    """The order in the launcher's words; see `launcher.Launcher`."""
+def launcher_order(order: StartAttempt, table: Table, noise: NoiseLimits) -> dict[str, Any]:
+    """The order in the launcher's words; see `launcher.Launcher`. `noise` are the host's limits of it."""
     wire: dict[str, Any] = {
         "attempt": order.attempt,
         "run": order.run,
@@ -75,7 +78,8 @@ def launcher_order(order: StartAttempt, table: Table) -> dict[str, Any]:
         wire["on_success"] = True
     if order.campaign is not None:
         patterns = [[metric.name, metric.regex] for metric in order.campaign.metrics if metric.regex]
-        wire["measure"] = {"trial": order.campaign.trials > 0, "patterns": patterns}
+        limits = asdict(noise.but(order.campaign.noise)) if order.campaign.trials else None
+        wire["measure"] = {"patterns": patterns, "noise": limits}
     if isinstance(order.action, Python):
         wire["python"] = {
             "target": order.action.target,

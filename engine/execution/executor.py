@@ -35,6 +35,7 @@ from engine.execution.facts import AttemptEvent, exited, succeeded
 from engine.execution.keeping import KeeperLine
 from engine.execution.link import Link, Welcome
 from engine.execution.places import Places
+from engine.model.campaign import NoiseLimits
 from engine.model.errors import Unavailable
 from engine.model.status import Outcome, OutcomeKind
 
@@ -71,7 +72,8 @@ class _Live:
 class Executor:
     """The local executor. `home` is the state folder, `run_dir` holds the sockets, `logs` the log files.
 
-    `report` is called in the trio thread with each batch of facts, while `run` runs.
+    `report` is called in the trio thread with each batch of facts, while `run` runs. `noise` says when a trial counts
+    as disturbed.
     """
 
     def __init__(
@@ -84,11 +86,13 @@ class Executor:
         epoch: int,
         launchers: int,
         report: Callable[[list[AttemptEvent]], None],
+        noise: NoiseLimits = NoiseLimits(),  # noqa: B008 - frozen
     ) -> None:
         self._places = Places(home.absolute(), run_dir.absolute(), logs.absolute())
         self._instance = instance
         self._epoch = epoch
         self._report = report
+        self._noise = noise
         self._keeper = KeeperLine(self._places, instance, launchers, self._slots_changed)
         self._links: dict[int, Link] = {}
         self._live: dict[int, _Live] = {}
@@ -273,7 +277,7 @@ class Executor:
             if table[0] not in link.tables and link.connected:
                 link.tables.add(table[0])
                 link.post(wire.pack(["env", *table]))
-            frames.setdefault(link.slot, []).append(launcher_order(order, table))
+            frames.setdefault(link.slot, []).append(launcher_order(order, table, self._noise))
         for slot, entries in frames.items():
             for first in range(0, len(entries), _ORDERS_A_FRAME):
                 self._links[slot].post(_pack(["start", entries[first : first + _ORDERS_A_FRAME]]))
@@ -468,6 +472,13 @@ class Executor:
         pids = [[number, live.pid] for number in attempts if (live := self._live.get(number)) and live.pid]
         answer = await self._ask_meter(["memory", pids]) if pids else None
         return {number: size for number, size in answer[1] if size} if answer else {}
+
+    async def cpu_of_ours(self) -> int | None:
+        """CPU time in ns that the engine, its helpers and all that they run have used so far; None without a meter."""
+        known = self.processes()
+        pids = [os.getpid(), known["keeper"], known["meter"], *known["launchers"], *known["workers"]]
+        answer = await self._ask_meter(["cpu", [pid for pid in pids if pid]])
+        return answer[1] if answer else None
 
     async def _ask_meter(self, message: wire.Message) -> wire.Message | None:
         async with self._meter_lock:

@@ -280,7 +280,7 @@ class Launcher:
         if attempt.limited:
             self.ending.limit_silence(attempt)
             self.limits.settle(attempt, lambda: self.members(attempt), self.meter.watch)
-        self._caps.watch()
+        self._caps.watch(attempt)
 
     def refuse(self, attempt: Attempt, why: str) -> None:
         """Nothing of it was started, because it cannot be."""

@@ -2,7 +2,8 @@
 
 The kernel holds what it can: private memory and open files of each process by resource limits, cores by affinity, and
 memory, CPU share and threads of the whole tree where controllers are delegated (see `cgroups`). The meter looks at the
-rest. `levels` says which is which. Most attempts are short, so what only helps to look at a tree comes when it has
+rest. `levels` says which is which: *kernel*, *sampled*, *rounded* (a share of the CPU that is held to whole cores, the
+next more) or *none*. Most attempts are short, so what only helps to look at a tree comes when it has
 lived for a moment: its leaf, where the kernel holds nothing by it, and the meter's attention.
 """
 
@@ -59,11 +60,9 @@ class Limits:
                 resource.prlimit(pid, resource.RLIMIT_DATA, (memory, memory))
         if "open_files" in limits:
             _limit_files(pid, limits["open_files"])
-        if cpu and ("cpu" in held or self._bind(attempt, pid, cpu)):
-            held.add("cpu")
         attempt.levels = {which: "kernel" if which in held else "sampled" for which in _written(order)}
         if cpu and "cpu" not in held:
-            attempt.levels["cpu"] = "none"
+            attempt.levels["cpu"] = self._bind(attempt, pid, cpu)
 
     def settle(self, attempt: Attempt, members: Callable[[], list[int]], then: Callable[[Attempt], None]) -> None:
         """It has begun: if it still runs in a moment, it gets a leaf, and `then` is told."""
@@ -79,9 +78,9 @@ class Limits:
 
         attempt.settle_timer = self._loop.later(_SETTLE_S, settled)
 
-    def _bind(self, attempt: Attempt, pid: int, cpu_milli: int) -> bool:
-        """Give it as many cores as its share needs, of those that it may have the ones that fewest others were given.
-        Whether the host did so."""
+    def _bind(self, attempt: Attempt, pid: int, cpu_milli: int) -> str:
+        """Give it as many cores as its share needs, of those that it may have the ones that fewest others were given;
+        the level to which that holds it."""
         count = -(-cpu_milli // 1000)
         given = Counter(core for other in self._attempts.values() for core in other.cores)
         try:
@@ -93,8 +92,8 @@ class Limits:
             if cpu_milli % 1000:
                 os.setpriority(os.PRIO_PROCESS, pid, _YIELDING)
         except OSError:
-            return False
-        return True
+            return "none"
+        return "rounded" if cpu_milli % 1000 else "kernel"
 
     def end(self, attempt: Attempt) -> None:
         """The tree is gone: see what the kernel has held it to, and give back what it had."""
@@ -124,7 +123,7 @@ class Limits:
         if limits.get("log_stop") and attempt.log_fd >= 0:
             written = os.fstat(attempt.log_fd).st_size - attempt.log_start
             if written > attempt.log_cap:
-                return "log", written, attempt.log_cap, ""
+                return "log", written, attempt.log_cap, "it had ended before that was seen"
         return None
 
     def _drop(self, attempt: Attempt) -> None:

@@ -11,10 +11,11 @@ lost with its launcher.
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from engine.execution.attempt import Attempt
+from engine.execution.attempt import Attempt, looked_text
 from engine.execution.loop import Loop
 from engine.execution.places import LOG_FLAGS, Places, log_path, open_log
 
@@ -22,8 +23,14 @@ if TYPE_CHECKING:
     from engine.execution.pool import Worker
 
 _BORROWED_S = 0.02
-_CALM_S = 1.0
-_BUSY_S = 0.1
+_FEARED = 2**30
+"""Bytes that a log may grow by in a second, before it is known how fast it does."""
+_CALM_MOST = 8.0
+"""What has not grown for seconds is feared less by as many times."""
+_LEAST_S = 0.02
+_CALM_S = 0.1
+"""The least between two looks at what grows, and at what has not for a second."""
+_MOST_S = 1.0
 
 
 class Logs:
@@ -43,7 +50,7 @@ class Logs:
         name = log_path(order["run"], order["task"], order["index"], order["number"])
         if not self._take_spare(attempt):
             attempt.log_fd = open_log(self._places.log(name))
-            attempt.log_start = attempt.log_end = os.fstat(attempt.log_fd).st_size
+            attempt.log_start = os.fstat(attempt.log_fd).st_size
         attempt.slice = [name, attempt.log_start, 0]
         order["log"] = [name, attempt.log_start]
 
@@ -77,7 +84,7 @@ class Logs:
         """The attempt has ended: its slice is known now."""
         fd, attempt.log_fd = attempt.log_fd, -1
         try:
-            size = cut(fd, attempt.log_start, attempt.log_end, attempt.log_cap)[1]
+            size = cut(fd, attempt.log_start, attempt.log_cap)
         except OSError:  # a full disk takes no mark; the log is short already
             size = os.fstat(fd).st_size
         if size == 0 and attempt.slice is not None:
@@ -99,64 +106,92 @@ class Logs:
         self._spare.clear()
 
 
+class _Seen:
+    """What was found of a log at the last look: its size, and when; when it last grew, when it is looked at next."""
+
+    __slots__ = ("at", "due", "grew", "size")
+
+    def __init__(self, attempt: Attempt, now: float) -> None:
+        self.size = -1
+        self.at = self.grew = self.due = now - max((time.time_ns() - attempt.order["at"]) / 1e9, 0.0)
+
+
 class Caps:
-    """Keeps every live log within its cap, which it exceeds by its rate times 0.1 s, at first times 1 s. `segment_of`
-    names the worker whose log an attempt writes to; `on_look` is told at each look how much an attempt has written."""
+    """Keeps every live log within its cap. Each is looked at when it could be half way to its cap, at the rate at which
+    it grows or is feared to, so it is exceeded by at most what is written between two looks. `segment_of` names the
+    worker whose log an attempt writes to; `on_look` is told at each look how much an attempt has written, and how fast.
+    """
 
     def __init__(
         self,
         loop: Loop,
         attempts: Mapping[int, Attempt],
         segment_of: "Callable[[Attempt], Worker | None]",
-        on_look: Callable[[Attempt, int], None],
+        on_look: Callable[[Attempt, int, str], None],
     ) -> None:
         self._loop = loop
         self._attempts = attempts
         self._segment_of = segment_of
         self._on_look = on_look
-        self._timer = False
+        self._seen: dict[int, _Seen] = {}
+        self._next = 0.0
 
-    def watch(self) -> None:
-        """From now on, while anything runs."""
-        if not self._timer:
-            self._timer = True
-            self._loop.later(_CALM_S, self._look)
+    def watch(self, attempt: Attempt) -> None:
+        """It has begun: from now on, while it runs."""
+        self._look_in(min(max(attempt.log_cap / _FEARED / 2, _LEAST_S), _MOST_S))
 
-    def _look(self) -> None:
-        busy = False
-        for attempt in list(self._attempts.values()):
-            busy |= self._cut(attempt) or "log_stop" in attempt.order["limits"]
-        self._timer = bool(self._attempts)
-        if self._timer:
-            self._loop.later(_BUSY_S if busy else _CALM_S, self._look)
+    def _look_in(self, pause_s: float) -> None:
+        """Look then at the latest. A timer that was set for later finds that its time has passed."""
+        due = time.monotonic() + pause_s
+        if not self._next or due < self._next:
+            self._next = due
+            self._loop.later(pause_s, lambda: self._look(due))
 
-    def _cut(self, attempt: Attempt) -> bool:
+    def _look(self, due: float) -> None:
+        if due != self._next:
+            return
+        self._next = 0.0
+        now, seen = time.monotonic(), dict[int, _Seen]()
+        begun = [(number, attempt) for number, attempt in self._attempts.items() if attempt.tree_pid]
+        for number, attempt in begun:
+            one = seen[number] = self._seen.get(number) or _Seen(attempt, now)
+            if one.due <= now + _LEAST_S / 4:
+                one.due = now + self._look_at(attempt, one, now)
+        self._seen = seen
+        if seen:
+            self._look_in(min(one.due for one in seen.values()) - now)
+
+    def _look_at(self, attempt: Attempt, seen: _Seen, now: float) -> float:
+        """Seconds until the next look."""
         fd, start = attempt.log_fd, attempt.log_start
         if fd < 0:
             worker = self._segment_of(attempt)
             if worker is None or attempt.block is None or not attempt.block.begun:
-                return False
+                return _CALM_S
             fd, start = worker.segment_fd, attempt.block.row_log
         try:
-            self._on_look(attempt, os.fstat(fd).st_size - start)
-            busy, attempt.log_end = cut(fd, start, attempt.log_end, attempt.log_cap)
+            size, past_s = os.fstat(fd).st_size, max(now - seen.at, 1e-3)
+            rate = max(size - (seen.size if seen.size >= 0 else start), 0) / past_s
+            self._on_look(attempt, size - start, looked_text(f"{rate / 2**20:.3g} MiB/s", past_s))
+            seen.at, seen.size = now, cut(fd, start, attempt.log_cap)
         except OSError:  # a full disk takes no mark; the log is short already
-            return True
-        return busy
+            return _CALM_S
+        if rate:
+            seen.grew = now
+        calm_s = now - seen.grew
+        feared = max(rate, _FEARED / min(max(calm_s, 1.0), _CALM_MOST))
+        least_s = _LEAST_S if calm_s < 1.0 else _CALM_S
+        return min(max((start + attempt.log_cap - seen.size) / feared / 2, least_s), _MOST_S)
 
 
-def cut(fd: int, start: int, last: int, cap: int) -> tuple[bool, int]:
-    """Take a log back to `cap` bytes after `start` and mark the place; the writer goes on behind the mark.
-
-    Whether it grows fast enough to look again soon, and where it ends now.
-    """
+def cut(fd: int, start: int, cap: int) -> int:
+    """Take a log back to `cap` bytes after `start` and mark the place; the writer goes on behind the mark. Where the
+    log ends now."""
     size = os.fstat(fd).st_size
     most = start + cap
-    if size <= most:
-        return size - last > cap // 8, size
     marker = f"\n[orchctl: log cut at {cap} bytes]\n".encode()
-    if size == most + len(marker):
-        return size - last > cap // 8, size
+    if size <= most or size == most + len(marker):
+        return size
     plain = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_CLOEXEC)
     try:
         # The mark is written into what is there, which a descriptor for appending cannot do, and then the rest is cut
@@ -165,4 +200,4 @@ def cut(fd: int, start: int, last: int, cap: int) -> tuple[bool, int]:
         os.ftruncate(plain, most + len(marker))
     finally:
         os.close(plain)
-    return True, most + len(marker)
+    return most + len(marker)

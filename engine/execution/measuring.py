@@ -23,11 +23,9 @@ from engine.execution.metrics import REPORT_BYTES_MAX, Values, read_report, read
 from engine.execution.places import Places
 
 if TYPE_CHECKING:
-    from engine.execution.noise import Noise, Snapshot
+    from engine.execution.noise import Limits, Noise, Snapshot
 
 FD_NAME = "ORCHCTL_METRICS_FD"
-LOOK_S = 0.25
-LOOKS_MAX = 4
 _CUT_S = 1.0
 _CUT_FROM_BYTES = 2 * REPORT_BYTES_MAX
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -37,11 +35,12 @@ _GOVERNORS = "/sys/devices/system/cpu/cpufreq/policy*/scaling_governor"
 
 
 class _Watched:
-    """A trial: its newest look, from `looked` on, and when it began."""
+    """A trial: its newest look, from `looked` on, and when it began. `limits` are none where it is no trial."""
 
-    __slots__ = ("before", "began", "began_ns", "looked", "worker_ns")
+    __slots__ = ("before", "began", "began_ns", "limits", "looked", "worker_ns")
 
-    def __init__(self) -> None:
+    def __init__(self, limits: "Limits | None" = None) -> None:
+        self.limits = limits
         self.looked: Snapshot | None = None
         self.before: Noise | None = None
         self.began: Snapshot | None = None
@@ -61,26 +60,30 @@ class Measuring:
 
     def look_first(self, order: Order, release: Callable[[int], None]) -> bool:
         """Whether the order is a trial, so that it is released only after a look, as one that waits for `after`."""
-        if not order.get("measure", {}).get("trial"):
+        written = order.get("measure", {}).get("noise")
+        if written is None:
             return False
+        from engine.execution.noise import Limits  # only campaigns need it
+
         order["after"] = -order["attempt"]
-        watched = self._watched[order["attempt"]] = _Watched()
+        limits = Limits(**written)
+        watched = self._watched[order["attempt"]] = _Watched(limits)
         watched.looked = _snapshot(0)
-        self._loop.later(LOOK_S, lambda: self._looked(order, release, LOOKS_MAX - 1))
+        self._loop.later(limits.look_ns / 1e9, lambda: self._looked(order, release, limits.looks - 1))
         return True
 
     def _looked(self, order: Order, release: Callable[[int], None], more: int) -> None:
-        from engine.execution import noise  # only campaigns need it
+        from engine.execution import noise
 
         watched = self._watched.get(order["attempt"])
-        if order["attempt"] not in self._held or watched is None or watched.looked is None:
+        if order["attempt"] not in self._held or watched is None or watched.looked is None or watched.limits is None:
             self.forget(order["attempt"])  # it was stopped before it began
             return
         now = _snapshot(0)
         watched.before = noise.between(watched.looked, now)
-        if more and noise.marks(watched.before, now.cpus):
+        if more and noise.marks(watched.before, now.cpus, watched.limits):
             watched.looked = now
-            self._loop.later(LOOK_S, lambda: self._looked(order, release, more - 1))
+            self._loop.later(watched.limits.look_ns / 1e9, lambda: self._looked(order, release, more - 1))
         else:
             release(order["after"])
 
@@ -154,7 +157,8 @@ class Measuring:
         return told
 
     def _noise(self, attempt: Attempt, watched: _Watched, found: Values) -> dict[str, Any]:
-        if watched.looked is None or watched.began is None or watched.before is None:
+        limits = watched.limits
+        if limits is None or watched.looked is None or watched.began is None or watched.before is None:
             return {}
         from engine.execution import noise
 
@@ -162,7 +166,7 @@ class Measuring:
         if attempt.worker is not None:
             ours_ns = max(ours_ns, _cpu_of(attempt.worker.pid) - watched.worker_ns)
         now = _snapshot(ours_ns)
-        brief = now.at_ns - watched.began.at_ns < LOOK_S * 1e9
+        brief = now.at_ns - watched.began.at_ns < limits.look_ns
         first = watched.looked if brief else watched.began
         during = noise.between(first, now)
         seconds = (now.at_ns - first.at_ns) / 1e9
@@ -170,9 +174,9 @@ class Measuring:
         if governors:
             found.note(f"the CPUs are governed for {governors}, not for performance")
         return {
-            "before": [LOOK_S, *watched.before],
+            "before": [limits.look_ns / 1e9, *watched.before],
             "during": [seconds, *during],
-            "marks": noise.marks(during, now.cpus),
+            "marks": noise.marks(during, now.cpus, limits),
         }
 
 

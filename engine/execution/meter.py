@@ -14,11 +14,12 @@ from typing import Any, NoReturn
 
 import psutil
 
+from engine.execution.attempt import looked_text
 from engine.execution.loop import Loop, Peer
 from engine.execution.places import Places
 from engine.execution.resident import begin, serve_until_stopped
 from engine.execution.samples import History
-from engine.execution.tree_use import Sweep, Tree, Use, memory_of
+from engine.execution.tree_use import Sweep, Tree, Use, cpu_of, memory_of
 from engine.execution.wire import Message
 from engine.model.samples import Sample
 
@@ -103,7 +104,7 @@ class Watched:
 def _why(name: str, rate: float, past_s: float) -> str:
     """How far beyond the limit it may have come between two looks."""
     grew = f"{rate / _MIB:.3g} MiB/s" if name in ("memory", "disk") else f"{rate:.3g}/s"
-    return "" if name == "cpu_time" else f"it grew by {grew} and was looked at {past_s * 1000:.0f} ms before"
+    return "" if name == "cpu_time" else looked_text(grew, past_s)
 
 
 def _sample(use: Use, at_ns: int) -> Sample:
@@ -116,11 +117,11 @@ class Meter:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._watched: dict[Peer, dict[int, Watched]] = {}
-        self._next = 0.0
+        self._next = self._owed_s = 0.0
         psutil.cpu_percent(None)
 
     def on_message(self, peer: Peer, message: Message) -> None:
-        """`watch` and `forget` from launchers; `host` and `memory` from engines; `shutdown` from the keeper."""
+        """`watch` and `forget` from launchers; `host`, `memory` and `cpu` from engines; `shutdown` from the keeper."""
         kind = message[0]
         if kind == "watch":
             mine = self._watched.setdefault(peer, {})
@@ -133,12 +134,21 @@ class Meter:
             peer.send(["host", host_use()])
         elif kind == "memory":
             peer.send(["memory", [[number, memory_of(pid)] for number, pid in message[1]]])
+        elif kind == "cpu":
+            peer.send(["cpu", self._cpu_of(message[1])])
         elif kind == "shutdown":
             peer.send(["bye"])
             self._loop.stop()
 
     def on_close(self, peer: Peer) -> None:
         self._watched.pop(peer, None)
+
+    def _cpu_of(self, pids: list[int]) -> int:
+        """It is a look as well: the next one comes as much later."""
+        began = time.thread_time()
+        used_ns = cpu_of(pids, Sweep(whole=sum(map(len, self._watched.values())) >= _TOGETHER))
+        self._owed_s += time.thread_time() - began
+        return used_ns
 
     def _look_in(self, pause_s: float) -> None:
         """Look then at the latest. A timer that was set for later finds that its time has passed."""
@@ -158,7 +168,8 @@ class Meter:
         for one in ripe:
             one.look(sweep)
         if watched:
-            rest_s = (time.thread_time() - began) * (1 / _SHARE_OF_CORE - 1)
+            rest_s = (time.thread_time() - began + self._owed_s) * (1 / _SHARE_OF_CORE - 1)
+            self._owed_s = 0.0
             self._look_in(max(min(one.due for one in watched) - time.monotonic(), rest_s, 0.001))
 
 

@@ -9,6 +9,7 @@ kernel does not tell is None, never a zero that looks quiet.
 
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,20 +44,22 @@ class Noise(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Above these (for the frequency: off by more than that) a trial counts as noisy. `foreign` is a share of all
-    CPUs, and at least a tenth of one CPU is always forgiven: a host is never quite still."""
+    """As `model.campaign.NoiseLimits`, for a launcher, which reads them from its order."""
 
-    foreign: float = 0.02
-    stolen: float = 0.01
-    memory_stalled: float = 0.01
-    io_stalled: float = 0.10
-    frequency: float = 0.05
+    foreign: float
+    forgiven: float
+    stolen: float
+    memory: float
+    io: float
+    frequency: float
+    look_ns: int
+    looks: int
 
 
 def take(ours_ns: int, root: Path = Path("/"), at_ns: int | None = None) -> Snapshot:
     """A snapshot now. `ours_ns` is the CPU time that the trial's processes (and ours) have used so far."""
     stat = read(root / "proc/stat")
-    busy, steal = _cpu_seconds(stat)
+    busy, steal = cpu_seconds(stat)
     return Snapshot(
         at_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME) if at_ns is None else at_ns,
         ours_ns=ours_ns,
@@ -91,29 +94,36 @@ def _ratio(before: float | None, after: float | None) -> float | None:
     return after / before if before and after else None
 
 
-def marks(noise: Noise, cpus: int, limits: Limits = Limits()) -> tuple[str, ...]:  # noqa: B008 - a tuple
-    """Why a trial counts as noisy, a sentence each; none if the host was quiet."""
+def marks(noise: Noise, cpus: int, limits: Limits) -> tuple[str, ...]:
+    """Why a trial counts as noisy, a sentence each with the limit; none if the host was quiet."""
     found: list[str] = []
-    if noise.foreign_cpus > max(limits.foreign * cpus, 0.1):
-        found.append(f"others used {noise.foreign_cpus:.2f} CPUs")
-    if noise.stolen_cpus > limits.stolen * cpus:
-        found.append(f"the hypervisor took {noise.stolen_cpus:.2f} CPUs")
-    for resource, limit in (("memory", limits.memory_stalled), ("io", limits.io_stalled)):
+    foreign, stolen = max(limits.foreign * cpus, limits.forgiven), limits.stolen * cpus
+    if noise.foreign_cpus > foreign:
+        found.append(f"others used {noise.foreign_cpus:.2f} CPUs (limit {foreign:.3g})")
+    if noise.stolen_cpus > stolen:
+        found.append(f"the hypervisor took {noise.stolen_cpus:.2f} CPUs (limit {stolen:.3g})")
+    for resource, limit in (("memory", limits.memory), ("io", limits.io)):
         share = noise.stalled.get(resource, 0.0)
         if share > limit:
-            found.append(f"{share:.0%} of the time something waited for {resource}")
+            found.append(f"{share:.0%} of the time something waited for {resource} (limit {limit * 100:.3g}%)")
     if noise.frequency_ratio is not None and abs(noise.frequency_ratio - 1) > limits.frequency:
-        found.append(f"the CPUs ran at {noise.frequency_ratio:.0%} of their frequency at the beginning")
+        speed = f"{noise.frequency_ratio:.0%} of their frequency at the beginning"
+        found.append(f"the CPUs ran at {speed} (limit 100±{limits.frequency * 100:.3g}%)")
     return tuple(found)
 
 
-def _cpu_seconds(stat: str) -> tuple[float, float]:
-    """(busy, steal) of all CPUs. Guests are counted within user and nice already."""
-    line = next((line for line in stat.splitlines() if line.startswith("cpu ")), "")
-    ticks = [int(word) for word in line.split()[1:] if word.isdecimal()]
-    ticks += [0] * (_STEAL + 1 - len(ticks))
-    busy = sum(ticks[place] for place in (_USER, _NICE, _SYSTEM, _IRQ, _SOFTIRQ))
-    return busy / TICKS_A_SECOND, ticks[_STEAL] / TICKS_A_SECOND
+def cpu_seconds(stat: str, cpus: Collection[int] | None = None) -> tuple[float, float]:
+    """(busy, steal) of these CPUs together, of all unless they are named. Guests are counted within user and nice."""
+    names = {"cpu"} if cpus is None else {f"cpu{number}" for number in cpus}
+    busy = steal = 0
+    for line in stat.splitlines():
+        words = line.split()
+        if words and words[0] in names:
+            ticks = [int(word) for word in words[1:] if word.isdecimal()]
+            ticks += [0] * (_STEAL + 1 - len(ticks))
+            busy += sum(ticks[place] for place in (_USER, _NICE, _SYSTEM, _IRQ, _SOFTIRQ))
+            steal += ticks[_STEAL]
+    return busy / TICKS_A_SECOND, steal / TICKS_A_SECOND
 
 
 def _stalled(root: Path) -> dict[str, float]:

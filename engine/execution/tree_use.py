@@ -196,6 +196,12 @@ def grown_since(folder: str, since_ns: int) -> int:
     return total
 
 
+def cpu_of(pids: Iterable[int], sweep: Sweep) -> int:
+    """CPU time in ns that the trees below these processes have used so far, with what they have waited for."""
+    members = set(sweep.tree(pids))
+    return sum(found.cpu_ticks for one in members if (found := sweep.stat(one))) * _TICK_NS
+
+
 def memory_of(pid: int) -> int:
     """Resident bytes of the tree below a process; 0 when it is gone."""
     sweep = Sweep(whole=False)

@@ -86,6 +86,15 @@ class Reason(msgspec.Struct, frozen=True):
     holders: tuple[str, ...] = ()
 
 
+def pressure_text(resource: str, bound: float, value: float) -> str:
+    """A reason of the kind `pressure` for people: `memory: 1.2G available, the bound is 2.3G`."""
+    if resource == "memory":
+        return f"memory: {size_text(value)} available, the bound is {size_text(bound)}"
+    if resource == "cpu":
+        return f"cpu: others leave {round(value, 2):g}, the bound is {bound:g}"
+    return f"{resource}: {value:.3g} %, the bound is {bound:g} %"
+
+
 def parse_size(value: str | int | float) -> int:
     """Bytes from `2GiB`, `512M` (binary), `1MB` (decimal) or a number of bytes. Raises ValueFault."""
     if isinstance(value, bool):

@@ -58,7 +58,7 @@ class TaskRow(Row, frozen=True, kw_only=True):
     suspended: bool = False
     """Whether it runs but stands still."""
     enforced: dict[str, str] = {}
-    """How each quota of its newest attempt is enforced: kernel, sampled or none."""
+    """How each quota of its newest attempt is enforced: kernel, sampled, rounded (CPU, up to whole cores) or none."""
     settings: dict[str, int] = {}
     """What was changed for the task in this run."""
 
@@ -120,7 +120,7 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     suspended_seconds: float | None = None
     """How long it stood still, once it has."""
     enforced: dict[str, str] = {}
-    """How each of its quotas is enforced: kernel, sampled or none."""
+    """How each of its quotas is enforced: kernel, sampled, rounded (CPU, up to whole cores) or none."""
     values: dict[str, float] = {}
     notes: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
@@ -381,7 +381,9 @@ class ResourcesRow(Row, frozen=True, kw_only=True):
 
     GPUs are {UUID: the part that is claimed, 0 to 1}, mutexes {name: who holds it}, `cores` those that can be pinned
     and `cores_bound` how many of them are, `reservation` who has room set aside ({"run", "row", "since", "due"}), and
-    `owners` who shares the host: {"owner", "weight", "share" held now, "used" host-seconds, decayed}.
+    `owners` who shares the host: {"owner", "weight", "share" held now, "used" host-seconds, decayed}. `admission` is
+    open, slow or closed by what the host is short of, `pressure` says of what, and what that means; while others keep
+    more CPUs busy than they may, `cpus_others` is how many.
     """
 
     cpus: float
@@ -398,7 +400,8 @@ class ResourcesRow(Row, frozen=True, kw_only=True):
     holders: list[dict[str, Any]] = []
     """Of live attempts, at most 100, the largest claims first: {"row", "run", "owner", "since", "cpu", "memory",
     "pools", "gpus", "scratch", "mutexes", "cpus": those that it is bound to, "exclusive", "rss", "released": CPUs that
-    it has given back while it stands still, "still": why it does}."""
+    it has given back while it stands still, "still": why it does, "enforced": how each of its quotas is, as in
+    AttemptRow}."""
     scratch: int = 0
     scratch_claimed: int = 0
     scratch_free: int | None = None
@@ -407,6 +410,8 @@ class ResourcesRow(Row, frozen=True, kw_only=True):
     cores: int = 0
     cores_bound: int = 0
     reservation: dict[str, Any] | None = None
+    admission: str = "open"
+    cpus_others: float | None = None
     owners: list[dict[str, Any]] = []
     pressure: list[str] = []
     """Why starts are slowed or stopped for the sake of the host, in sentences; empty while they are not."""

@@ -14,7 +14,7 @@ is only less and less to be had, so who was refused is not asked again in it. At
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import chain
 from typing import Protocol
@@ -30,6 +30,8 @@ _Ranked = tuple[int, int, "Entry"]
 OLDEST_EVERY = 16
 ASKED_MAX = 16
 """So many are tried in vain in a pass, of those who look as if they might start."""
+SPARSE = 4
+"""While less than such a part of a line's heads may start, these are sorted and not all looked at."""
 
 
 class Entry:
@@ -80,9 +82,9 @@ class Gatekeeper(Protocol):
         """What asks for more does not fit."""
         ...
 
-    def longest_ns(self, claim: Claim, band: Band) -> int:
-        """How long an entry of the band with this claim may be expected to take if it is to start now: 0: none may
-        start, ANY_NS: whatever it takes, also if that is unknown.
+    def longest_ns(self, claims: Sequence[Claim], band: Band) -> list[int]:
+        """How long an entry of the band with each of these claims may be expected to take if it is to start now: 0:
+        none may start, ANY_NS: whatever it takes, also if that is unknown.
         """
         ...
 
@@ -103,23 +105,18 @@ class Gatekeeper(Protocol):
         ...
 
 
-def _brief(entry: Entry, longest_ns: int) -> bool:
-    return longest_ns == ANY_NS or 0 < entry.expected_ns <= longest_ns
-
-
 class _Line:
-    """The entries of one owner in one band. `heads` are the tops of the heaps, in order, `pending` those of them that
-    are still to be asked in this pass (None: not looked at yet). What leaves the queue from within a heap stays there
-    until it comes to the top.
+    """The entries of one owner in one band. `heads` are the tops of the heaps, in order, `refused` those that were
+    asked in vain in this pass. What leaves the queue from within a heap stays there until it comes to the top.
     """
 
-    __slots__ = ("ages", "heads", "heaps", "oldest_asked", "owner", "pending", "size", "starts")
+    __slots__ = ("ages", "heads", "heaps", "oldest_asked", "owner", "refused", "size", "starts")
 
     def __init__(self, owner: str) -> None:
         self.owner = owner
         self.heaps: dict[int, list[_Ranked]] = {}
         self.heads: list[_Ranked] = []
-        self.pending: list[_Ranked] | None = None
+        self.refused: set[Entry] = set()
         self.ages: list[tuple[int, Entry]] = []
         self.size = 0
         self.starts = 0
@@ -128,7 +125,6 @@ class _Line:
     def insert(self, entry: Entry) -> None:
         entry.waiting = True
         self.size += 1
-        self.pending = None
         if not entry.aged:
             entry.aged = True
             heappush(self.ages, (entry.age, entry))
@@ -174,13 +170,10 @@ class _Line:
         return not self.heaps.keys().isdisjoint(kinds)
 
     def heads_of(self, kinds: dict[int, int]) -> list[_Ranked]:
-        """The heads of these kinds that are expected to take no longer than is said of them, in order."""
-        if len(kinds) < len(self.heads):
-            found = [self.heaps[kind][0] for kind in kinds if kind in self.heaps]
-            found.sort()
-        else:
-            found = [head for head in self.heads if head[2].kind in kinds]
-        return [head for head in found if _brief(head[2], kinds[head[2].kind])]
+        """The heads in order, at least those of these kinds: to sort a few is less than to look at many."""
+        if SPARSE * len(kinds) < len(self.heads):
+            return sorted(self.heaps[kind][0] for kind in kinds if kind in self.heaps)
+        return self.heads
 
     def close(self) -> None:
         """Nobody waits any more; who was here may come back, to another line."""
@@ -295,6 +288,8 @@ class FairQueue:
             if opened is None:
                 opened = self._opened[band] = self._open(band, gate)
             while opened and self._refusals < ASKED_MAX:
+                if self._full(gate) and not gate.reserves(band):
+                    return None  # and who was to be noted has been
                 line = self._next_line(opened)
                 wanted = gate.reserves(band)
                 entry = self._ask(line, band, gate)
@@ -328,17 +323,18 @@ class FairQueue:
             found = set[_Line]().union(*(self._lines_of.get(kind, ()) for kind in passing))
             opened = [line for line in found if lines.get(line.owner) is line]
         for line in opened:
-            line.pending = None
+            line.refused.clear()
             line.oldest_asked = False
         return sorted(self._ranked(line) for line in opened)
 
     def _passable(self, band: Band, gate: Gatekeeper) -> dict[int, int]:
-        passing: dict[int, int] = {}
-        for _, kind, claim in self._by_cpu[: self._last]:
-            longest = gate.longest_ns(claim, band)
-            if longest == ANY_NS or 0 < self._least_ns.get(kind, 0) <= longest:
-                passing[kind] = longest
-        return passing
+        small, least_ns = self._by_cpu[: self._last], self._least_ns
+        longest_ns = gate.longest_ns([claim for _, _, claim in small], band)
+        return {
+            kind: longest
+            for (_, kind, _), longest in zip(small, longest_ns, strict=True)
+            if longest and (longest == ANY_NS or 0 < least_ns.get(kind, 0) <= longest)
+        }
 
     def _ask(self, line: _Line, band: Band, gate: Gatekeeper) -> Entry | None:
         if line.starts % OLDEST_EVERY == OLDEST_EVERY - 1 and not line.oldest_asked:
@@ -346,32 +342,24 @@ class FairQueue:
             oldest = line.oldest()
             if gate.admits(oldest):
                 return oldest
-        if line.pending is None:
-            line.pending = self._pending(line, band, gate)
-        pending = line.pending
-        while pending and self._refusals < ASKED_MAX:
-            entry = pending[0][2]
-            if entry.waiting and gate.admits(entry):
+        passing, wanted, free_milli = self._passing[band], gate.reserves(band), max(gate.cpu_free_milli, 0)
+        for _, _, entry in line.heads if wanted else line.heads_of(passing):
+            longest = passing.get(entry.kind, 0) if entry.claim.cpu_milli <= free_milli else 0
+            may = longest == ANY_NS or 0 < entry.expected_ns <= longest
+            if not (may or (wanted and gate.would_reserve(entry))) or entry in line.refused:
+                continue
+            if gate.admits(entry):
                 return entry
-            del pending[0]
-            if entry.waiting:
-                self._refusals += 1
-            elif entry.kind in line.heaps:
-                head = line.heaps[entry.kind][0]
-                if _brief(head[2], self._passing[band].get(entry.kind, 0)):
-                    insort(pending, head)
+            line.refused.add(entry)
+            self._refusals += 1
+            wanted = wanted and gate.reserves(band)
+            if self._refusals >= ASKED_MAX or (self._full(gate) and not wanted):
+                break
         return None
 
-    def _pending(self, line: _Line, band: Band, gate: Gatekeeper) -> list[_Ranked]:
-        """Who is to be asked: the heads of kinds that may start, and the first of the others if it is wanted."""
-        passing = self._passing[band]
-        pending = line.heads_of(passing)
-        if gate.reserves(band):
-            unfit = (head for head in line.heads if head[2].kind not in passing and gate.would_reserve(head[2]))
-            first = next(unfit, None)
-            if first is not None:
-                insort(pending, first)
-        return pending
+    def _full(self, gate: Gatekeeper) -> bool:
+        """Whether nothing that waits is so small that it fits."""
+        return self._by_cpu[0][0] > max(gate.cpu_free_milli, 0)
 
     def advance(self, entry: Entry, rows: int = 1) -> None:
         """The entry's first rows were ordered (or are no longer ready): the next is its first."""

@@ -77,14 +77,17 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """How admission stands: who shares the host, most used first, who has room set aside since when, expected when
-    (0: not reckoned yet), and why starts are slowed or stopped for the sake of the host."""
+    """How admission stands: who shares the host, most used first, and who has room set aside since when, expected when
+    (0: not reckoned yet); the pressure on the host, the CPUs that others use as far as it is known, and what it means.
+    """
 
     owners: tuple[Owner, ...] = ()
     reserved: Entry | None = None
     since_ns: int = 0
     due_ns: int = 0
+    level: str = "open"
     pressure: tuple[str, ...] = ()
+    cpus_of_others: float | None = None
 
 
 class Installed(msgspec.Struct, frozen=True):

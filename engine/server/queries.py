@@ -6,7 +6,6 @@ every row; then the result is kept for the revision. Bounds are checked before a
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from heapq import nlargest
 from itertools import chain, islice
 from typing import Any, TypeAlias, TypeVar
 
@@ -48,6 +47,7 @@ from engine.protocol.rows import ChangeRow, Row
 from engine.server.backfilling import backfill_rows, partition_rows
 from engine.server.folding import Item, fold_row
 from engine.server.look import Look, no_run
+from engine.server.orderings import by_attention, by_duration, in_order
 from engine.server.packing import Page, fitting, pack, pack_all
 from engine.server.rows_of_definition import spec_row
 from engine.server.rows_of_figures import GRID_RUNS_MAX, grid_rows, row_lanes, stats_row, task_lanes
@@ -60,11 +60,7 @@ from engine.server.rows_of_trials import metric_rows, places_of_trials, trial_ro
 from engine.server.shape import (
     Place,
     count_in,
-    counts_in,
     matching,
-    places_of,
-    positions_of,
-    rows_of,
     status_of,
     tasks_with,
 )  # fmt: skip
@@ -74,13 +70,6 @@ TEXT_MAX = 256
 NAMES_MAX = 1_000
 _INDEX_MAX = 10_000_000
 _NUMBER_MAX = 2**62
-_ATTENTION = (
-    TaskStatus.FAILED, TaskStatus.RUNNING, TaskStatus.BACKING_OFF, TaskStatus.UPSTREAM_FAILED, TaskStatus.READY,
-    TaskStatus.WAITING, TaskStatus.CANCELLED, TaskStatus.SKIPPED, TaskStatus.SUCCEEDED,
-)  # fmt: skip
-_RANKED_FEW = 10_000
-"""So many are picked out of all rows; for more, all are sorted."""
-_FINAL = bytes(int(status >= TaskStatus.SUCCEEDED) for status in range(256))
 _UNFINISHED = frozenset({int(TaskStatus.WAITING), int(TaskStatus.READY), int(TaskStatus.BACKING_OFF)})
 
 S = TypeVar("S", bound=IntEnum)
@@ -176,7 +165,7 @@ def _lanes(look: Look, question: ListLanes) -> Page:
     limit, offset = _limit(question.limit), _number(question.offset, "offset")
     wanted = _wanted_rows(question)
     tasks = [_task(run, question.task)]
-    places = _in_order(run, tasks, wanted, offset, limit)
+    places = in_order(run, tasks, wanted, offset, limit)
     return _paged(row_lanes(look, run, places), question, count_in(run, tasks, wanted))
 
 
@@ -225,14 +214,14 @@ def _tasks(look: Look, question: ListTasks) -> Page:
     tasks = _tasks_meant(look, run, question.task, _text(question.text))
     if question.sort == "duration":
         total = count_in(run, tasks, wanted)
-        window = _by_duration(look, run, question, tasks, wanted, min(offset + limit, total))[offset:]
+        window = by_duration(look, run, question, tasks, wanted, min(offset + limit, total))[offset:]
     elif question.sort == "attention":
-        window, total = _by_attention(run, tasks, wanted, offset, limit)
+        window, total = by_attention(run, tasks, wanted, offset, limit)
     elif not wanted and not question.task and not question.text:
         layout = look.layout(run)
         window, total = list(islice(layout.from_position(offset), limit)), layout.total
     else:
-        window, total = _in_order(run, tasks, wanted, offset, limit), count_in(run, tasks, wanted)
+        window, total = in_order(run, tasks, wanted, offset, limit), count_in(run, tasks, wanted)
     rows = packed_tasks(look, run, window)
     return Page(rows, total, _offsets(offset, len(rows)), more=offset + len(rows) < total)
 
@@ -243,65 +232,6 @@ def _tasks_meant(look: Look, run: RunState, task: str, text: str) -> Sequence[in
         return named
     number = _task(run, task)
     return [number] if not text or number in named else []
-
-
-def _in_order(run: RunState, tasks: Sequence[int], wanted: frozenset[int], offset: int, limit: int) -> list[Place]:
-    if wanted:
-        return list(islice(matching(run, tasks, wanted), offset, offset + limit))
-    found: list[Place] = []
-    for task in tasks:
-        size = positions_of(run, task)
-        if offset >= size:
-            offset -= size
-            continue
-        found.extend(islice(places_of(run, task, offset), limit - len(found)))
-        offset = 0
-        if len(found) >= limit:
-            break
-    return found
-
-
-def _by_attention(
-    run: RunState, tasks: Sequence[int], wanted: frozenset[int], offset: int, limit: int
-) -> tuple[list[Place], int]:
-    """What needs a look first, and how many there are; statuses that lie wholly outside the window are not listed."""
-    counts = counts_in(run, tasks)
-    found: list[Place] = []
-    total = 0
-    for status in _ATTENTION:
-        if wanted and status not in wanted:
-            continue
-        begin, end = max(offset - total, 0), min(offset + limit - total, counts[status])
-        if begin < end:
-            found.extend(islice(matching(run, tasks, frozenset({int(status)})), begin, end))
-        total += counts[status]
-    return found, total
-
-
-def _by_duration(
-    look: Look, run: RunState, question: ListTasks, tasks: Sequence[int], wanted: frozenset[int], most: int
-) -> list[Place]:
-    """The first `most` of the longest, rows that have not started last. What was ranked is kept for the revision."""
-    key = (run.run, question.task, question.text, wanted)
-    ranked = look.ranked_rows.get(key, ())
-    if len(ranked) < most:
-        rows = list(rows_of(run, tasks, wanted))
-        lengths = _lengths(run, rows, look.state.meta.now_ns)
-        by_length = lengths.__getitem__
-        if most <= _RANKED_FEW:
-            order = nlargest(most, range(len(rows)), key=by_length)
-        else:
-            order = sorted(range(len(rows)), key=by_length, reverse=True)
-        ranked = look.ranked_rows[key] = [rows[at] for at in order]
-    return [Place(*run.place(row), row) if row >= 0 else Place(~row, NO_INDEX, -1) for row in ranked[:most]]
-
-
-def _lengths(run: RunState, rows: Sequence[int], now_ns: int) -> list[int]:
-    """How long each row has taken so far, -1 for one that has not started: a look at a million of them is quick."""
-    started, finished, final = run.started, run.finished, bytearray(run.status.translate(_FINAL))
-    return [
-        (finished[row] if final[row] else now_ns) - started[row] if row >= 0 and started[row] else -1 for row in rows
-    ]
 
 
 def _attempts(look: Look, question: ListAttempts) -> Page:
@@ -476,7 +406,7 @@ def _past(look: Look, question: ListPast) -> Page:
     then = past.run
     if question.task:
         tasks, wanted = [_task(then, question.task)], _wanted_rows(question)
-        places = _in_order(then, tasks, wanted, question.offset, _limit(question.limit))
+        places = in_order(then, tasks, wanted, question.offset, _limit(question.limit))
         return _paged(past_row_lanes(look, run, past, places), question, count_in(then, tasks, wanted))
     if question.of == "tasks" and question.fold:
         items, total = _folded_window(look, then, question)
@@ -491,12 +421,12 @@ def _past_rows(look: Look, run: RunState, past: Replay, question: ListPast) -> P
     wanted = _wanted_rows(question)
     tasks = _tasks_meant(look, then, question.task, _text(question.text))
     if question.sort == "attention":
-        places, total = _by_attention(then, tasks, wanted, offset, limit)
+        places, total = by_attention(then, tasks, wanted, offset, limit)
     elif not wanted and not question.task and not question.text:
         layout = look.layout(then)
         places, total = list(islice(layout.from_position(offset), limit)), layout.total
     else:
-        places, total = _in_order(then, tasks, wanted, offset, limit), count_in(then, tasks, wanted)
+        places, total = in_order(then, tasks, wanted, offset, limit), count_in(then, tasks, wanted)
     return _paged(past_tasks(run, past, places), question, total)
 
 

@@ -66,11 +66,11 @@ def resources_row(look: Look) -> ResourcesRow:
         gpus={uuid: milli / 1000 for uuid, milli in gpus.items()}, mutexes=dict(sorted(mutexes.items())),
         cores=len(capacity.cores), cores_bound=sum(not bound.isdisjoint(cpus) for _, cpus in capacity.cores),
         reservation=_reservation(state, standing),
+        admission=standing.level, pressure=list(standing.pressure), cpus_others=standing.cpus_of_others,
         owners=[
             {"owner": owner.owner, "weight": owner.weight, "share": owner.share, "used": owner.used_s}
             for owner in standing.owners[:_OWNERS]
         ],
-        pressure=list(standing.pressure),
     )  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def _holders(look: Look, rss_bytes: dict[int, int]) -> list[dict[str, Any]]:
             "still": why_still(state, held), "memory": held.claim.memory_bytes, "pools": dict(held.claim.pools),
             "gpus": {uuid: milli / 1000 for uuid, milli in held.binding.gpus}, "scratch": held.claim.scratch_bytes,
             "mutexes": held.claim.mutexes, "cpus": held.binding.cpus, "exclusive": held.claim.exclusive,
-            "rss": rss_bytes.get(held.attempt),
+            "rss": rss_bytes.get(held.attempt), "enforced": dict(held.levels),
         }
         for held in live
     ]  # fmt: skip

@@ -5,18 +5,16 @@ from collections.abc import Sequence
 from heapq import nsmallest
 from typing import Any
 
-from engine.admission.pressure import Level, sentence_of
+from engine.admission.pressure import Level
 from engine.core.context import Context
 from engine.core.state import EngineState
 from engine.model.status import TaskStatus
 from engine.scheduling.fair_queue import Entry
 from engine.server.ports import Owner, Standing
 
-_STARTS = {Level.SLOW: "slowed", Level.CLOSED: "stopped"}
-
 
 def standing(cx: Context) -> Standing:
-    """Owners by what counts against them, the reservation, and the pressure on the host."""
+    """Owners by what counts against them, the reservation, and the pressure."""
     held: Counter[str] = Counter()
     for attempt in cx.state.holding():
         held[cx.state.runs[attempt.run].owner] += cx.ledger.share_ppm(attempt.held)
@@ -27,12 +25,13 @@ def standing(cx: Context) -> Standing:
         for name in sorted(used.keys() | held.keys() | weights.keys())
     ]
     owners.sort(key=lambda owner: (-owner.share, -owner.used_s))
-    entry, reservation = cx.gate.reserved, cx.gate.reservation
-    short = tuple(map(sentence_of, cx.pressure.reasons)) if cx.pressure.level is not Level.OPEN else ()
-    pressure = tuple(f"starts are {_STARTS[cx.pressure.level]}, {sentence}" for sentence in short)
-    if reservation is None:
-        return Standing(tuple(owners), pressure=pressure)
-    return Standing(tuple(owners), entry, reservation.since_ns, reservation.due_ns, pressure)
+    entry, reservation, pressure = cx.gate.reserved, cx.gate.reservation, cx.pressure
+    since_ns, due_ns = (reservation.since_ns, reservation.due_ns) if reservation is not None else (0, 0)
+    foreign = pressure.foreign_milli if pressure.level is not Level.OPEN else None
+    return Standing(
+        tuple(owners), entry, since_ns, due_ns, pressure.level.name.lower(), tuple(pressure.sentences),
+        None if foreign is None else foreign / 1000,
+    )  # fmt: skip
 
 
 def waiting(cx: Context, count: int) -> tuple[Sequence[Entry], int]:

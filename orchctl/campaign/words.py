@@ -73,5 +73,7 @@ def faults_of(one: Measurements) -> Iterator[str]:
 
 
 def _kind(mark: str) -> str:
-    """A mark without its numbers, so that those of one kind can be counted."""
-    return " ".join("N" if any(letter.isdigit() for letter in word) else word for word in mark.split())
+    """A mark without its numbers but for the limit, so that those of one kind can be counted."""
+    found, sign, limit = mark.partition(" (limit ")
+    kind = " ".join("N" if any(letter.isdigit() for letter in word) else word for word in found.split())
+    return kind + sign + limit

@@ -29,6 +29,7 @@ _NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "lus
 _FILES_MIN = 1024
 _FREE_BYTES_MIN = 256 * 2**20
 _FREE_BYTES_GOOD = 2 * 2**30
+_UNHELD = "quotas are sampled, a part of a CPU is rounded up to whole ones, trees are found by descent"
 _CLOCK_MIN_S = 1_735_689_600  # 2025: before it, the clock was surely never set
 
 
@@ -135,14 +136,14 @@ def _cgroup(home: Home) -> Iterator[Finding]:
         (line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), None
     )
     if mine is None or not Path("/sys/fs/cgroup/cgroup.controllers").exists():
-        yield Finding("cgroup", "ok", "no cgroup v2: quotas are sampled, trees are found by descent")
+        yield Finding("cgroup", "ok", f"no cgroup v2: {_UNHELD}")
         return
     folder = Path("/sys/fs/cgroup") / mine.lstrip("/")
     if os.access(folder, os.W_OK) and os.access(folder / "cgroup.procs", os.W_OK):
         controllers = (folder / "cgroup.controllers").read_text().strip() or "none"
         yield Finding("cgroup", "ok", f"delegated; controllers: {controllers}")
     else:
-        yield Finding("cgroup", "ok", "not delegated: quotas are sampled, trees are found by descent")
+        yield Finding("cgroup", "ok", f"not delegated: {_UNHELD}")
 
 
 def _engine(home: Home) -> Iterator[Finding]:

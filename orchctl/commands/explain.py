@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from engine.model.resources import pressure_text
 from engine.protocol.messages import ExplainRun, ListTasks
 from engine.protocol.rows import ReasonRow, TaskRow
 from orchctl.client.session import typed
@@ -50,6 +51,9 @@ def reason_sentence(reason: dict[str, Any]) -> str:
     if said := standstill_text(reason):
         return said
     resource = str(reason.get("resource") or "")
+    if reason.get("kind") == "pressure":
+        bound, value = (float(reason.get(name) or 0) for name in ("asked", "available"))
+        return f"pressure: {inert(pressure_text(resource, bound, value))}"
     amount = size_text if resource == "memory" else inert
     parts = [" ".join(inert(part).replace("_", " ") for part in (reason.get("kind"), resource) if part)]
     asked, available = reason.get("asked"), reason.get("available")

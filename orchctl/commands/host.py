@@ -5,7 +5,7 @@ from typing import Any, cast
 from engine.protocol.messages import GetResources
 from engine.protocol.rows import ResourcesRow
 from orchctl.commands.kit import SUCCEEDED, Command, Place, Words, nothing_more
-from orchctl.text import inert, instant_text, seconds_text, size_text
+from orchctl.text import inert, instant_text, levels_text, seconds_text, size_text
 
 _HOLDERS_SHOWN = 30
 
@@ -17,10 +17,11 @@ def resources(words: Words, place: Place) -> int:
     if out.json:
         out.row(as_sent)
         return SUCCEEDED
-    used = "" if row.cpus_used is None else f"{row.cpus_used:.1f}"
+    used = "" if row.cpus_used is None else f"{row.cpus_used:.1f} used"
+    others = "" if row.cpus_others is None else f"{', ' if used else ''}{row.cpus_others:.1f} by others"
     available = "" if row.memory_available is None else f"{size_text(row.memory_available)} available"
     rows = [
-        ("cpu", f"{row.cpus:g}", f"{row.cpus_claimed:g}", f"{used} used" if used else ""),
+        ("cpu", f"{row.cpus:g}", f"{row.cpus_claimed:g}", used + others),
         ("memory", size_text(row.memory), size_text(row.memory_claimed), available),
     ]
     if row.scratch:
@@ -35,6 +36,9 @@ def resources(words: Words, place: Place) -> int:
     out.table(("RESOURCE", "CAPACITY", "CLAIMED", "REALLY"), rows, right="CAPACITY CLAIMED")
     load = "" if row.load is None else f", load {row.load:.1f}"
     out.line(f"{row.running} running, {row.ready} ready{load}")
+    if row.pressure:
+        out.line(out.paint(f"admission is {inert(row.admission)}", "warning"))
+        out.lines(f"  {inert(sentence)}" for sentence in row.pressure)
     if row.reservation:
         due = row.reservation.get("due")
         when = f", may start {instant_text(cast(str, due))}" if due else ""
@@ -67,7 +71,7 @@ def _holder(holder: dict[str, Any]) -> list[str]:
 
 
 def _also(holder: dict[str, Any]) -> list[str]:
-    """GPUs, mutexes, scratch disk and CPUs of its own, and what it gave back."""
+    """GPUs, mutexes, scratch disk, CPUs of its own, what it gave back, and how its quotas are enforced."""
     gpus = cast(dict[str, float], holder.get("gpus") or {})
     parts = [f"{inert(uuid)}:{share:g}" for uuid, share in gpus.items()]
     parts += [inert(name) for name in cast(list[Any], holder.get("mutexes") or [])]
@@ -78,7 +82,9 @@ def _also(holder: dict[str, Any]) -> list[str]:
         parts.append(f"cpus {','.join(map(inert, cpus))}")
     parts += ["alone"] if holder.get("exclusive") else []
     parts += [f"gave back cpu {inert(holder['released'])}"] if holder.get("released") else []
-    return [*parts, inert(holder["still"])] if holder.get("still") else parts
+    parts += [inert(holder["still"])] if holder.get("still") else []
+    enforced = cast(dict[str, Any], holder.get("enforced") or {})
+    return [*parts, f"quotas: {levels_text(enforced)}"] if enforced else parts
 
 
 COMMANDS = {"resources": Command(resources, nothing_more, ("orchctl resources", "orchctl resources --json"))}

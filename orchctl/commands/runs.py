@@ -23,7 +23,7 @@ from orchctl.commands.kit import (
 from orchctl.commands.listing import list_rows
 from orchctl.commands.live import finished
 from orchctl.commands.output import Output
-from orchctl.text import count_text, counts_text, inert, instant_text, seconds_text, size_text
+from orchctl.text import count_text, counts_text, inert, instant_text, levels_text, seconds_text, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -183,7 +183,9 @@ def tasks(words: Words, place: Place) -> int:
             limit=min(most or _PAGE, _PAGE),
         )  # fmt: skip
         maps = session.pages(request, most) if out.json else list(session.pages(request, most))
-        list_rows(out, maps, TaskRow, _ROWS, right="ATTEMPTS TOOK EXIT CPU MEMORY")
+        limited = isinstance(maps, list) and any(row.get("enforced") for row in maps)
+        shown = {name: show for name, show in _ROWS.items() if limited or name != "QUOTAS"}
+        list_rows(out, maps, TaskRow, shown, right="ATTEMPTS TOOK EXIT CPU MEMORY")
         if most and isinstance(maps, list) and len(maps) == most:
             out.remark(f"these are the first {count_text(most, 'row')}; --limit 0 prints all")
     return SUCCEEDED
@@ -202,6 +204,7 @@ _ROWS: "Mapping[str, Callable[[TaskRow], object]]" = {
     "EXIT": lambda row: row.exit_code,
     "CPU": lambda row: seconds_text(row.cpu_seconds),
     "MEMORY": lambda row: size_text(row.max_rss),
+    "QUOTAS": lambda row: levels_text(row.enforced),
     "WHY": lambda row: row.why or (row.outcome if row.outcome != row.status else ""),
 }
 
@@ -221,7 +224,7 @@ _ATTEMPTS: "Mapping[str, Callable[[AttemptRow], object]]" = {
     "CPU": lambda row: seconds_text(row.cpu_seconds),
     "MEMORY": lambda row: size_text(row.max_rss),
     "OUTCOME": lambda row: "; ".join(filter(None, (row.sentence or row.outcome, *row.marks))),
-    "QUOTAS": lambda row: ", ".join(f"{which} {level}" for which, level in row.enforced.items()),
+    "QUOTAS": lambda row: levels_text(row.enforced),
 }
 
 

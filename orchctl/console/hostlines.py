@@ -54,8 +54,8 @@ def _curve(samples: Sequence[float | None], width: int, signs: Signs) -> str:
 
 
 def host_lines(row: ResourcesRow, use: Use, width: int, signs: Signs, now_s: float) -> list[Line]:
-    """A line for each resource that there is, and one for the reservation."""
-    lines = [*_basic(row, use, width, signs), *_named(row, width)]
+    """A line for each resource that there is, each that the host is short of, and one for the reservation."""
+    lines = [*_basic(row, use, width, signs), *_pressed(row, width), *_named(row, width)]
     held = row.reservation
     if held is not None:
         since = instant_s(cast("str | None", held.get("since")))
@@ -100,6 +100,12 @@ def _resource(
     if samples and room > 4:
         line.append((" " + _curve(samples, room - 1, signs), "cyan"))
     return fitted(line, width)
+
+
+def _pressed(row: ResourcesRow, width: int) -> Iterator[Line]:
+    for number, sentence in enumerate(row.pressure):
+        head = f" {inert(row.admission)}" if number == 0 else ""
+        yield fitted([(column(head, 10), "yellow"), (inert(sentence), "yellow")], width)
 
 
 def _named(row: ResourcesRow, width: int) -> Iterator[Line]:

@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from engine.model.resources import pressure_text
 from engine.protocol.rows import AttemptRow, EventRow, GroupRow, ReasonRow, RunRow, StatsRow, TaskRow
 from orchctl.console.drawing import (
     Line,
@@ -342,6 +343,9 @@ def reason_text(reason: dict[str, Any]) -> str:
             return f"another run of {resource} goes on: {holders}"
         case "backing_off":
             return f"its next try comes in {duration(asked)}" if isinstance(asked, int | float) else "tries again soon"
+        case "pressure":
+            bound, value = (float(reason.get(name) or 0) for name in ("asked", "available"))
+            return f"pressure: {inert(pressure_text(resource, bound, value))}"
         case "read_only" | "stopping":
             return f"the engine is {kind.replace('_', '-')}"
         case _:

@@ -10,7 +10,7 @@ from orchctl.console.drawing import Line, column, duration, fitted, seconds_betw
 from orchctl.console.hostlines import also_text
 from orchctl.console.runlines import folded, why_text
 from orchctl.console.theme import Signs, status_style
-from orchctl.text import inert, size_text
+from orchctl.text import inert, levels_text, size_text
 
 _NAME = 11
 _SECONDS = frozenset({"wall", "cpu_time", "silence"})
@@ -105,8 +105,9 @@ def _limits(spec: SpecRow, row: TaskRow, width: int) -> list[Line]:
     lines: list[Line] = [[], [(" LIMITS", "heading")], *_named("claim", f"{asks}  {also_text(claim)}", width)]
     if spec.quota:
         lines += _named(
-            "quota", "  ".join(_quota_text(name, value, row.enforced) for name, value in spec.quota.items()), width
+            "quota", "  ".join(f"{name} {_amount(name, value)}" for name, value in spec.quota.items()), width
         )
+        lines += _named("enforced", levels_text(row.enforced), width)
     if spec.retry:
         on = spec.retry.get("on") or ()
         text = f"{spec.retry.get('limit')} more, after {duration(float(spec.retry.get('delay') or 0))}"
@@ -118,11 +119,6 @@ def _limits(spec: SpecRow, row: TaskRow, width: int) -> list[Line]:
     changed = "  ".join(f"{name} {value}" for name, value in row.settings.items())
     lines += _named("changed", f"{changed}, for this run" if changed else "", width)
     return lines + _named("owner", spec.owner, width)
-
-
-def _quota_text(name: str, value: float, enforced: dict[str, str]) -> str:
-    """`memory 80.0 MiB (kernel)`: the limit, and how it is enforced where an attempt has begun."""
-    return f"{name} {_amount(name, value)}" + (f" ({inert(enforced[name])})" if name in enforced else "")
 
 
 def _amount(name: str, value: float) -> str:

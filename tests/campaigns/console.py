@@ -93,8 +93,7 @@ class Bars:
 @contextmanager
 def engine(*flows: tuple[str, str]) -> Iterator[Home]:
     """A home with an engine and files."""
-    with home() as place:
-        place.file("config.toml", HOST)
+    with home(HOST) as place:
         for name, text in flows:
             place.file(name, text)
         place.start()

@@ -133,8 +133,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
     found: list[str] = []
-    with home() as place:
-        place.file("config.toml", "[host]\ncpus = 2\n")
+    with home("[host]\ncpus = 2\n") as place:
         place.start()
         number = 0
         for _ in range(options.rounds):

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.home import Home, wait_for
+from tests.support.home import REGARDLESS, Home, wait_for
 
 MEBIBYTE = 2**20
 FLOW = """name: small
@@ -51,7 +51,7 @@ def main() -> int:
     with small_disk(64) as folder:
         place = Home(folder / "home")
         place.root.mkdir()
-        place.file("config.toml", '[store]\nfree_bytes_min = "4MiB"\n')
+        place.file("config.toml", '[store]\nfree_bytes_min = "4MiB"\n' + REGARDLESS)
         flow = place.file("small.yaml", FLOW)
         place.start()
         acknowledged = [place.rows("submit", str(flow))[0]["run"] for _ in range(3)]

@@ -148,9 +148,9 @@ def feed(place: Home, name: str, neighbour: Neighbour) -> list[str]:
 
 
 def _overshoot(place: Home, name: str, why: str) -> list[str]:
-    """Memory may be beyond the limit by no more than grew between two looks."""
+    """Memory, disk and log may be beyond the limit by no more than grew between two looks."""
     looked = _LOOKED.search(why)
-    if looked is None or not name.startswith(("memory", "shared")):
+    if looked is None:
         return []
     exits = [row for row in place.rows("events", "latest") if row["event"] == "AttemptExited"]
     outcome: dict[str, Any] = exits[-1]["details"]["outcome"]
@@ -189,8 +189,7 @@ def main() -> int:
         parser.error(f"no hog is called {unknown[0]!r}; there are {', '.join(HOGS)}")
     found: list[str] = []
     neighbour = Neighbour()
-    with home() as place:
-        place.file("config.toml", "[host]\ncpus = 2\n")
+    with home("[host]\ncpus = 2\n") as place:
         place.start()
         neighbour.start()
         for name in options.names or HOGS:

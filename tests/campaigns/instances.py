@@ -81,8 +81,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30)
     options = parser.parse_args()
     found: list[str] = []
-    with home() as place:
-        place.file("config.toml", f"[host]\ncpus = {CPUS}\nmemory = '1024GiB'\n")
+    with home(f"[host]\ncpus = {CPUS}\nmemory = '1024GiB'\n") as place:
         place.start()
         for path in sorted(INSTANCES.glob("*.json*")):
             found += run_one(place, path, options.seconds)

@@ -18,6 +18,8 @@ from typing import Any
 import msgspec
 
 ROOT = Path(__file__).parents[2]
+REGARDLESS = "\n[pressure]\nforeign_slow = 1\nforeign_closed = 1\n"
+"""What else keeps this host busy is no matter of a test: as many run side by side as it says."""
 
 
 class Home:
@@ -93,10 +95,11 @@ def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 20) 
 
 
 @contextlib.contextmanager
-def home() -> Iterator[Home]:
-    """A home in a new folder, ended and removed at the end."""
+def home(config: str = "") -> Iterator[Home]:
+    """A home in a new folder with these settings, ended and removed at the end."""
     root = Path(tempfile.mkdtemp(prefix="orchctl-test-"))
     place = Home(root)
+    place.file("config.toml", config + REGARDLESS)
     try:
         yield place
     finally:

@@ -282,6 +282,17 @@ async def test_the_meter_tells_host_use_and_memory_of_attempts(world: Any) -> No
     assert (await world.executor.memory_of([attempt, 5]))[attempt] > 100_000
 
 
+async def test_the_meter_adds_up_what_the_engine_and_all_that_it_runs_have_used(world: Any) -> None:
+    before = await world.executor.cpu_of_ours()
+    burn = "import time\nwhile time.process_time() < 0.3: pass"
+    await world.end(world.start([sys.executable, "-c", burn]))
+    living = world.start([sys.executable, "-c", burn + "\nprint('done', flush=True)\ntime.sleep(600)"])
+    await world.started(living)
+    with trio.fail_after(10):
+        while await world.executor.cpu_of_ours() - before < 0.55e9:
+            await trio.lowlevel.checkpoint()
+
+
 async def test_shutdown_is_refused_while_attempts_run_unless_they_are_to_be_killed(world: Any) -> None:
     attempt = await running_with_daemons(world)
     assert not await world.executor.shutdown(kill=False)

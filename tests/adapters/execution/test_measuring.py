@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from engine.core.events import AttemptExited, Measured
-from engine.execution.measuring import LOOK_S
-from engine.model.campaign import Campaign, Metric
+from engine.model.campaign import Campaign, Metric, NoiseLimits
 from engine.model.status import OutcomeKind
 
 pytestmark = pytest.mark.trio
 REPORTS = Campaign(metrics=(Metric("bytes"), Metric("rate", regex=r"rate (\S+)")))
 TRIAL = Campaign(trials=1)
+LOOK_S = NoiseLimits().look_ns / 1e9
 
 
 @pytest.fixture
@@ -145,6 +145,18 @@ async def test_a_short_trial_is_judged_together_with_the_look_before_it(world: A
     assert found.during is not None
     assert found.during.seconds > LOOK_S
     assert found.values["duration"] < LOOK_S
+
+
+async def test_a_task_may_say_how_long_the_host_is_watched_and_what_is_forgiven(world: Any, burner: None) -> None:
+    cpus = float(os.cpu_count() or 1)
+    own = Campaign(trials=1, noise=(("forgiven", cpus), ("look_ns", 6e8), ("memory", 1), ("io", 1), ("stolen", 1)))
+    found = await measured(world, world.start(["true"], campaign=own))
+    assert found.before is not None
+    assert found.during is not None
+    assert found.before.seconds == 0.6
+    assert found.during.seconds > 0.6
+    assert found.during.foreign_cpus > 0.4
+    assert [mark for mark in found.marks if "CPUs ran" not in mark] == []
 
 
 async def test_a_trial_that_is_stopped_during_the_look_never_starts(world: Any) -> None:

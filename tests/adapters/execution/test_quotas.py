@@ -1,6 +1,7 @@
 """Quotas on whole trees: each outcome names the quota, what was used and the limit, and nothing survives."""
 
 import os
+import re
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -97,10 +98,22 @@ async def test_what_is_added_to_the_folder_is_held_to_the_quota_of_disk(world: A
     assert ended.outcome.kind is OutcomeKind.SUCCEEDED
 
 
+async def test_a_flood_of_a_log_is_beyond_its_limit_by_what_was_written_between_two_looks_and_says_so(
+    world: Any,
+) -> None:
+    ended = await over(world, "log", "yes", log_bytes=MIB, on_log="stop")
+    told = re.fullmatch(r"it grew by (\S+) MiB/s and was looked at (\d+) ms before", ended.outcome.why)
+    assert told is not None
+    assert int(told[2]) < 500  # 20 ms where nobody else keeps the launcher waiting
+    assert ended.outcome.used - MIB <= (float(told[1]) * (int(told[2]) + 1) / 1000 + 1) * MIB
+    assert ended.log.length < 2 * MIB
+
+
 async def test_a_log_that_is_too_long_ends_the_attempt_where_the_definition_says_so(world: Any) -> None:
     ended = await over(world, "log", "yes", log_bytes=50_000, on_log="stop")
     assert "[orchctl: log cut at 50000 bytes]" in world.log(ended)
     short = await over(world, "log", "head -c 60000 /dev/zero", log_bytes=50_000, on_log="stop")
+    assert short.outcome.why == "it had ended before that was seen"
     assert short.outcome.used == 60_000
 
 
@@ -127,6 +140,14 @@ async def test_a_share_of_the_cpu_binds_the_attempt_to_as_few_cores(world: Any) 
     assert world.log(ended).split() == ["1", "5"]
     ended = await world.end(world.start(python(late), quota=Quota(cpu_milli=1000)))
     assert world.log(ended).split() == ["1", "0"]
+
+
+async def test_a_part_of_a_cpu_is_told_to_be_rounded_up_where_only_whole_ones_can_be_held(world: Any) -> None:
+    for milli, level in ((1500, "rounded"), (500, "rounded"), (1000, "kernel")):
+        attempt = world.start("sleep 60", quota=Quota(cpu_milli=milli))
+        assert dict((await world.started(attempt)).levels) == {"cpu": level}
+        world.stop(attempt, kill=True)
+        await world.end(attempt)
 
 
 async def test_each_quota_says_how_it_is_enforced(world: Any) -> None:

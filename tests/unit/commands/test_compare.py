@@ -34,7 +34,7 @@ def answers(asked: ListTrials) -> Rows:
         TrialRow(
             task="pack", index=2 * number + at, cell={"level": level}, trial=number + 1, status="succeeded",
             attempts=1 + (asked.run == 3), values={"size": 1000 * level, "duration": slow * level * (1 + number / 500)},
-            marks=("others used 0.90 CPUs",) if asked.run == 3 else (),
+            marks=("others used 0.90 CPUs (limit 0.1)",) if asked.run == 3 else (),
             notes=("line 1 of the report is no JSON object",) if asked.run == 3 else (),
             noise={"during": {"foreign_cpus": 0.9}},
         )
@@ -80,10 +80,8 @@ def test_a_disturbed_run_says_so_and_proves_nothing(engine: FakeEngine) -> None:
     assert result.code == 0
     assert "6!" in result.out
     assert "unclear" in result.out
-    assert (
-        "r3: the host disturbed 12 of 12 trials: others used N CPUs (12); at most 0.90 CPUs were used by others"
-        in result.out.splitlines()
-    )
+    said = "12 times others used N CPUs (limit 0.1); at most 0.90 CPUs were used by others"
+    assert f"r3: the host disturbed 12 of 12 trials: {said}" in result.out.splitlines()
     assert "r3: 12 trials: line 1 of the report is no JSON object" in result.out
     assert "r3: 12 trials went again" in result.out
     assert orchctl(engine.home, "compare", "r1", "r3", "--with-noisy", "--fail-on-regression").code == 1

@@ -137,6 +137,16 @@ def test_tasks_are_filtered_by_the_engine_and_printed(engine: FakeEngine) -> Non
     assert as_json[0]["log"] == log
 
 
+def test_how_quotas_are_enforced_is_told_of_rows_and_attempts_that_have_some(engine: FakeEngine) -> None:
+    enforced = {"cpu": "rounded", "memory": "sampled", "threads": "kernel", "disk": "none", EVIL: EVIL}
+    said = f"cpu rounded up to whole cores, memory sampled, threads kernel, disk not enforced, {SHOWN} {SHOWN}"
+    engine.answers[ListTasks] = rows_of(task_row(enforced=enforced), task_row(index=None, task="a"))
+    assert said in orchctl(engine.home, "tasks", "r12").out
+    attempt = AttemptRow(task="a", index=None, number=1, attempt=90, status="exited", enforced=enforced)
+    engine.answers[ListAttempts] = rows_of(attempt)
+    assert said in orchctl(engine.home, "tasks", "r12", "a", "--attempts").out
+
+
 def test_a_task_without_an_index_means_all_its_rows(engine: FakeEngine) -> None:
     engine.answers[ListTasks] = rows_of()
     orchctl(engine.home, "tasks", "r12", "clean")
@@ -172,6 +182,7 @@ def test_explain_says_why_in_a_sentence(engine: FakeEngine) -> None:
             "available": None,
             "holders": [{"run": "r1", "row": "x"}],
         },
+        {"kind": "pressure", "resource": "memory", "asked": 1 << 30, "available": 1 << 29, "holders": []},
     ]
     engine.answers[ExplainRun] = rows_of(
         ReasonRow(
@@ -185,6 +196,7 @@ def test_explain_says_why_in_a_sentence(engine: FakeEngine) -> None:
         f"  pool full warehouse: asks for 1, available 0, held by {SHOWN}, b, c, d and 1 more",
         "  memory memory: asks for 1.0 GiB, available 512.0 MiB",
         "  waits for: held by r1 x",
+        "  pressure: memory: 512M available, the bound is 1.00G",
     ]
     assert "8 rows more" in result.err
     assert engine.last(ExplainRun).index == 3
@@ -217,7 +229,8 @@ def test_nothing_that_waits_is_said_so(engine: FakeEngine) -> None:
 
 def test_resources_show_capacity_claims_and_holders(engine: FakeEngine) -> None:
     holder = {"row": "clean[3]", "run": "r12", "cpu": 2, "memory": 1 << 30, "pools": {"warehouse": 1}, "rss": None,
-              "mutexes": ["lock"], "cpus": [4, 5], "released": 1.0, "still": "paused"}  # fmt: skip
+              "mutexes": ["lock"], "cpus": [4, 5], "released": 1.0, "still": "paused",
+              "enforced": {"cpu": "rounded", "memory": "sampled"}}  # fmt: skip
     engine.answers[GetResources] = rows_of(
         ResourcesRow(
             cpus=32, cpus_claimed=2.5, cpus_used=1.25, memory=64 << 30, memory_claimed=1 << 30, load=0.5,
@@ -236,7 +249,19 @@ def test_resources_show_capacity_claims_and_holders(engine: FakeEngine) -> None:
     assert "mutex lock             1        1  r12 clean[3]" in out
     assert "room is set aside for r13 wide, may start 2026-11-23 12:00:00" in out
     assert "data        2    25%" in out
-    assert "lock cpus 4,5 gave back cpu 1.0 paused" in out
+    assert "lock cpus 4,5 gave back cpu 1.0 paused quotas: cpu rounded up to whole cores, memory sampled" in out
+
+
+def test_resources_tell_what_the_host_is_short_of_and_what_that_means(engine: FakeEngine) -> None:
+    engine.answers[GetResources] = rows_of(
+        ResourcesRow(
+            cpus=32, cpus_claimed=2.5, cpus_used=30.0, memory=64 << 30, memory_claimed=0, admission="closed",
+            cpus_others=29.5, pressure=[f"cpu: others leave 2.5: {EVIL}"],
+        )
+    )  # fmt: skip
+    out = orchctl(engine.home, "resources").out
+    assert "30.0 used, 29.5 by others" in out
+    assert f"admission is closed\n  cpu: others leave 2.5: {SHOWN}\n" in out
 
 
 def test_events_are_read_in_pages_until_the_end(engine: FakeEngine) -> None:

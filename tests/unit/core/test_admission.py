@@ -398,7 +398,7 @@ def test_nothing_starts_while_the_host_is_out_of_memory_and_says_so():
     assert (reason.kind, reason.resource) == ("pressure", "memory")
     told = [event for event in player.journal if isinstance(event, PressureChanged)]
     assert [(event.level, event.why) for event in told] == [
-        ("closed", "memory: 3.00G available, the bound is 5.00G")
+        ("closed", "memory: 3.00G available, the bound is 5.00G: nothing starts")
     ]  # fmt: skip
 
 
@@ -429,6 +429,45 @@ def test_samples_that_change_nothing_are_not_written_down():
     player = Player(flow(task("a")), cpus=4)
     changes = player.step(_memory(0.9))
     assert changes.empty
+
+
+def _others(cpus: float) -> HostSampled:
+    return HostSampled(cpu_foreign_milli=int(cpus * 1000), cpu_total_milli=8000)
+
+
+def test_while_others_use_much_of_the_cpu_fewer_run_side_by_side_and_the_reason_is_told():
+    player = Player(flow(task("t", for_each="{{ range(8) }}")), cpus=8)
+    player.step(_others(5))
+    player.submit()
+    assert player.running == ["t[0]", "t[1]", "t[2]"]
+    (reason,) = player.explain("t[3]")[2]
+    assert (reason.kind, reason.resource, reason.asked, reason.available) == ("pressure", "cpu", 4, 3)
+    player.ok("t[0]")
+    assert player.running == ["t[1]", "t[2]", "t[3]"]
+
+
+def test_while_others_use_all_of_the_cpu_one_attempt_runs_at_a_time_and_nothing_spins():
+    player = Player(flow(task("t", for_each="{{ range(3) }}")), cpus=8)
+    player.step(_others(8))
+    player.submit()
+    assert player.running == ["t[0]"]
+    assert player.machine.next_due() == (0, 0)
+    player.ok("t[0]")
+    assert player.running == ["t[1]"]
+    told = [event for event in player.journal if isinstance(event, PressureChanged)]
+    assert [event.why for event in told] == ["cpu: others leave 0, the bound is 0.8: one attempt at a time"]
+
+
+def test_when_others_are_gone_for_a_while_everything_starts_again():
+    player = Player(flow(task("t", for_each="{{ range(6) }}")), cpus=8)
+    player.step(_others(8))
+    player.submit()
+    for _ in range(30):
+        player.advance(1)
+        player.step(HostSampled(cpu_total_milli=8000))
+    assert len(player.running) == 6
+    levels = [event.level for event in player.journal if isinstance(event, PressureChanged)]
+    assert levels == ["closed", "slow", "open"]
 
 
 def test_a_second_run_takes_the_way_first_that_took_longest_in_the_first():

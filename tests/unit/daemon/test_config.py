@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.daemon.config import Config, HostConfig, capacity_of, load_config
+from engine.admission.pressure import Bounds
+from engine.daemon.config import Config, HostConfig, capacity_of, load_config, noise_of
+from engine.model.campaign import NoiseLimits
 from engine.model.errors import DefinitionError, ValueFault
 
 
@@ -48,6 +50,14 @@ def test_a_gpu_that_is_not_there_is_refused_by_name(tmp_path: Path):
         ("[pools]\n'a b' = 1", "pools", "not a name"),
         ("[pools]\ndb = 0", "pools", "at least 1"),
         ("[shares]\nops = 0", "shares", "above 0"),
+        ("[pressure]\nforeign_slow = 1.5", "pressure.foreign_slow", "<= 1.0"),
+        ("[pressure]\nforeign_slow = nan", "pressure.foreign_slow", "Expected `float`"),
+        ("[pressure]\nmemory_slow = 0.01", "pressure", "memory_closed (0.05) is above memory_slow (0.01)"),
+        ("[noise]\nlook = '1ms'", "noise.look", "1ms is not between 50ms and 1m"),
+        ("[noise]\nlook = 'soon'", "noise.look", "a duration"),
+        ("[noise]\nio = 2", "noise.io", "<= 1.0"),
+        ("[noise]\nloud = 1", "noise", "no key `loud`"),
+        ("[noise]\nlooks = 0", "noise.looks", ">= 1"),
     ],
 )
 def test_what_means_nothing_is_refused_by_its_key(text: str, key: str, words: str, tmp_path: Path):
@@ -56,3 +66,18 @@ def test_what_means_nothing_is_refused_by_its_key(text: str, key: str, words: st
         load_config(tmp_path / "config.toml")
     [fault] = caught.value.faults
     assert (fault.field, words in fault.message) == (key, True)
+
+
+def test_bounds_of_pressure_and_limits_of_noise_are_read(tmp_path: Path):
+    path = tmp_path / "config.toml"
+    path.write_text("""[pressure]
+foreign_slow = 0.3
+memory_closed = 0
+[noise]
+foreign = 0.1
+look = "1s"
+looks = 2
+""")
+    config = load_config(path)
+    assert config.pressure == Bounds(foreign_slow=0.3, memory_closed=0)
+    assert noise_of(config) == NoiseLimits(foreign=0.1, look_ns=10**9, looks=2)

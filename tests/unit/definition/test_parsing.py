@@ -404,6 +404,7 @@ tasks:
     order: random
     seed: 7
     repeat_noisy: 2
+    noise: {io: 1, foreign: 0.25, look: 1s, looks: 3}
     metrics: {size: B, rate: {unit: MB/s, better: higher, regex: '(\\d+)'}}
   b: {run: x, matrix: {n: [1]}, max_parallel: 0}
   c: {run: x, metrics: {size: B}, for_each: [1, 2]}
@@ -412,6 +413,7 @@ tasks:
     assert a.campaign == Campaign(
         matrix=(("tool", ["b", "a"]), ("level", "{{ range(3) }}")), trials=5, warmups=1, order="random", seed=7,
         repeat_noisy=2, metrics=(Metric("size", "B"), Metric("rate", "MB/s", "higher", r"(\d+)")),
+        noise=(("foreign", 0.25), ("io", 1.0), ("look_ns", 10**9), ("looks", 3)),
     )  # fmt: skip
     assert (a.mapped, a.max_parallel) == (True, 1)
     assert b.campaign is not None

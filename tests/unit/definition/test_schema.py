@@ -63,6 +63,7 @@ ACCEPTED = [
     "{run: x, matrix: {a: [1, x, null], b: '{{ range(3) }}'}, trials: 5, warmups: 1, order: random, seed: 7}",
     "{run: x, trials: 3, tolerate: 1, repeat_noisy: 2, metrics: {a: B, b: {better: higher, regex: '(x)'}, c: {}}}",
     "{run: x, metrics: {a: B}}", "{run: x, metrics: {a: B}, for_each: [1]}",
+    "{run: x, trials: 2, noise: {foreign: 0.1, forgiven: 2, stolen: 1, memory: 0, io: 0.5, frequency: 1, look: 1s}}",
     "{run: x}", "{run: [x, 1, 2.5, true]}", "{shell: a | b}", "{python: 'm:f', args: {a: [1]}, isolate: true}",
     "{run: x, needs: a}", "{run: x, needs: [a, {task: c, same_index: true}], for_each: [1]}", "{run: x, retry: 3}",
     "{run: x, retry: {limit: 1, delay: 5, max_delay: 1h30m, on: failed, grow: {memory: 2}}}", "{run: x, priority: -5}",
@@ -78,6 +79,8 @@ ACCEPTED = [
 ]  # fmt: skip
 REFUSED = [
     "{run: x, matrix: {a: 1}}", "{run: x, matrix: {a: [[1]]}}", "{run: x, trials: 0}", "{run: x, seed: 3}",
+    "{run: x, noise: {io: 1}}", "{run: x, trials: 2, noise: {io: 1.1}}", "{run: x, trials: 2, noise: {looks: 0}}",
+    "{run: x, trials: 2, noise: {loud: 1}}", "{run: x, trials: 2, noise: 3}",
     "{run: x, trials: 2, order: any}", "{run: x, trials: 2, for_each: [1]}", "{run: x, matrix: {}, for_each: [1]}",
     "{run: x, warmups: 1, for_each: [1]}", "{run: x, metrics: {a: {regex: a}}}", "{run: x, metrics: {a: {unti: B}}}",
     "{}", "x", "[]", "{run: 5}", "{run: []}", "{run: x, shell: y}", "{rnu: x}", "{run: x, args: {}}",

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict
 
-from engine.execution.noise import TICKS_A_SECOND, Noise, between, marks, take
+from engine.execution.noise import TICKS_A_SECOND, Limits, Noise, between, marks, take
+from engine.model.campaign import NoiseLimits
 from tests.support.host_trees import write
 
 SECOND = 10**9
+LIMITS = Limits(**asdict(NoiseLimits()))
 
 
 def tree(root: Path, *, user: int = 0, idle: int = 0, steal: int = 0, memory_us: int = 0, khz: int = 2_000_000) -> Path:
@@ -52,27 +55,38 @@ def test_a_snapshot_that_is_not_later_is_refused(tmp_path: Path):
 
 
 def test_a_quiet_host_has_no_marks():
-    assert marks(Noise(0.05, 0.0, {"memory": 0.0, "io": 0.02, "cpu": 0.5}, 0.99), 2) == ()
+    assert marks(Noise(0.05, 0.0, {"memory": 0.0, "io": 0.02, "cpu": 0.5}, 0.99), 2, LIMITS) == ()
 
 
 @pytest.mark.parametrize(
     ("noise", "said"),
     [
-        (Noise(0.5, 0, {}, None), "others used 0.50 CPUs"),
-        (Noise(0, 0.2, {}, None), "the hypervisor took 0.20 CPUs"),
-        (Noise(0, 0, {"memory": 0.25}, None), "25% of the time something waited for memory"),
-        (Noise(0, 0, {"io": 0.5}, None), "50% of the time something waited for io"),
-        (Noise(0, 0, {}, 0.8), "the CPUs ran at 80% of their frequency at the beginning"),
-        (Noise(0, 0, {}, 1.2), "the CPUs ran at 120% of their frequency at the beginning"),
+        (Noise(0.5, 0, {}, None), "others used 0.50 CPUs (limit 0.1)"),
+        (Noise(0, 0.2, {}, None), "the hypervisor took 0.20 CPUs (limit 0.02)"),
+        (Noise(0, 0, {"memory": 0.25}, None), "25% of the time something waited for memory (limit 1%)"),
+        (Noise(0, 0, {"io": 0.5}, None), "50% of the time something waited for io (limit 10%)"),
+        (Noise(0, 0, {}, 0.8), "the CPUs ran at 80% of their frequency at the beginning (limit 100±5%)"),
+        (Noise(0, 0, {}, 1.2), "the CPUs ran at 120% of their frequency at the beginning (limit 100±5%)"),
     ],
 )
 def test_each_disturbance_is_named(noise: Noise, said: str):
-    assert marks(noise, 2) == (said,)
+    assert marks(noise, 2, LIMITS) == (said,)
 
 
 def test_a_large_host_forgives_its_share():
-    assert marks(Noise(1.0, 0, {}, None), 64) == ()
-    assert marks(Noise(1.0, 0, {}, None), 8)
+    assert marks(Noise(1.0, 0, {}, None), 64, LIMITS) == ()
+    assert marks(Noise(1.0, 0, {}, None), 8, LIMITS)
+
+
+def test_limits_may_be_others():
+    noise = Noise(0.5, 0.5, {"memory": 0.5, "io": 0.5}, 0.5)
+    loose = Limits(0.4, 0.6, 0.3, 0.6, 0.6, 0.6, SECOND, 1)
+    assert marks(noise, 2, loose) == ()
+    assert marks(noise, 2, loose._replace(foreign=0.2)) == ()  # so much is always forgiven
+    strict = loose._replace(foreign=0.2, forgiven=0.0, io=0.2)
+    assert marks(noise, 2, strict) == (
+        "others used 0.50 CPUs (limit 0.4)", "50% of the time something waited for io (limit 20%)",
+    )  # fmt: skip
 
 
 def test_this_host_can_be_read():

@@ -17,6 +17,7 @@ from engine.execution.environment import Environments, launcher_order, words_of
 from engine.execution.facts import exited, succeeded
 from engine.execution.places import log_path
 from engine.execution.worker import failure
+from engine.model.campaign import Campaign, NoiseLimits
 from engine.model.resources import Claim
 from engine.model.status import SUCCESS, Outcome, OutcomeKind
 from engine.model.workflow import Command, Python, Quota, Shell, Stop
@@ -45,13 +46,24 @@ def test_the_shared_environment_leaves_out_what_belongs_to_one_attempt() -> None
     assert content == {"PATH": "/bin", "LC_ALL": "C", "AWS_KEY": "k", "AWS_ID": "i", "MODE": "a"}
     assert tables.table(order(env=(("PARAM_X", "2"), ("MODE", "a")), pass_env=("AWS_*",)))[0] == name
     assert tables.table(order(env=(("MODE", "b"),), pass_env=("AWS_*",)))[0] != name
-    assert launcher_order(given, (name, content))["extra"] == {"PARAM_X": "1", "ORCHCTL_Y": "2"}
+    assert launcher_order(given, (name, content), NoiseLimits())["extra"] == {"PARAM_X": "1", "ORCHCTL_Y": "2"}
 
 
 def test_a_target_that_ends_in_py_is_a_script() -> None:
     table = ("x", {"PATH": "/bin"})
-    assert launcher_order(order(action=Python("a/b.py")), table)["python"]["script"]
-    assert not launcher_order(order(action=Python("a.b:c")), table)["python"]["script"]
+    assert launcher_order(order(action=Python("a/b.py")), table, NoiseLimits())["python"]["script"]
+    assert not launcher_order(order(action=Python("a.b:c")), table, NoiseLimits())["python"]["script"]
+
+
+def test_a_trial_is_given_the_host_s_limits_of_noise_but_for_those_of_its_own() -> None:
+    limits = NoiseLimits(io=0.3, looks=7)
+    own = Campaign(trials=2, noise=(("look_ns", 5e8), ("memory", 0.5)))
+    given = launcher_order(order(campaign=own), ("x", {}), limits)["measure"]["noise"]
+    assert given == {
+        "foreign": 0.02, "forgiven": 0.1, "stolen": 0.01, "memory": 0.5, "io": 0.3, "frequency": 0.05,
+        "look_ns": 500_000_000, "looks": 7,
+    }  # fmt: skip
+    assert launcher_order(order(campaign=Campaign()), ("x", {}), limits)["measure"]["noise"] is None
 
 
 def test_logs_are_found_by_run_task_index_and_number() -> None:

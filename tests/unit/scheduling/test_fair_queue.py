@@ -1,5 +1,7 @@
 """The order of the queue: band, fair share, the longest way, age; the oldest in turn; and few are asked."""
 
+from collections.abc import Sequence
+
 from engine.model.instants import ANY_NS, SECOND
 from engine.model.resources import Claim
 from engine.scheduling.fair_queue import ASKED_MAX, OLDEST_EVERY, Band, Entry, FairQueue
@@ -19,9 +21,9 @@ class Door:
         self.first: Entry | None = None
         self.noted: list[int] = []
 
-    def longest_ns(self, claim: Claim, band: Band) -> int:
-        self.kinds.append(claim)
-        return ANY_NS if claim.cpu_milli <= self.cpu_free_milli else 0
+    def longest_ns(self, claims: Sequence[Claim], band: Band) -> list[int]:
+        self.kinds += claims
+        return [ANY_NS if claim.cpu_milli <= self.cpu_free_milli else 0 for claim in claims]
 
     def admits(self, entry: Entry) -> bool:
         self.asked.append(entry.run)
@@ -166,8 +168,8 @@ def test_what_is_queued_during_a_pass_is_asked_in_it():
 
 def test_who_takes_too_long_or_nobody_knows_how_long_is_not_asked_and_that_can_be_learned():
     class Brief(Door):
-        def longest_ns(self, claim: Claim, band: Band) -> int:
-            return 4 * SECOND
+        def longest_ns(self, claims: Sequence[Claim], band: Band) -> list[int]:
+            return [4 * SECOND for _ in claims]
 
     queue = FairQueue(Shares())
     entry = queue.push(1, 0, range(10), SMALL, priority=0, weight=1)

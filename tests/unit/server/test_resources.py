@@ -50,14 +50,19 @@ def test_resources_name_gpus_mutexes_pins_scratch_owners_and_the_reservation() -
 
 
 def test_pressure_on_the_host_is_told_while_it_lasts() -> None:
-    house = House()
-    assert rows(house, GetResources())[0]["pressure"] == []
+    house = House(cpus=4)
+    quiet = rows(house, GetResources())[0]
+    assert (quiet["admission"], quiet["pressure"], quiet["cpus_others"]) == ("open", [], None)
     house.step(HostSampled(memory_available_bytes=8 * 2**30, memory_total_bytes=100 * 2**30))
     (told,) = rows(house, GetResources())[0]["pressure"]
-    assert told.startswith("starts are slowed, memory: 8.0")
-    house.step(HostSampled(memory_available_bytes=2**30, memory_total_bytes=100 * 2**30))
-    (told,) = rows(house, GetResources())[0]["pressure"]
-    assert told.startswith("starts are stopped, memory: 1.0")
+    assert told == "memory: 8.00G available, the bound is 10.0G: one attempt starts a second"
+    house.step(HostSampled(2**30, 100 * 2**30, cpu_foreign_milli=3000, cpu_total_milli=4000))
+    row = rows(house, GetResources())[0]
+    assert (row["admission"], row["cpus_others"]) == ("closed", 3.0)
+    assert row["pressure"] == [
+        "memory: 1.00G available, the bound is 5.00G: nothing starts",
+        "cpu: others leave 1, the bound is 2: what others use counts as claimed",
+    ]
 
 
 def test_the_queue_is_a_window_over_stretches_of_rows_with_ranks_and_reasons() -> None:
