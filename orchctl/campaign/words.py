@@ -58,7 +58,7 @@ def faults_of(one: Measurements) -> Iterator[str]:
     disturbed = [row for row in trials if row.marks]
     if disturbed:
         reasons = Counter(_kind(mark) for row in disturbed for mark in row.marks)
-        shown = ", ".join(f"{inert(why)} ({count})" for why, count in reasons.most_common(_REASONS_SHOWN))
+        shown = ", ".join(f"{count} times {inert(why)}" for why, count in reasons.most_common(_REASONS_SHOWN))
         worst = max((row.noise.get("during", {}).get("foreign_cpus", 0.0) for row in disturbed), default=0.0)
         yield (
             f"the host disturbed {len(disturbed)} of {count_text(len(trials), 'trial')}: {shown};"
