@@ -58,7 +58,7 @@ def faults_of(one: Measurements) -> Iterator[str]:
     disturbed = [row for row in trials if row.marks]
     if disturbed:
         reasons = Counter(_kind(mark) for row in disturbed for mark in row.marks)
-        shown = ", ".join(f"{count} times {inert(why)}" for why, count in reasons.most_common(_REASONS_SHOWN))
+        shown = ", ".join(f"{_times(count)} {inert(why)}" for why, count in reasons.most_common(_REASONS_SHOWN))
         worst = max((row.noise.get("during", {}).get("foreign_cpus", 0.0) for row in disturbed), default=0.0)
         yield (
             f"the host disturbed {len(disturbed)} of {count_text(len(trials), 'trial')}: {shown};"
@@ -77,3 +77,7 @@ def _kind(mark: str) -> str:
     found, sign, limit = mark.partition(" (limit ")
     kind = " ".join("N" if any(letter.isdigit() for letter in word) else word for word in found.split())
     return kind + sign + limit
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

@@ -39,7 +39,7 @@ async def test_results_have_medians_intervals_speed_ups_noise_and_a_plot(tmp_pat
         shown = await console.shows("pack: duration")
         assert TABLE in shown
         assert "├●" in shown or "●┤" in shown
-        assert "the host disturbed 1 of 24 trials: others used N CPUs (1)" in shown
+        assert "the host disturbed 1 of 24 trials: once others used N CPUs" in shown
         assert "m metric  b baseline  e earlier run" in shown
         await console.press("m")
         await console.shows("pack: cpu", "cpu 3/3")
