@@ -72,11 +72,11 @@ def on_exited(cx: Context, event: AttemptExited) -> None:
         if event.result is None:
             run.trust += 1
         if not _repeat_noisy(cx, run, attempt):
-            finish_row(cx, run, attempt.task, attempt.index, "succeeded")
+            finish_row(cx, run, attempt.task, attempt.index, "succeeded", at_ns=event.at_ns)
     elif attempt.stop == PREEMPTED:
         _again_or_cancelled(cx, run, attempt)
     elif attempt.stop or outcome.kind is OutcomeKind.CANCELLED:
-        finish_row(cx, run, attempt.task, attempt.index, "cancelled")
+        finish_row(cx, run, attempt.task, attempt.index, "cancelled", at_ns=event.at_ns)
     else:
         _after_failure(cx, run, attempt, outcome)
 
@@ -206,7 +206,7 @@ def _after_failure(cx: Context, run: RunState, attempt: Attempt, outcome: Outcom
         times = run.header.grown.setdefault(row, {})
         times[outcome.which] = min(times.get(outcome.which, 0) + 1, _COUNT_MAX)
     if failures > min(retry.limit, _COUNT_MAX - 1) or not applies(retry, outcome):
-        finish_row(cx, run, task, index, "failed")
+        finish_row(cx, run, task, index, "failed", at_ns=attempt.finished_ns)
         return
     if is_ending(run, task):
         finish_row(cx, run, task, index, "cancelled")

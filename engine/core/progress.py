@@ -25,13 +25,14 @@ _CAUSE = {
 
 
 def finish_row(
-    cx: Context, run: RunState, task: int, index: int, cause: str, why: str = "", *, alone: bool = True
+    cx: Context, run: RunState, task: int, index: int, cause: str, why: str = "", *, at_ns: int = 0, alone: bool = True
 ) -> None:
-    """The row reaches a final status by `cause` (a line of the transition table). If it is not `alone`, others of its
-    task are about to, and whoever says so has the task summed up after them."""
+    """The row reaches a final status by `cause` (a line of the transition table), now or (`at_ns`) when its attempt
+    ended. If it is not `alone`, others of its task are about to, and whoever says so has the task summed up after them.
+    """
     row = run.row(task, index)
     status = cx.move_row(run, row, task, cause)
-    run.finished[row] = cx.now_ns
+    run.finished[row] = at_ns or cx.now_ns
     cx.explain_row(run, row, why)
     cx.note(TaskFinished(run.run, task, index, status, why))
     if index != NO_INDEX:
