@@ -59,9 +59,8 @@ class Watched:
         self._grew = time.monotonic()
         self._told: set[tuple[str, bool]] = set()
 
-    def look(self, sweep: Sweep) -> None:
+    def look(self, sweep: Sweep, now: float, at_ns: int) -> None:
         """Measure it, keep a sample, tell what is over its limit, and set the time of the next look."""
-        now, at_ns = time.monotonic(), time.time_ns()
         sampled = self.history.due(now)
         use = self._tree.measure(sweep, io=sampled)
         if not use.processes:
@@ -73,7 +72,7 @@ class Watched:
             self.history.add(_sample(use, at_ns), now)
         for name in over:
             self._tell(name, use, past_s)
-        self.due = now + self._pause(use, past_s)
+        self.due = now + self._pause(use, past_s, now)
         self._use, self._at = use, at_ns
 
     def _tell(self, name: str, use: Use, past_s: float) -> None:
@@ -89,9 +88,9 @@ class Watched:
     def _growth(self, name: str, use: Use) -> int:
         return getattr(use, name) - getattr(self._use, name)
 
-    def _pause(self, use: Use, past_s: float) -> float:
+    def _pause(self, use: Use, past_s: float, now: float) -> float:
         """Until the next look."""
-        nearest, now = _MOST_S, time.monotonic()
+        nearest = _MOST_S
         if any(self._growth(name, use) > limit * _CALM for name, limit in self.limits.items()):
             self._grew = now
         calm = min(max(now - self._grew, 1.0), _CALM_MOST)
@@ -166,7 +165,7 @@ class Meter:
         ripe = [one for one in watched if one.due <= now + _LEAST_S / 4]
         sweep = Sweep(whole=len(ripe) >= _TOGETHER)
         for one in ripe:
-            one.look(sweep)
+            one.look(sweep, time.monotonic(), time.time_ns())
         if watched:
             rest_s = (time.thread_time() - began + self._owed_s) * (1 / _SHARE_OF_CORE - 1)
             self._owed_s = 0.0

@@ -77,10 +77,9 @@ def test_a_folder_has_grown_by_what_was_changed_since(tmp_path: Path) -> None:
 def look(watched: Watched, use: Any, past_s: float) -> float:
     """A look at a tree that uses so much, so long after the last; the pause until the next."""
     watched._tree = cast(Any, _Uses(use))
-    watched._at = time.time_ns() - round(past_s * 1e9)
-    before = time.monotonic()
-    watched.look(Sweep(whole=False))
-    return watched.due - before
+    now = time.monotonic()
+    watched.look(Sweep(whole=False), now, watched._at + round(past_s * 1e9))
+    return watched.due - now
 
 
 class _Uses:
@@ -97,7 +96,7 @@ def test_a_tree_is_looked_at_sooner_the_faster_it_comes_near_its_limit(tmp_path:
     ear = Ear()
     given = {**entry(1, memory=1000 * MIB), "samples": str(tmp_path / "x")}
     watched = Watched(cast(Any, ear), given)
-    pauses = [look(watched, Use(memory=used * MIB, processes=1), 0.1) for used in (100, 500, 900, 990)]
+    pauses = [look(watched, Use(memory=used * MIB, processes=1), 0.1) for used in (100, 500, 800, 990)]
     assert all(later < sooner for sooner, later in pairwise(pauses))
     assert pauses[0] < 0.5
     assert pauses[-1] < 0.03
