@@ -8,6 +8,7 @@ import msgspec
 
 from engine.core.state import NOT_FINAL, RunState
 from engine.expressions import compile_condition, compile_shell, compile_template
+from engine.expressions.values import kind_of
 from engine.model.errors import ValueFault
 from engine.model.ids import NO_INDEX, run_text
 from engine.model.status import TaskStatus
@@ -78,7 +79,7 @@ def items_of(run: RunState, task: int) -> range | list[Any]:
     if isinstance(value, tuple):
         value = list(cast("tuple[Any, ...]", value))
     if not isinstance(value, list | range):
-        raise ValueFault(f"for_each gave {type(value).__name__}, not a list", "it must give a list, a range or a map")
+        raise ValueFault(f"for_each gave {kind_of(value)}, not a list", "it must give a list, a range or a map")
     items = cast("range | list[Any]", value)
     if len(items) > ROWS_MAX:
         raise ValueFault(f"for_each gave {len(items)} items, more than {ROWS_MAX}")

@@ -10,6 +10,7 @@ from itertools import product
 from math import prod
 from typing import Any, cast
 
+from engine.expressions.values import kind_of
 from engine.model.campaign import TRIAL, Campaign
 from engine.model.errors import ValueFault
 from engine.model.workflow import ROWS_MAX
@@ -40,7 +41,7 @@ def rows_of(campaign: Campaign, axes: Axes) -> list[dict[str, Any]]:
 def values_fault(values: object) -> str:
     """Why these cannot be the values of a parameter; empty where they can."""
     if not isinstance(values, list | tuple | range):
-        return f"a list of values is expected, not {type(values).__name__}"
+        return f"a list of values is expected, not {kind_of(values)}"
     seen: set[tuple[type, Any]] = set()
     for value in cast("Sequence[Any]", values):
         if value is not None and not isinstance(value, str | int | float | bool):

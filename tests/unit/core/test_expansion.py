@@ -48,7 +48,12 @@ def test_an_empty_list_skips_the_task_and_says_so():
 
 @pytest.mark.parametrize(
     ("result", "why"),
-    [(b"5", "for_each: for_each gave int, not a list"), (None, "for_each: for_each gave NoneType, not a list")],
+    [
+        (b"5", "for_each: for_each gave a number, not a list"),
+        (b"true", "for_each: for_each gave true or false, not a list"),
+        (b'"a, b"', "for_each: for_each gave a text, not a list"),
+        (None, "for_each: for_each gave null, not a list"),
+    ],
 )
 def test_what_is_no_list_fails_the_task_and_says_so(result: bytes | None, why: str):
     player = started(task("a"), task("b", "a", for_each="{{ needs.a.result }}"), task("c", "b"))

@@ -65,8 +65,8 @@ def test_more_rows_than_a_task_may_have_are_refused_before_they_are_made() -> No
         ([1, True], ""),
         ([1, 1], "the value '1' is there twice"),
         ([[1]], "a value is a text, a number"),
-        ({"a": 1}, "a list of values is expected, not dict"),
-        (5, "a list of values is expected, not int"),
+        ({"a": 1}, "a list of values is expected, not a map"),
+        (5, "a list of values is expected, not a number"),
     ],
 )
 def test_only_distinct_scalars_are_values_of_a_parameter(values: object, fault: str) -> None:
