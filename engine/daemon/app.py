@@ -30,8 +30,9 @@ from engine.daemon.world import DaemonWorld
 from engine.definition.compile_python import definition_in
 from engine.execution.executor import Executor, Rows
 from engine.execution.pressure import HostWatch
-from engine.model.errors import EngineError, Unavailable
+from engine.model.errors import Unavailable
 from engine.model.resources import parse_size
+from engine.planning.plan import Plan
 from engine.server.access import access_of
 from engine.server.server import Server
 from engine.store.environment import Environment
@@ -113,7 +114,7 @@ class App:
         self, environment: Environment, writer: Writer, loop: Loop, executor: Executor, history: StoredHistory
     ) -> int:
         catalogue = Catalogue(loop.machine)
-        folders = Folders(self._workflow_folders(), lambda path: self._add_file(path, executor, catalogue, loop))
+        folders = self._watched_folders(executor, catalogue, loop)
         tending = Tending(self._home, environment, writer, self._config, loop, loop.clock.now_ns)
         world = DaemonWorld(
             home=self._home, loop=loop, catalogue=catalogue, executor=executor, folders=folders,
@@ -202,17 +203,17 @@ class App:
 
     # --- definitions in watched folders -----------------------------------------------------------------------------
 
-    def _workflow_folders(self) -> list[Path]:
-        named = [Path(os.path.expanduser(folder)) for folder in self._config.engine.workflows]
-        return [self._home / "workflows", *named]
+    def _watched_folders(self, executor: Executor, catalogue: Catalogue, loop: Loop) -> Folders:
+        async def compiled(path: Path) -> Plan:
+            words = [sys.executable, "-m", "engine.definition", str(path)]
+            return await catalogue.install(definition_in(await executor.compile(words, str(path.parent)), str(path)))
 
-    async def _add_file(self, path: Path, executor: Executor, catalogue: Catalogue, loop: Loop) -> str:
-        """Compile a file under the keeper and add it; returns its fault."""
-        words = [sys.executable, "-m", "engine.definition", str(path)]
-        try:
-            answer = await executor.compile(words, str(path.parent))
-            plan = await catalogue.install(definition_in(answer, str(path)))
-        except EngineError as error:
-            return error.sentence
-        loop.post([WorkflowAdded(Ask(actor=Actor(os.getuid(), "folder", "folder")), plan.workflow.name, plan.version)])
-        return ""
+        def add(plan: Plan) -> None:
+            actor = Actor(os.getuid(), "folder", "folder")
+            loop.post([WorkflowAdded(Ask(actor=actor), plan.workflow.name, plan.version)])
+
+        state = loop.machine.state
+        known = [state.plans[entry.version] for entry in state.workflows.values() if entry.version in state.plans]
+        defines = {Path(plan.workflow.source.file): plan.workflow.name for plan in known}
+        named = [Path(os.path.expanduser(folder)) for folder in self._config.engine.workflows]
+        return Folders([self._home / "workflows", *named], compiled, add, defines)

@@ -9,6 +9,8 @@ import pytest
 
 from engine.daemon.folders import Folders
 from engine.daemon.log import say
+from engine.model.errors import ValueFault
+from engine.planning.plan import Plan
 
 NO_UTF8 = os.fsdecode(b"\xff.yaml")
 
@@ -27,11 +29,11 @@ def test_a_full_disk_under_the_diary_ends_nothing(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.trio
 async def test_the_fault_of_a_file_with_such_a_name_can_be_sent(tmp_path: Path):
-    async def refuse(path: Path) -> str:
-        return f"{path}: there is no workflow in it"
+    async def refuse(path: Path) -> Plan:
+        raise ValueFault(f"{path}: there is no workflow in it")
 
     (tmp_path / NO_UTF8).write_text("x")
-    folders = Folders([tmp_path], refuse)
+    folders = Folders([tmp_path], refuse, lambda plan: None, {})
     for _ in range(2):
         await folders.look()
     [(file, fault)] = folders.faults.items()
