@@ -6,16 +6,34 @@ what `--baseline` names. A sum of trials that the host disturbed proves nothing,
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from engine.protocol.rows import MetricRow, TrialRow
 from orchctl.campaign.statistics import Comparison, Summary, Trial, compare, summarize
 
 Verdict = Literal["", "better", "worse", "same", "unclear"]
-Cell = tuple[tuple[str, Any], ...]
 _OF_ANYTHING = ("cpu", "max_rss")
 """Measured of every task, and shown where they are asked for."""
 _VERDICTS: Mapping[str, Verdict] = {"faster": "better", "slower": "worse", "same": "same", "unclear": "unclear"}
+
+
+class Cell(tuple[tuple[str, Any], ...]):
+    """One combination of parameters: pairs of name and value. Unlike those of a tuple, 1, 1.0 and true are three."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return tuple.__eq__(self, other) is True and _kinds(self) == _kinds(cast("Cell", other))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return tuple.__hash__(self)
+
+
+def _kinds(cell: Iterable[tuple[str, Any]]) -> list[type]:
+    return [type(value) for _, value in cell]
 
 
 class Measurements(NamedTuple):
@@ -121,13 +139,15 @@ def _cells(measured: Iterable[Measurements]) -> dict[str, list[Cell]]:
 
 
 def cell_of(row: TrialRow) -> Cell:
-    return tuple(row.cell.items())
+    return Cell(row.cell.items())
 
 
 def _natural(cell: Cell) -> list[tuple[str, bool, float, str]]:
     """Numbers by their size before texts by their letters."""
     return [
-        (name, False, float(value), "") if isinstance(value, int | float) else (name, True, 0.0, str(value))
+        (name, False, float(value), value_text(value))
+        if isinstance(value, int | float)
+        else (name, True, 0.0, str(value))
         for name, value in cell
     ]
 
@@ -180,11 +200,17 @@ def _baseline_of(line: Line, cells: Sequence[Cell], measured: Sequence[Measureme
     if wishes.baseline_cell:
         texts = dict(wishes.baseline_cell)
         wanted = {name: texts.get(name, value_text(value)) for name, value in line.cell}
-        same = (cell for cell in cells if {name: value_text(value) for name, value in cell} == wanted)
+        alike = (cell for cell in cells if {name: value_text(value) for name, value in cell} == wanted)
+        same = (cell for cell in alike if _beside(cell, texts) == _beside(line.cell, texts))
         return line.run, next(same, line.cell)
     if len(measured) > 1:
         return wishes.baseline_run or measured[0].run, line.cell
     return line.run, cells[0]
+
+
+def _beside(cell: Cell, texts: Mapping[str, str]) -> Cell:
+    """The parameters that the texts leave as they are: they must be the same, not only look alike."""
+    return Cell((name, value) for name, value in cell if name not in texts)
 
 
 def value_text(value: Any) -> str:

@@ -33,7 +33,7 @@ class Wish(NamedTuple):
     one (0: none), and whether trials that the host disturbed count."""
 
     metric: str = ""
-    baseline: Cell = ()
+    baseline: Cell = Cell()
     earlier: int = 0
     with_noisy: bool = False
 
@@ -80,7 +80,7 @@ class Results:
     def baseline_at(self, cell: Cell) -> str:
         """Measure against this cell; once more, against the first again. What to tell."""
         if self.wish.baseline == cell:
-            self.wish = self.wish._replace(baseline=())
+            self.wish = self.wish._replace(baseline=Cell())
             return "against the first cell again"
         self.wish = self.wish._replace(baseline=cell, earlier=0)
         return f"against {cell_text(cell)}"
@@ -93,7 +93,7 @@ class Results:
         numbers = [0, *(run_number(row.run) for row in rows)]
         at = numbers.index(self.wish.earlier) if self.wish.earlier in numbers else 0
         earlier = numbers[(at + direction) % len(numbers)]
-        self.wish = self.wish._replace(earlier=earlier, baseline=() if earlier else self.wish.baseline)
+        self.wish = self.wish._replace(earlier=earlier, baseline=Cell() if earlier else self.wish.baseline)
         if len(numbers) == 1:
             return f"there is no earlier run of {workflow}"
         return f"compared with r{earlier}" if earlier else "compared within this run"

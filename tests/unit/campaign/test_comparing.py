@@ -131,3 +131,22 @@ def test_what_is_shown_is_what_was_declared_or_reported_and_the_duration() -> No
     measured = [Measurements(1, metrics, rows)]
     assert [line.metric for line in compare_all(measured, Wishes())] == ["size", "duration", "odd"]
     assert [line.metric for line in compare_all(measured, Wishes(metrics=("cpu", "none")))] == ["cpu"]
+
+
+def test_one_as_a_number_a_fraction_a_truth_and_a_text_are_four_cells() -> None:
+    values: tuple[Any, ...] = (1, 1.0, True, "1")
+    for shift in (0, 2):  # rounds in one order, and shuffled ones
+        rows = [
+            trial({"n": value, "of": of}, at + 1, index=0, size=100 * (number + 1) + at / 100)
+            for at in range(6)
+            for of in ("a", "b")
+            for number, value in list(enumerate(values))[(at * shift) % 4 :]
+            + list(enumerate(values))[: (at * shift) % 4]
+        ]
+        lines = compare_all([Measurements(1, (SIZE,), rows)], Wishes(metrics=("size",), baseline_cell=(("of", "a"),)))
+        medians = {(type(dict(line.cell)["n"]), dict(line.cell)["of"]): line.summary.median for line in lines}
+        assert [round(medians[type(value), "b"]) for value in values] == [100, 200, 300, 400]
+        assert [line.summary.used for line in lines] == [6] * 8
+        against = {type(dict(line.cell)["n"]): line.against for line in lines if line.against}
+        assert {kind: type(dict(key[1])["n"]) for kind, key in against.items()} == {kind: kind for kind in against}
+        assert len(against) == 4
