@@ -29,7 +29,7 @@ from typing import Any, NamedTuple, Protocol
 
 from engine.admission.ledger import Ledger
 from engine.model.instants import ANY_NS, MINUTE, SECOND
-from engine.model.resources import Binding, Claim
+from engine.model.resources import UNBOUND, Binding, Claim
 
 LATE_NS = SECOND
 """What is late, or of unknown duration, is expected to go on for so long at least."""
@@ -197,13 +197,15 @@ class Gate:
         self._hold(attempt, _Holder(claim, binding, since_ns + expected_ns))
         return binding
 
-    def _take(self, claim: Claim, expected_ns: int, entry: Asking | None) -> Binding:
+    def _take(
+        self, claim: Claim, expected_ns: int, entry: Asking | None, beside: Binding = UNBOUND
+    ) -> Binding:  # fmt: skip
         held = self.reservation
         if held is not None and held.entry is entry:
             self.reservation = held = None
         if held is None or held.room is None or self._ends_in_time(held, expected_ns):
-            return self.ledger.take(claim)
-        return self._take_beside(held, held.room, claim)
+            return self.ledger.take(claim, beside=beside)
+        return self._take_beside(held, held.room, claim, beside)
 
     def gave_back(self, attempt: int, left: Claim, binding: Binding) -> None:
         """The attempt holds no more than this of what it held."""
@@ -222,7 +224,7 @@ class Gate:
         holder = self._let_go(attempt)
         cpus: tuple[int, ...] = ()
         if entry is not None:
-            taken = self._take(claim.cpu_part, expected_ns, entry)
+            taken = self._take(claim.cpu_part, expected_ns, entry, holder.binding)
             self.ledger.release(claim.cpu_part, taken)
             cpus = taken.cpus
         binding = Binding(cpus, holder.binding.gpus)
@@ -251,13 +253,13 @@ class Gate:
         del self._ends[bisect_left(self._ends, (holder.end_ns, attempt))]
         return holder
 
-    def _take_beside(self, held: Reservation, room: Ledger, claim: Claim) -> Binding:
+    def _take_beside(self, held: Reservation, room: Ledger, claim: Claim, beside: Binding) -> Binding:
         """What outlasts the reservation's instant is taken from its ledger as well. What outranks it need not fit
         there; then the reservation is reckoned again."""
-        binding = self.ledger.bind(claim, also=room) if room.fits(claim) else None
+        binding = self.ledger.bind(claim, also=room, beside=beside) if room.fits(claim) else None
         if binding is None:
             held.generation = -1
-            return self.ledger.take(claim)
+            return self.ledger.take(claim, beside=beside)
         room.take(claim, binding)
         return self.ledger.take(claim, binding)
 

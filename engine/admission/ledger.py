@@ -126,8 +126,9 @@ class Ledger:
         held = ((name, slots + self.pools.get(name, 0) - room.get(name, 0)) for name, slots in claim.pools)
         return all(slots <= self.slots.get(name, 0) for name, slots in held)
 
-    def bind(self, claim: Claim, also: "Ledger | None" = None) -> Binding | None:
-        """The place for a claim for GPUs or cores, None if there is none now; it must be free in `also` as well."""
+    def bind(self, claim: Claim, also: "Ledger | None" = None, beside: Binding = UNBOUND) -> Binding | None:
+        """The place for a claim for GPUs or cores, None if there is none now; it must be free in `also` as well. Cores
+        are chosen near the GPUs of the claim, and of what is held already (`beside`)."""
         books = (self,) if also is None else (self, also)
         gpus: tuple[tuple[str, int], ...] = ()
         cpus: tuple[int, ...] = ()
@@ -137,7 +138,7 @@ class Ledger:
             if not gpus:
                 return None
         if claim.pin:
-            near = {self._node_of_gpu[uuid] for uuid, _ in gpus}
+            near = {self._node_of_gpu[uuid] for uuid, _ in (*gpus, *beside.gpus) if uuid in self._node_of_gpu}
             cores = self.free_cores(self.cpus if also is None else self.cpus | also.cpus)
             cpus = choose_cores(cores, cpus_wanted(claim.cpu_milli), one_node=claim.pin == "node", near=near)
             if not cpus or any(
@@ -157,11 +158,11 @@ class Ledger:
 
     # --- take and give back -----------------------------------------------------------------------------------------
 
-    def take(self, claim: Claim, binding: Binding | None = None) -> Binding:
-        """The claim is held from now on, where `binding` says (None: in the best place). Raises ValueError if it needs
-        a place and has none."""
+    def take(self, claim: Claim, binding: Binding | None = None, beside: Binding = UNBOUND) -> Binding:
+        """The claim is held from now on, where `binding` says (None: in the best place, near `beside`). Raises
+        ValueError if it needs a place and has none."""
         if binding is None:
-            binding = self.bind(claim) if claim.gpu_milli or claim.pin else UNBOUND
+            binding = self.bind(claim, beside=beside) if claim.gpu_milli or claim.pin else UNBOUND
             if binding is None:
                 raise ValueError("there is no place for the claim")
         self._add(claim, binding, 1)

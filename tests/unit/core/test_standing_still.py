@@ -178,6 +178,29 @@ def test_a_pinned_attempt_goes_on_on_the_cores_that_are_free_then():
     assert [effect for effect in changes.effects if isinstance(effect, ShareCpus)]
 
 
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_pinned_attempt_that_goes_on_gets_cores_near_the_gpu_that_it_kept(wide: bool):
+    """Also beside a reservation: `wide` waits for all of the host."""
+    near = task("near", claim=Claim(1000, gpu_milli=1000, pin="core"), priority=1)
+    other = task("other", claim=Claim(1000, pin="core"))
+    player = Player(
+        flow(near, name="near"), flow(other, name="other"), flow(task("wide", claim=Claim(4000)), name="wide"),
+        cpus=4, cores=CORES, gpus=(("GPU-1", 1),),
+    )  # fmt: skip
+    player.submit("near")
+    player.begin("near")
+    assert attempt_of(player, "near").binding.cpus == (2,)
+    player.pause(0, "near")
+    player.suspended("near")
+    player.submit("other")
+    player.begin("other", run=2)
+    assert attempt_of(player, "other", 2).binding.cpus == (0,)
+    if wide:
+        player.submit("wide")
+    player.resume(1, "near")
+    assert attempt_of(player, "near", 1).binding.cpus == (2,)
+
+
 def test_a_cancelled_attempt_has_its_cpus_at_once_so_that_it_can_end():
     player = two()
     player.begin("b")
