@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from engine.execution.attempt import Attempt, looked_text
-from engine.execution.loop import Loop
+from engine.execution.loop import Alarm, Loop
 from engine.execution.places import LOG_FLAGS, Places, log_path, open_log
 
 if TYPE_CHECKING:
@@ -129,28 +129,17 @@ class Caps:
         segment_of: "Callable[[Attempt], Worker | None]",
         on_look: Callable[[Attempt, int, str], None],
     ) -> None:
-        self._loop = loop
         self._attempts = attempts
         self._segment_of = segment_of
         self._on_look = on_look
         self._seen: dict[int, _Seen] = {}
-        self._next = 0.0
+        self._alarm = Alarm(loop, self._look)
 
     def watch(self, attempt: Attempt) -> None:
         """It has begun: from now on, while it runs."""
-        self._look_in(min(max(attempt.log_cap / _FEARED / 2, _LEAST_S), _MOST_S))
+        self._alarm.within(min(max(attempt.log_cap / _FEARED / 2, _LEAST_S), _MOST_S))
 
-    def _look_in(self, pause_s: float) -> None:
-        """Look then at the latest. A timer that was set for later finds that its time has passed."""
-        due = time.monotonic() + pause_s
-        if not self._next or due < self._next:
-            self._next = due
-            self._loop.later(pause_s, lambda: self._look(due))
-
-    def _look(self, due: float) -> None:
-        if due != self._next:
-            return
-        self._next = 0.0
+    def _look(self) -> None:
         now, seen = time.monotonic(), dict[int, _Seen]()
         begun = [(number, attempt) for number, attempt in self._attempts.items() if attempt.tree_pid]
         for number, attempt in begun:
@@ -159,7 +148,7 @@ class Caps:
                 one.due = now + self._look_at(attempt, one, now)
         self._seen = seen
         if seen:
-            self._look_in(min(one.due for one in seen.values()) - now)
+            self._alarm.within(min(one.due for one in seen.values()) - now)
 
     def _look_at(self, attempt: Attempt, seen: _Seen, now: float) -> float:
         """Seconds until the next look."""

@@ -109,6 +109,27 @@ class Loop:
         return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
 
 
+class Alarm:
+    """One call that several may wish for: it comes at the earliest instant that anybody has asked for, once."""
+
+    def __init__(self, loop: Loop, call: Callable[[], None]) -> None:
+        self._loop = loop
+        self._call = call
+        self._timer: Timer | None = None
+
+    def within(self, pause_s: float) -> None:
+        """Call then at the latest."""
+        if self._timer is not None:
+            if self._timer.due <= time.monotonic() + pause_s:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.later(pause_s, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._call()
+
+
 class Peer:
     """One connection: messages in by callback, messages out through a bounded buffer."""
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import psutil
 
 from engine.execution.attempt import looked_text
-from engine.execution.loop import Loop, Peer
+from engine.execution.loop import Alarm, Loop, Peer
 from engine.execution.places import Places
 from engine.execution.resident import begin, serve_until_stopped
 from engine.execution.samples import History
@@ -116,7 +116,8 @@ class Meter:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._watched: dict[Peer, dict[int, Watched]] = {}
-        self._next = self._owed_s = 0.0
+        self._alarm = Alarm(loop, self._look)
+        self._owed_s = 0.0
         psutil.cpu_percent(None)
 
     def on_message(self, peer: Peer, message: Message) -> None:
@@ -126,7 +127,7 @@ class Meter:
             mine = self._watched.setdefault(peer, {})
             for entry in message[1]:
                 mine[entry["number"]] = Watched(peer, entry)
-            self._look_in(_FIRST_S)
+            self._alarm.within(_FIRST_S)
         elif kind == "forget":
             self._watched.get(peer, {}).pop(message[1], None)
         elif kind == "host":
@@ -149,17 +150,7 @@ class Meter:
         self._owed_s += time.thread_time() - began
         return used_ns
 
-    def _look_in(self, pause_s: float) -> None:
-        """Look then at the latest. A timer that was set for later finds that its time has passed."""
-        due = time.monotonic() + pause_s
-        if not self._next or due < self._next:
-            self._next = due
-            self._loop.later(pause_s, lambda: self._look(due))
-
-    def _look(self, due: float) -> None:
-        if due != self._next:
-            return
-        self._next = 0.0
+    def _look(self) -> None:
         now, began = time.monotonic(), time.thread_time()
         watched = [one for mine in self._watched.values() for one in mine.values()]
         ripe = [one for one in watched if one.due <= now + _LEAST_S / 4]
@@ -169,7 +160,7 @@ class Meter:
         if watched:
             rest_s = (time.thread_time() - began + self._owed_s) * (1 / _SHARE_OF_CORE - 1)
             self._owed_s = 0.0
-            self._look_in(max(min(one.due for one in watched) - time.monotonic(), rest_s, 0.001))
+            self._alarm.within(max(min(one.due for one in watched) - time.monotonic(), rest_s, 0.001))
 
 
 def host_use() -> dict[str, Any]:

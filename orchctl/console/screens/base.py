@@ -355,6 +355,20 @@ class BaseScreen(Screen[None]):
         else:
             self.confirm(intent)
 
+    def workflow_here(self) -> str:
+        """The workflow of the row under the cursor; empty where there is none."""
+        return ""
+
+    def action_trigger(self) -> None:
+        workflow = self.workflow_here()
+        if workflow:
+            self.trigger(workflow)
+
+    def action_backfill(self) -> None:
+        workflow = self.workflow_here()
+        if workflow:
+            self.backfill(workflow)
+
     def trigger(self, workflow: str) -> None:
         """Ask for the parameters of a run of a workflow that was added, then make it."""
         from orchctl.console.screens.trigger import TriggerScreen

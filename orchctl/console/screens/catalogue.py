@@ -91,15 +91,9 @@ class WorkflowsScreen(StandingScreen[WorkflowRow]):
         if row is not None:
             self.console_app.push_screen(DefinitionScreen(row.workflow))
 
-    def action_trigger(self) -> None:
+    def workflow_here(self) -> str:
         row = self.here()
-        if row is not None:
-            self.trigger(row.workflow)
-
-    def action_backfill(self) -> None:
-        row = self.here()
-        if row is not None:
-            self.backfill(row.workflow)
+        return "" if row is None else row.workflow
 
     def action_act(self, verb: actions.Verb) -> None:
         row = self.here()

@@ -339,15 +339,9 @@ class OverviewScreen(BaseScreen):
         self._filter = text
         self._arrange()
 
-    def action_trigger(self) -> None:
+    def workflow_here(self) -> str:
         row = self.here()
-        if row is not None:
-            self.trigger(row.workflow)
-
-    def action_backfill(self) -> None:
-        row = self.here()
-        if row is not None:
-            self.backfill(row.workflow)
+        return "" if row is None else row.workflow
 
     def action_set(self) -> None:
         row = self.here()

@@ -130,15 +130,9 @@ class SchedulesScreen(_Tabbed[ScheduleRow]):
         elif row is not None:
             self.say("it has not made a run yet", "yellow")
 
-    def action_trigger(self) -> None:
+    def workflow_here(self) -> str:
         row = self.here()
-        if row is not None:
-            self.trigger(row.workflow)
-
-    def action_backfill(self) -> None:
-        row = self.here()
-        if row is not None:
-            self.backfill(row.workflow)
+        return "" if row is None else row.workflow
 
     def action_act(self, verb: actions.Verb) -> None:
         row = self.here()
@@ -189,10 +183,9 @@ class BackfillsScreen(_Tabbed[BackfillRow]):
         if row is not None:
             self.console_app.push_screen(BackfillRunsScreen(row))
 
-    def action_backfill(self) -> None:
+    def workflow_here(self) -> str:
         row = self.here()
-        if row is not None:
-            self.backfill(row.workflow)
+        return "" if row is None else row.workflow
 
     def action_act(self, verb: actions.Verb) -> None:
         row = self.here()
