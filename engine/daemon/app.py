@@ -118,8 +118,8 @@ class App:
         tending = Tending(self._home, environment, writer, self._config, loop, loop.clock.now_ns)
         world = DaemonWorld(
             home=self._home, loop=loop, catalogue=catalogue, executor=executor, folders=folders,
-            backup=tending.backup, collect=tending.collect, store_bytes=lambda: environment.file_bytes,
-            on_stop=self._begin_stop, damage=self._loaded.damage,
+            backup=tending.backup, collect=tending.collect, verify=tending.verify,
+            store_bytes=lambda: environment.file_bytes, on_stop=self._begin_stop, damage=self._loaded.damage,
         )  # fmt: skip
         roles: dict[str, Any] = {}
         if self._config.access is not None:

@@ -16,6 +16,7 @@ from engine.store.backup import backup
 from engine.store.environment import Environment
 from engine.store.errors import StoreDamage, StoreFull
 from engine.store.folders import remove_folder
+from engine.store.queries import verify_audit
 from engine.store.retention import Retention, RetentionSettings, Step, logs_removed
 from engine.store.transaction import Edit
 from engine.store.writer import Space, SpaceLimits, Writer, space
@@ -98,6 +99,14 @@ class Tending:
                 say("a log folder stays", run=run, why=error)
         if gone:
             await self._writer.run(partial(logs_removed, runs=gone))
+
+    async def verify(self) -> dict[str, Any]:
+        """Follow the chain of the audit, away from the loop: {"intact", "entries", "fault"}."""
+        try:
+            entries = await trio.to_thread.run_sync(verify_audit, self._environment)
+        except StoreDamage as damage:
+            return {"intact": False, "entries": None, "fault": damage.sentence}
+        return {"intact": True, "entries": entries, "fault": ""}
 
     async def backup(self, folder: str) -> dict[str, Any]:
         """A copy of the state: {"folder", "revision", "bytes"}."""

@@ -27,13 +27,14 @@ HOST_FRESH_S = 2.0
 
 
 class DaemonWorld:
-    """Implements `server.ports.World`. `backup` and `collect` are the store's; `on_stop` begins the end;
+    """Implements `server.ports.World`. `backup`, `collect` and `verify` are the store's; `on_stop` begins the end;
     `damage` is what was found when the state was loaded.
     """
 
     def __init__(
         self, *, home: Path, loop: Loop, catalogue: Catalogue, executor: Executor, folders: Folders,
         backup: Callable[[str], Awaitable[dict[str, Any]]], collect: Callable[..., Awaitable[dict[str, Any]]],
+        verify: Callable[[], Awaitable[dict[str, Any]]],
         store_bytes: Callable[[], int], on_stop: Callable[[bool, bool], None], damage: Sequence[str],
     ) -> None:  # fmt: skip
         self._home = home
@@ -43,6 +44,7 @@ class DaemonWorld:
         self._folders = folders
         self._backup = backup
         self._collect = collect
+        self._verify = verify
         self._store_bytes = store_bytes
         self._on_stop = on_stop
         self._started_ns = loop.clock.now_ns()
@@ -150,6 +152,10 @@ class DaemonWorld:
     async def collect_garbage(self, *, dry_run: bool) -> dict[str, Any]:
         """Apply retention now."""
         return await self._collect(dry_run=dry_run)
+
+    async def verify_audit(self) -> dict[str, Any]:
+        """Follow the chain of the audit."""
+        return await self._verify()
 
     def stop(self, *, kill: bool, drain: bool) -> None:
         """Begin to stop the engine."""

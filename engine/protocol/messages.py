@@ -403,6 +403,10 @@ class CollectGarbage(Request, frozen=True, kw_only=True):
     dry_run: bool = False
 
 
+class VerifyAudit(Request, frozen=True, kw_only=True):
+    """Follow the chain of the audit: {"intact", "entries", "fault"}."""
+
+
 class StopEngine(Request, frozen=True, kw_only=True):
     """Attempts go on unless `kill`; `drain` waits for live attempts and orders no new ones."""
 
@@ -420,7 +424,7 @@ Question = (
 )  # fmt: skip
 ActRequest = (
     Submit | AddWorkflow | RemoveWorkflow | PauseWorkflow | Act | StartBackfill | ActOnBackfill | ChangeSettings
-    | Backup | CollectGarbage | StopEngine | Upload
+    | Backup | CollectGarbage | VerifyAudit | StopEngine | Upload
 )  # fmt: skip
 AnyRequest = Hello | Subscribe | Unsubscribe | Question | ActRequest
 

@@ -212,6 +212,10 @@ class World(Protocol):
         """Apply retention (or count what it would take): {"runs", "records"}."""
         ...
 
+    async def verify_audit(self) -> dict[str, Any]:
+        """Follow the chain of the audit: {"intact", "entries", "fault"}; with a fault nobody has counted."""
+        ...
+
     def stop(self, *, kill: bool, drain: bool) -> None:
         """Begin to stop the engine; returns at once."""
         ...

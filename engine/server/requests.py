@@ -39,6 +39,7 @@ from engine.protocol.messages import (
     Submit,
     Target,
     Upload,
+    VerifyAudit,
 )  # fmt: skip
 from engine.server.access import Role
 
@@ -50,13 +51,14 @@ PARAMS_MAX = 1_000
 PARAM_VALUES_MAX = 100_000
 _INDEX_MAX = 10_000_000
 _MARKS = {"succeeded": TaskStatus.SUCCEEDED, "failed": TaskStatus.FAILED}
-_ADMIN = (AddWorkflow, RemoveWorkflow, Backup, CollectGarbage, StopEngine)
+_ADMIN = (AddWorkflow, RemoveWorkflow, Backup, CollectGarbage, VerifyAudit, StopEngine)
 _ACTS = (*_ADMIN, Act, ActOnBackfill, ChangeSettings, PauseWorkflow, StartBackfill, Submit, Upload)
 _VERBS: dict[type[Request], str] = {
     AddWorkflow: "add",
     RemoveWorkflow: "remove",
     Backup: "backup",
     CollectGarbage: "gc",
+    VerifyAudit: "verify audit",
     StopEngine: "stop",
     StartBackfill: "backfill",
 }

@@ -4,18 +4,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
-from engine.protocol.messages import ListAudit, ListEvents, Rows
+from engine.protocol.messages import Done, ListAudit, ListEvents, Rows, VerifyAudit
 from engine.protocol.rows import AuditRow, EventRow
 from orchctl.client.connection import EngineGone, NoEngine
 from orchctl.client.session import AWAY_MAX_S, Session, typed
-from orchctl.commands.kit import SUCCEEDED, Command, Parser, Place, Words, run_number, whole
+from orchctl.commands.kit import RUN_FAILED, SUCCEEDED, Command, Parser, Place, Words, run_number, whole
 from orchctl.commands.listing import list_rows
 from orchctl.commands.output import Output
 from orchctl.commands.runs import row_name
-from orchctl.text import inert, instant_text
+from orchctl.text import count_text, inert, instant_text
 
 _POLL_S = 0.5
 _PAGE = 500
+_VERIFY_S = 3600.0
 
 
 def _events_arguments(parser: Parser) -> None:
@@ -91,13 +92,29 @@ def _plain(value: Any) -> str:
 
 
 def _audit_arguments(parser: Parser) -> None:
-    parser.add_argument("--limit", metavar="N", type=whole(1), default=50, help="at most N entries (default 50)")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--limit", metavar="N", type=whole(1), default=50, help="at most N entries (default 50)")
+    what.add_argument("--verify", action="store_true", help="follow its chain: was a line changed, taken out or added?")
 
 
 def audit(words: Words, place: Place) -> int:
+    if words.verify:
+        return _verify_audit(place)
     with place.session(read_only=True) as session:
         maps = session.newest(ListAudit(), words.limit)
     return list_rows(place.out, maps, AuditRow, _AUDIT, right="REVISION")
+
+
+def _verify_audit(place: Place) -> int:
+    with place.session() as session:
+        body = session.ask(VerifyAudit(), Done, _VERIFY_S).body
+    if place.out.json:
+        place.out.row(body)
+    elif body.get("intact"):
+        place.out.line(f"the audit is intact: {count_text(body.get('entries', 0), 'line')}")
+    else:
+        place.out.line(f"the audit is broken: {inert(body.get('fault'))}")
+    return SUCCEEDED if body.get("intact") else RUN_FAILED
 
 
 _AUDIT: Mapping[str, Callable[[AuditRow], object]] = {
@@ -118,5 +135,12 @@ COMMANDS = {
         ("orchctl events r12", "orchctl events latest --json", "orchctl events -f"),
         'Oldest first. --json: {"revision", "at", "event", "run", "task", "index", "attempt", "details"}.',
     ),
-    "audit": Command(audit, _audit_arguments, ("orchctl audit", "orchctl audit --limit 500 --json")),
+    "audit": Command(
+        audit,
+        _audit_arguments,
+        ("orchctl audit", "orchctl audit --limit 500 --json", "orchctl audit --verify"),
+        "Newest first. Each line holds a hash of the one before, so --verify finds one that was changed, taken out or "
+        "added behind the oldest that retention left, and ends with 1. It needs the role admin. "
+        '--verify --json: {"intact", "entries", "fault"}.',
+    ),
 }

@@ -48,6 +48,7 @@ from engine.protocol.messages import (
     Target,
     Unsubscribe,
     Upload,
+    VerifyAudit,
 )
 from tests.adapters.server.talk import PATIENCE_S, Client, Site
 from tests.unit.server.house import tasks_of
@@ -70,9 +71,9 @@ def seeds(run: int) -> list[bytes]:
         Submit(request_id="s", workflow="fan", params={"a": [1, {"b": 2.5}]}),
         AddWorkflow(request_id="a", definition=flow), RemoveWorkflow(request_id="r", workflow="x"),
         PauseWorkflow(request_id="p", workflow="x", paused=True), Backup(folder="relative"),
-        CollectGarbage(dry_run=True), ListBackfills(), GetMoment(run=run, revision=3), ListMoments(run=run, before=9),
-        ListPast(run=run, revision=3, task="each"), GetMoment(run=run, at="2026-11-23T02:15:00Z"),
-        ListPartitions(workflow="fan", since="2026-11-01", until="2026-11-03"),
+        CollectGarbage(dry_run=True), VerifyAudit(), ListBackfills(), GetMoment(run=run, revision=3),
+        ListMoments(run=run, before=9), ListPast(run=run, revision=3, task="each"),
+        GetMoment(run=run, at="2026-11-23T02:15:00Z"), ListPartitions(workflow="fan", since="2026-11-01", until="2026-11-03"),
         StartBackfill(request_id="b", workflow="fan", since="2026-11-01", until="2026-11-03", params={"a": 1}),
         ActOnBackfill(request_id="e", verb="cancel", backfill=1, seen="running"),
         ChangeSettings(request_id="f", run=run, task="each", settings={"max_parallel": 2, "priority": None}),

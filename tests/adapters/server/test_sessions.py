@@ -43,6 +43,7 @@ from engine.protocol.messages import (
     Subscribe,
     Target,
     Upload,
+    VerifyAudit,
 )
 from engine.server.access import Access, Role
 from engine.server.limits import Limits
@@ -204,6 +205,7 @@ async def test_the_engine_is_stopped_backed_up_and_cleaned_by_request() -> None:
         assert (await client.ask(Backup(id=1, folder="relative"), Refused)).code == "invalid_value"
         assert (await client.ask(Backup(id=2, folder="/b"), Done)).body["folder"] == "/b"
         assert (await client.ask(CollectGarbage(id=3, dry_run=True), Done)).body["runs"] == 0
+        assert (await client.ask(VerifyAudit(id=5), Done)).body == {"intact": True, "entries": 3, "fault": ""}
         await client.ask(StopEngine(id=4, kill=True), Done)
         assert here.house.stops == [(True, False)]
         assert [entry.verb for entry in here.house.audited] == ["backup", "backup", "gc", "stop"]

@@ -117,6 +117,7 @@ def test_a_cancelled_run_ends_its_follower_with_4(place: Home) -> None:
     done = place.call("show", "r1", "-f")
     assert done.returncode == 4, done.stdout + done.stderr
     assert place.rows("audit")[0]["note"] == "enough"
+    assert place.ok("audit", "--verify").startswith("the audit is intact: ")
 
 
 def test_a_definition_with_faults_and_a_bad_parameter_end_with_2(place: Home) -> None:

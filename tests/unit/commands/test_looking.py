@@ -7,6 +7,7 @@ import pytest
 
 from engine.protocol.messages import (
     Definition,
+    Done,
     ExplainRun,
     GetResources,
     GetRun,
@@ -20,6 +21,7 @@ from engine.protocol.messages import (
     ListTasks,
     ListWorkflows,
     Rows,
+    VerifyAudit,
 )  # fmt: skip
 from engine.protocol.rows import (
     AttemptRow,
@@ -294,6 +296,25 @@ def test_the_audit_is_a_table_newest_first(engine: FakeEngine) -> None:
     )  # fmt: skip
     line = orchctl(engine.home, "audit").out.splitlines()[1]
     assert line.split() == ["9", "2026-11-23", "12:00:00Z", "op", "(1000)", "cli", "cancel", "r12", "accepted", SHOWN]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "shown"),
+    [
+        ({"intact": True, "entries": 1200, "fault": ""}, 0, "the audit is intact: 1,200 lines\n"),
+        (
+            {"intact": False, "entries": None, "fault": f"broken at {EVIL}"},
+            1,
+            f"the audit is broken: broken at {SHOWN}\n",
+        ),
+    ],
+)
+def test_the_chain_of_the_audit_is_verified(engine: FakeEngine, body: dict[str, object], code: int, shown: str) -> None:
+    engine.answers[VerifyAudit] = Done(body=body)
+    told, listed = orchctl(engine.home, "audit", "--verify"), orchctl(engine.home, "audit", "--verify", "--json")
+    assert (told.code, told.out) == (code, shown)
+    assert (listed.code, listed.rows[0]["intact"]) == (code, body["intact"])
+    assert orchctl(engine.home, "audit", "--verify", "--limit", "3").code == 2
 
 
 def workflow(name: str = "orders", **changes: object) -> WorkflowRow:
