@@ -26,7 +26,7 @@ _LARGE_BYTES = 128 * 2**10
 
 def run_engine(home: Path) -> int:
     """The exit code. Whatever ends it is said in a sentence; a fault of ours with its traceback, in the diary."""
-    open_diary()
+    open_diary(home / "engine.log")
     _return_large_buffers()
     if encodable(home) != str(home):
         return _refuse(f"the name of the folder {encodable(home)} is not UTF-8: choose another ORCHCTL_HOME", 2)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine.execution import cgroups, proc, spool, trees
+from engine.execution.diary import bound_diary
 from engine.execution.loop import Loop, Peer
 from engine.execution.places import Places
 from engine.execution.resident import begin, holder_of, serve_until_stopped
@@ -324,6 +325,7 @@ class Keeper:
 
     def _say(self, text: str) -> None:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        bound_diary(self._places.diary)
         with contextlib.suppress(OSError):
             sys.stderr.write(f"{stamp} keeper: {text}\n")
             sys.stderr.flush()

@@ -35,7 +35,7 @@ class Places:
 
     @property
     def diary(self) -> Path:
-        """What keeper, launchers and meter have to say about themselves."""
+        """What keeper, launchers and meter have to say about themselves. The keeper keeps it bounded."""
         return self.state / "processes.log"
 
     def prepare(self) -> None:

@@ -132,7 +132,7 @@ def log_tail(path: Path, lines: int, began: int = 0) -> list[str]:
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(began, size - _TAIL_BYTES))
+            file.seek(max(began if began <= size else 0, size - _TAIL_BYTES))  # it may have begun anew meanwhile
             text = file.read(_TAIL_BYTES).decode("utf-8", "surrogateescape")
     except OSError:
         return []

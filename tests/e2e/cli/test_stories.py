@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from engine.execution.diary import DIARY_BYTES_MAX
 from engine.protocol.rows import EventRow, RunRow, TaskRow
 from tests.support.home import Home, alive, home, kill_pid, wait_for
 
@@ -238,6 +239,22 @@ def test_files_in_the_folder_of_workflows_are_added_by_themselves_and_a_broken_o
     removed = place.call("remove", "made", "--yes")
     assert (removed.returncode, removed.stdout) == (0, "removed made\n")
     assert "workflows/made.py is still there: the engine adds it again" in removed.stderr
+
+
+def test_full_diaries_of_engine_and_keeper_begin_anew(place: Home) -> None:
+    """The engine says that it serves, the keeper what became of a launcher."""
+    diaries = [place.root / "engine.log", place.root / "execution" / "processes.log"]
+    for diary in diaries:
+        diary.parent.mkdir(exist_ok=True)
+        diary.write_bytes(b"x" * DIARY_BYTES_MAX)
+    place.start()
+    kill_pid(place.status()["launchers"][0])
+    kept = [diary.with_name(f"{diary.name}.1") for diary in diaries]
+    wait_for(lambda: all(file.exists() for file in kept), "both diaries to begin anew")
+    assert [file.stat().st_size for file in kept] == [DIARY_BYTES_MAX] * 2
+    assert "serving" in diaries[0].read_text()[:10_000]
+    wait_for(lambda: "keeper: launcher-" in diaries[1].read_text()[-1_000:], "the keeper to write on")
+    assert all(diary.stat().st_size < 100_000 for diary in diaries)
 
 
 def test_a_backup_is_restored_after_the_engine_has_stopped(place: Home) -> None:

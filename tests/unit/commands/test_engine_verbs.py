@@ -123,6 +123,7 @@ def test_the_tail_of_a_log_is_short_and_inert(tmp_path: Path) -> None:
     log.write_bytes(b"".join(b"line %d \x1b[1m\n" % n for n in range(1000)))
     assert log_tail(log, 2) == ["line 998 \\x1b[1m", "line 999 \\x1b[1m"]
     assert log_tail(log, 5, log.stat().st_size) == []
+    assert log_tail(log, 1, log.stat().st_size + 1) == ["line 999 \\x1b[1m"], "it began anew after the engine had"
     assert log_tail(tmp_path / "none", 2) == []
 
 
