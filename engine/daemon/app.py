@@ -115,7 +115,7 @@ class App:
     ) -> int:
         catalogue = Catalogue(loop.machine)
         folders = self._watched_folders(executor, catalogue, loop)
-        tending = Tending(self._home, environment, writer, self._config, loop, loop.clock.now_ns)
+        tending = Tending(self._home, environment, writer, self._config, loop, loop.forgetting, loop.clock.now_ns)
         world = DaemonWorld(
             home=self._home, loop=loop, catalogue=catalogue, executor=executor, folders=folders,
             backup=tending.backup, collect=tending.collect, verify=tending.verify,

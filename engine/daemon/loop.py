@@ -64,6 +64,8 @@ class Loop:
         self.machine = machine
         self.clock = clock
         self.settled = trio.Lock()
+        self.forgetting = trio.Lock()
+        """Held by retention from when it looks at what is in memory until what it deletes for that is on disk."""
         self.world: World | None = None
         self.audience: Audience | None = None
         self._commit = commit
@@ -167,7 +169,8 @@ class Loop:
         for event in batch:
             number = getattr(event, "run", 0)
             if isinstance(number, int) and number and number not in self.machine.state.runs:
-                self._loading.add(number)
+                async with self.forgetting:  # a step that has not seen it here may be deleting it
+                    self._loading.add(number)
                 try:
                     run = await self._load_run(number)
                     if run is not None:

@@ -27,16 +27,19 @@ COUNTED_MAX = 1_000_000
 
 
 class Tending:
-    """`in_memory` holds the runs that must not be pulled away from under the machine; `now_ns` reads engine time."""
+    """`in_memory` holds the runs that must not be pulled away from under the machine, and none comes there while
+    `forgetting` is held; `now_ns` reads engine time.
+    """
 
     def __init__(
         self, home: Path, environment: Environment, writer: Writer, config: Config, in_memory: Container[int],
-        now_ns: Callable[[], int],
+        forgetting: trio.Lock, now_ns: Callable[[], int],
     ) -> None:  # fmt: skip
         self._home = home
         self._environment = environment
         self._writer = writer
         self._in_memory = in_memory
+        self._forgetting = forgetting
         self._now_ns = now_ns
         self._collecting = trio.Lock()
         kept = config.retention
@@ -70,7 +73,8 @@ class Tending:
         async with self._collecting:  # who asks for it while it goes on must not delete the same folders beside it
             while True:
                 try:
-                    step: Step = await self._writer.run(partial(self._step, now_ns=now_ns))
+                    async with self._forgetting:
+                        step: Step = await self._writer.run(partial(self._step, now_ns=now_ns))
                 except (StoreDamage, StoreFull) as error:
                     say("retention waits", why=error.sentence)
                     break
