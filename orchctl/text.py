@@ -206,6 +206,13 @@ def size_text(size_bytes: float | None) -> str:
     return f"{size:.1f} TiB" if abs(size) < 1e6 else f"{size:.3g} TiB"
 
 
+def gpu_use_text(used: Mapping[str, float | None]) -> str:
+    """`87% busy, 3.0 GiB used`, as far as its driver tells."""
+    busy, memory = used.get("busy"), used.get("memory")
+    parts = ["" if busy is None else f"{busy:.0f}% busy", "" if memory is None else f"{size_text(memory)} used"]
+    return ", ".join(filter(None, parts))
+
+
 def seconds_text(seconds: float | None) -> str:
     """`41ms`, `3.2s`, `2h14m`; empty for None."""
     from engine.model.instants import SECOND, duration_text

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import trio
+
 from engine.core.changes import AuditEntry
 from engine.core.events import BackfillRequested, External, RunRequested
 from engine.core.explain import Explainer
@@ -14,7 +16,9 @@ from engine.daemon.catalogue import Catalogue
 from engine.daemon.folders import Folders
 from engine.daemon.loop import Loop
 from engine.execution.executor import Executor
+from engine.execution.host_gpus import gpu_use
 from engine.model.errors import Unavailable
+from engine.model.host import GpuUse
 from engine.model.instants import to_text
 from engine.protocol.messages import PROTOCOL
 from engine.protocol.rows import EngineRow
@@ -127,7 +131,10 @@ class DaemonWorld:
         cpus = use["cpu_percent"] / 100 * (os.cpu_count() or 1)
         available = use["memory_available_bytes"]
         used = use["memory_total_bytes"] - available
-        self._host = HostUse(cpus, available, used, use["load"][0], rss, self._free())
+        gpus: tuple[GpuUse, ...] = ()
+        if self._loop.machine.state.capacity.gpus:  # its driver may take its time
+            gpus = await trio.to_thread.run_sync(gpu_use, abandon_on_cancel=True)
+        self._host = HostUse(cpus, available, used, use["load"][0], rss, self._free(), gpus)
 
     def explainer(self) -> Explainer:
         """For the state as it is now."""

@@ -379,11 +379,12 @@ class WorkflowRow(Row, frozen=True, kw_only=True):
 class ResourcesRow(Row, frozen=True, kw_only=True):
     """The host: capacity, what attempts claim, what is really used; pools as {name: {"slots", "claimed"}}.
 
-    GPUs are {UUID: the part that is claimed, 0 to 1}, mutexes {name: who holds it}, `cores` those that can be pinned
-    and `cores_bound` how many of them are, `reservation` who has room set aside ({"run", "row", "since", "due"}), and
-    `owners` who shares the host: {"owner", "weight", "share" held now, "used" host-seconds, decayed}. `admission` is
-    open, slow or closed by what the host is short of, `pressure` says of what, and what that means; while others keep
-    more CPUs busy than they may, `cpus_others` is how many.
+    GPUs are {UUID: the part that is claimed, 0 to 1}, `gpus_used` what anybody really uses of them ({UUID: {"busy" in
+    percent, "memory" in bytes}}; null where the driver does not tell), mutexes {name: who holds it}, `cores` those that
+    can be pinned and `cores_bound` how many of them are, `reservation` who has room set aside ({"run", "row", "since",
+    "due"}), and `owners` who shares the host: {"owner", "weight", "share" held now, "used" host-seconds, decayed}.
+    `admission` is open, slow or closed by what the host is short of, `pressure` says of what, and what that means;
+    while others keep more CPUs busy than they may, `cpus_others` is how many.
     """
 
     cpus: float
@@ -406,6 +407,7 @@ class ResourcesRow(Row, frozen=True, kw_only=True):
     scratch_claimed: int = 0
     scratch_free: int | None = None
     gpus: dict[str, float] = {}
+    gpus_used: dict[str, dict[str, int | None]] = {}
     mutexes: dict[str, str] = {}
     cores: int = 0
     cores_bound: int = 0

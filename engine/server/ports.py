@@ -11,6 +11,7 @@ from engine.core.changes import AuditEntry
 from engine.core.events import AnyEvent, External
 from engine.core.replay import Batch
 from engine.core.state import Attempt, RunHeader, RunState
+from engine.model.host import GpuUse
 from engine.model.ids import NO_INDEX
 from engine.model.resources import Reason
 from engine.model.status import RunStatus
@@ -64,6 +65,7 @@ class HostUse(msgspec.Struct, frozen=True):
     load: float | None = None
     rss_bytes: dict[int, int] = {}
     scratch_free_bytes: int | None = None
+    gpus: tuple[GpuUse, ...] = ()
 
 
 class Owner(msgspec.Struct, frozen=True):

@@ -63,7 +63,12 @@ def resources_row(look: Look) -> ResourcesRow:
         running=len(state.attempts), ready=sum(run.header.counts[TaskStatus.READY] for run in state.runs.values()),
         holders=_holders(look, use.rss_bytes),
         scratch=capacity.scratch_bytes, scratch_claimed=scratch_bytes, scratch_free=use.scratch_free_bytes,
-        gpus={uuid: milli / 1000 for uuid, milli in gpus.items()}, mutexes=dict(sorted(mutexes.items())),
+        gpus={uuid: milli / 1000 for uuid, milli in gpus.items()},
+        gpus_used={
+            one.uuid: {"busy": one.busy_percent, "memory": one.memory_used_bytes}
+            for one in use.gpus if one.uuid in gpus
+        },
+        mutexes=dict(sorted(mutexes.items())),
         cores=len(capacity.cores), cores_bound=sum(not bound.isdisjoint(cpus) for _, cpus in capacity.cores),
         reservation=_reservation(state, standing),
         admission=standing.level, pressure=list(standing.pressure), cpus_others=standing.cpus_of_others,

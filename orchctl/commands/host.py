@@ -5,7 +5,7 @@ from typing import Any, cast
 from engine.protocol.messages import GetResources
 from engine.protocol.rows import ResourcesRow
 from orchctl.commands.kit import SUCCEEDED, Command, Place, Words, nothing_more
-from orchctl.text import inert, instant_text, levels_text, seconds_text, size_text
+from orchctl.text import gpu_use_text, inert, instant_text, levels_text, seconds_text, size_text
 
 _HOLDERS_SHOWN = 30
 
@@ -27,7 +27,10 @@ def resources(words: Words, place: Place) -> int:
     if row.scratch:
         free = "" if row.scratch_free is None else f"{size_text(row.scratch_free)} free"
         rows.append(("scratch", size_text(row.scratch), size_text(row.scratch_claimed), free))
-    rows += [(f"gpu {inert(uuid)}", "1", f"{share:g}", "") for uuid, share in row.gpus.items()]
+    rows += [
+        (f"gpu {inert(uuid)}", "1", f"{share:g}", gpu_use_text(row.gpus_used.get(uuid, {})))
+        for uuid, share in row.gpus.items()
+    ]
     if row.cores_bound:
         rows.append(("cores bound", str(row.cores), str(row.cores_bound), ""))
     for name, pool in row.pools.items():

@@ -63,6 +63,12 @@ tasks:
   gate: {needs: [first], run: 'until test -e open; do sleep 0.05; done'}
 """
 
+GPU_LIBRARY = """
+import sys
+from tests.support.fake_nvml import GIB, FakeNvml, device
+sys.modules[__name__] = FakeNvml(device("GPU-5d2a", busy=87, memory=(80 * GIB, 3 * GIB)))
+"""
+
 
 @pytest.fixture
 def place() -> Generator[Home]:
@@ -255,6 +261,16 @@ def test_full_diaries_of_engine_and_keeper_begin_anew(place: Home) -> None:
     assert "serving" in diaries[0].read_text()[:10_000]
     wait_for(lambda: "keeper: launcher-" in diaries[1].read_text()[-1_000:], "the keeper to write on")
     assert all(diary.stat().st_size < 100_000 for diary in diaries)
+
+
+def test_what_is_really_used_of_a_gpu_stands_beside_what_is_claimed(place: Home) -> None:
+    """With a driver's library that tells of a GPU which is not there."""
+    place.file("lib/pynvml.py", GPU_LIBRARY)
+    place.environment["PYTHONPATH"] = f"{place.root}/lib:{place.environment['PYTHONPATH']}"
+    place.start()
+    wait_for(lambda: place.rows("resources")[0]["gpus_used"], "the driver to be asked")
+    assert place.rows("resources")[0]["gpus_used"] == {"GPU-5d2a": {"busy": 87, "memory": 3 * 2**30}}
+    assert "87% busy, 3.0 GiB used" in place.ok("resources")
 
 
 def test_a_backup_is_restored_after_the_engine_has_stopped(place: Home) -> None:

@@ -237,7 +237,9 @@ def test_resources_show_capacity_claims_and_holders(engine: FakeEngine) -> None:
         ResourcesRow(
             cpus=32, cpus_claimed=2.5, cpus_used=1.25, memory=64 << 30, memory_claimed=1 << 30, load=0.5,
             pools={"warehouse": {"slots": 4, "claimed": 1}}, running=1, ready=3, holders=[holder],
-            scratch=1 << 40, scratch_claimed=1 << 30, gpus={"GPU-5d2a": 0.5}, mutexes={"lock": "r12 clean[3]"},
+            scratch=1 << 40, scratch_claimed=1 << 30, mutexes={"lock": "r12 clean[3]"},
+            gpus={"GPU-5d2a": 0.5, "MIG-1": 0.0},
+            gpus_used={"GPU-5d2a": {"busy": 87, "memory": 3 << 30}, "MIG-1": {"busy": None, "memory": 0}},
             reservation={"run": "r13", "row": "wide", "since": None, "due": "2026-11-23T12:00:00.000001Z"},
             owners=[{"owner": "data", "weight": 2.0, "share": 0.25, "used": 90.0},
                     {"owner": "ops", "weight": 1.0, "share": 0.0, "used": 0.0}],
@@ -247,7 +249,8 @@ def test_resources_show_capacity_claims_and_holders(engine: FakeEngine) -> None:
     assert "pool warehouse         4        1" in out
     assert "1 running, 3 ready, load 0.5" in out
     assert "r12  clean[3]  2    1.0 GiB  warehouse:1" in out
-    assert "gpu GPU-5d2a           1      0.5" in out
+    assert "gpu GPU-5d2a           1      0.5  87% busy, 3.0 GiB used" in out
+    assert "gpu MIG-1              1        0  0 B used" in out
     assert "mutex lock             1        1  r12 clean[3]" in out
     assert "room is set aside for r13 wide, may start 2026-11-23 12:00:00" in out
     assert "data        2    25%" in out

@@ -1,6 +1,7 @@
 """What the host has, who holds it and what waits for it."""
 
 from engine.core.events import Ask, AttemptSuspended, HostSampled, RunPauseRequested, RunResumeRequested
+from engine.model.host import GpuUse
 from engine.model.resources import Capacity, Claim
 from engine.model.workflow import Command, Policy, Task, Workflow
 from engine.protocol.messages import ExplainRun, GetResources, ListGroups, ListQueue, ListTasks
@@ -38,8 +39,10 @@ def test_resources_name_gpus_mutexes_pins_scratch_owners_and_the_reservation() -
     )
     flow = Workflow("w", (Task("a", TRUE), Task("wide", TRUE, policy=1)), policies, owner="data")
     run = house.begin(flow)
+    house.use = HostUse(gpus=(GpuUse("GPU-a", 87, 2**30), GpuUse("GPU-b"), GpuUse("GPU-not-ours", 5, 5)))
     row = rows(house, GetResources())[0]
     assert sorted(row["gpus"].values()) == [0.0, 1.0]
+    assert row["gpus_used"] == {"GPU-a": {"busy": 87, "memory": 2**30}, "GPU-b": {"busy": None, "memory": None}}
     assert row["mutexes"] == {"lock": f"r{run} a"}
     assert (row["scratch"], row["scratch_claimed"]) == (2**30, 2**20)
     assert (row["cores"], row["cores_bound"]) == (2, 1)
