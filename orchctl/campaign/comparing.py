@@ -23,13 +23,13 @@ class Cell(tuple[tuple[str, Any], ...]):
     __slots__ = ()
 
     def __eq__(self, other: object) -> bool:
-        return tuple.__eq__(self, other) is True and _kinds(self) == _kinds(cast("Cell", other))
+        return super().__eq__(other) is True and _kinds(self) == _kinds(cast("Cell", other))
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
     def __hash__(self) -> int:
-        return tuple.__hash__(self)
+        return super().__hash__()
 
 
 def _kinds(cell: Iterable[tuple[str, Any]]) -> list[type]:
