@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.campaigns.verdict import leaks, tell
 from tests.support.home import Home, home, kill_pid, wait_for
 
 PYTHON = """
@@ -63,10 +64,7 @@ def check(place: Home, run: str, count: int, *, once: bool) -> list[str]:
         seen.add(number)
     if seen != set(range(count)):
         found.append(f"{len(seen)} of {count} ran")
-    resources = place.rows("resources")[0]
-    if resources["cpus_claimed"] or resources["running"]:
-        found.append(f"slots leaked: {resources}")
-    return found
+    return found + leaks(place)
 
 
 def main() -> int:
@@ -94,10 +92,7 @@ def main() -> int:
         wait_for(lambda: place.rows("show", run)[0]["finished_at"], "the run to finish", 600)
         ahead = sum(1 for event in place.rows("events", run) if "on_success" in str(event["details"]))
         found = check(place, run, options.tasks, once=not options.launchers)
-        sys.stdout.write(f"kills {kills}, ordered on success {ahead}, violations {len(found)}\n")
-        for sentence in found[:20]:
-            sys.stdout.write(sentence + "\n")
-    return 1 if found else 0
+        return tell(f"kills {kills}, ordered on success {ahead}, violations {len(found)}", found)
 
 
 if __name__ == "__main__":

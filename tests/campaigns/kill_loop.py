@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.campaigns.verdict import leaks, tell
 from tests.support.home import Home, home, kill_pid, wait_for
 
 
@@ -104,10 +105,7 @@ def check(place: Home, run: str, count: int) -> list[str]:
         text = path.read_text() if path.exists() else ""
         if text != "line\n":
             found.append(f"{row['task']}[{row['index']}] wrote {text!r} (attempts {row['attempts']})")
-    resources = place.rows("resources")[0]
-    if resources["cpus_claimed"] or resources["running"]:
-        found.append(f"slots leaked: {resources}")
-    return found
+    return found + leaks(place)
 
 
 def main() -> int:
@@ -137,13 +135,11 @@ def main() -> int:
         wait_for(lambda: place.rows("show", run)[0]["finished_at"], "the run to finish", 600)
         found = check(place, run, options.tasks)
         adoption.sort()
-        sys.stdout.write(
+        return tell(
             f"kills {kills}, restart to serving median {adoption[len(adoption) // 2]:.2f} s, max {adoption[-1]:.2f} s, "
-            f"violations {len(found)}\n"
+            f"violations {len(found)}",
+            found,
         )
-        for sentence in found[:20]:
-            sys.stdout.write(sentence + "\n")
-    return 1 if found else 0
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.campaigns.verdict import leaks, tell
 from tests.support.home import Home, home
 
 MODULE = '''import os, random, subprocess, time
@@ -95,9 +96,7 @@ def _check(place: Home, run: str, count: int, chance: random.Random) -> list[str
         log = place.ok("logs", run, f"work[{index}]")
         if f"row {index}\n" not in log or log.count("row ") != marks[index]:
             found.append(f"the log of row {index} is {log[:80]!r}")
-    host = place.rows("resources")[0]
-    if host["cpus_claimed"] or host["running"] or host["holders"]:
-        found.append(f"claimed although nothing runs: {host}")
+    found += leaks(place)
     pages = list((place.root / "execution" / "pages").iterdir())
     if pages:
         found.append(f"{len(pages)} pages of workers were not given back")
@@ -127,10 +126,7 @@ def main() -> int:
             if kills.total() < options.kills:
                 _kill_one(place, chance, kills)
         found = _check(place, run, options.rows, chance)
-        sys.stdout.write(f"{options.rows} rows, kills {dict(kills)}, violations {len(found)}\n")
-        for sentence in found[:20]:
-            sys.stdout.write(sentence + "\n")
-    return 1 if found else 0
+        return tell(f"{options.rows} rows, kills {dict(kills)}, violations {len(found)}", found)
 
 
 if __name__ == "__main__":
