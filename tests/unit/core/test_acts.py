@@ -431,7 +431,7 @@ def test_a_task_whose_list_could_not_be_made_can_be_rerun():
     player = started(task("a"), task("b", "a", for_each="{{ needs.a.result }}"), task("c", "b"))
     player.ok("a", result=b"5")
     assert player.rerun("b")["changed"] == 1
-    assert player.why("b") == "for_each: for_each gave int, not a list"
+    assert player.why("b") == "for_each: for_each gave a number, not a list"
     assert player.rows() == {"a": "succeeded", "b": "failed", "c": "upstream_failed"}
 
 
