@@ -45,13 +45,14 @@ tasks:
     order: random
     seed: 5
     repeat_noisy: 1
+    noise: {look: 100ms}
     metrics:
       work: {better: lower}
       rate: {unit: MB/s, better: higher, regex: "rate ([0-9]+)"}
     run: |
       echo rate $((100 / SIZE))
       echo '{"work": '$((SIZE * PARAM_work + TRIAL))'}' >&$ORCHCTL_METRICS_FD
-      sleep 0.3
+      sleep 0.15
     env: {SIZE: "{{ item.size }}", TRIAL: "{{ item.trial }}"}
 params: {work: 1000}
 """
