@@ -50,7 +50,7 @@ async def _use(console: Driver) -> str:
     await console.press("j", "enter")
     await console.shows("WHAT IT DOES")
     await console.press("3")
-    return await console.shows("3 Use*", "MEMORY")
+    return await console.shows("3 Use*", "MEMORY", "samples")
 
 
 @pytest.mark.asyncio

@@ -46,20 +46,25 @@ def test_the_worlds_together_use_what_the_machine_can_do():
         "RunPauseRequested", "RunQueued", "RunResumeRequested", "RunSkipped", "SettingsChangeRequested", "SpaceChanged",
         "TaskReopened", "TrialRepeated", "WorkflowAdded", "WorkflowPauseRequested", "WorkflowRemoved",
     }  # fmt: skip
-    seed = 0
-    while wanted and seed < SEEDS:
+    for seed in _from(41, SEEDS):  # 41 to 48 have it all, unless the worlds were changed
         world = World(seed, SHORT)
         world.run()
         wanted -= {type(event).__name__ for _, _, event in world.story}
-        seed += 1
-    assert not wanted
+        if not wanted:
+            return
+    raise AssertionError(f"no world has {wanted}")
 
 
 # --- a simulation that finds nothing when something is broken is worse than none ------------------------------------
 
 
-def _find(seeds: int = 40) -> str:
-    for seed in range(seeds):
+def _from(likely: int, seeds: int) -> list[int]:
+    """All seeds, the one that was known to do (it costs time and nothing else if it does no more) before the others."""
+    return [*range(likely, seeds), *range(likely)]
+
+
+def _find(likely: int = 0, seeds: int = 40) -> str:
+    for seed in _from(likely, seeds):
         try:
             World(seed, SHORT).run()
         except Failure as failure:
@@ -91,7 +96,7 @@ def test_who_goes_on_without_its_cpus_is_noticed(monkeypatch: pytest.MonkeyPatch
 def test_who_gives_its_cpus_back_while_it_may_move_is_noticed(monkeypatch: pytest.MonkeyPatch):
     """On any answer, and not only on the one to the newest order."""
     monkeypatch.setattr("engine.core.standstill._order", _without_number)
-    assert re.search("runs although it has given its CPUs back|may move", _find())
+    assert re.search("runs although it has given its CPUs back|may move", _find(15))
 
 
 def _without_number(cx: Context, attempt: Attempt, known: Pause, *, frozen: bool) -> None:
@@ -132,4 +137,4 @@ def test_a_store_that_forgets_an_attempt_is_noticed(monkeypatch: pytest.MonkeyPa
 
 def test_a_launcher_that_starts_what_waits_for_a_success_in_vain_is_noticed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Launchers, "_in_vain", lambda self, child: False)
-    assert re.search("it started although its needs say", _find(120))
+    assert re.search("it started although its needs say", _find(80, 120))

@@ -2,9 +2,14 @@
 
 import asyncio
 import contextlib
+import unicodedata
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
+import textual.screen
+from textual.events import Key
+from textual.keys import REPLACED_KEYS, _character_to_key, _get_unicode_name_from_key
 from textual.pilot import Pilot
 
 from orchctl.console.memory import Memory
@@ -15,6 +20,9 @@ from tests.support.console_engine import ConsoleEngine, World
 from tests.support.console_world import NOW_S
 
 WITHIN_S = 10.0
+FRAME_S = 0.002
+"""What has changed is drawn after one or two of these: soon, as nobody looks in between."""
+textual.screen.UPDATE_PERIOD = FRAME_S
 
 
 async def until(condition: Callable[[], bool], within_s: float = WITHIN_S) -> None:
@@ -23,6 +31,24 @@ async def until(condition: Callable[[], bool], within_s: float = WITHIN_S) -> No
     while not condition():
         assert asyncio.get_running_loop().time() < deadline, "what was waited for did not come"
         await asyncio.sleep(0.005)
+
+
+async def settled() -> None:
+    """Wait until this loop, in which console and engine live, has nothing to do and nothing due that could be a frame.
+
+    So what a key leads to has happened and is drawn, on a machine of any speed. A pilot's own wait for that goes by the
+    CPU time of the process: it takes 40 ms a key, and longer beside others.
+    """
+    loop: Any = asyncio.get_running_loop()
+    deadline = loop.time() + WITHIN_S
+    quiet = 0
+    while quiet < 3:  # what was sent in one turn is read in the next one
+        assert loop.time() < deadline, "the console never comes to rest"
+        due = min((timer.when() for timer in loop._scheduled if not timer.cancelled()), default=deadline)
+        soon = due <= loop.time() + 3 * FRAME_S
+        quiet = 0 if loop._ready or soon else quiet + 1
+        if quiet < 3:
+            await asyncio.sleep(max(0.0, due - loop.time()) if soon and not loop._ready else 0)
 
 
 class Driver:
@@ -66,7 +92,20 @@ class Driver:
         return self.text()
 
     async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
+        """Press keys, each when all is done that the one before it led to."""
+        for key in keys:
+            self.console.post_message(_event(key))
+            await settled()
+
+
+def _event(key: str) -> Key:
+    """What a terminal makes of a key, given by its name or its character."""
+    name = _character_to_key(key) if len(key) == 1 else key
+    try:
+        character = unicodedata.lookup(_get_unicode_name_from_key(REPLACED_KEYS.get(name, name)))
+    except KeyError:
+        character = key if len(key) == 1 else None
+    return Key(name, character)
 
 
 @contextlib.asynccontextmanager

@@ -82,10 +82,11 @@ async def test_what_an_attempt_had_stopped_itself_stays_stopped(world: Any, quot
     script = "sleep 60 & kill -STOP $!; echo $! > stopped; sleep 61 & echo $! > other; wait"
     attempt = world.start(script, quota=quota, stop=Stop(grace_ns=SECOND // 10))
     other, stopped = int(await world.file_there("other")), int(await world.file_there("stopped"))
+    await world.until(lambda: proc.stat(stopped).state == "T", "the signal to arrive")
     await pause(world, attempt)
     await resume(world, attempt)
     await world.until(lambda: proc.stat(other).state == "S", "the other to go on")
-    assert proc.stat(stopped).state == "T"  # pyright: ignore[reportOptionalMemberAccess]
+    await world.until(lambda: proc.stat(stopped).state == "T", "it to stand still as it did, once the kernel lets it")
     world.stop(attempt)
     assert (await world.end(attempt)).outcome.kind is OutcomeKind.CANCELLED
 

@@ -30,8 +30,7 @@ QUIET_S = 0.3
 
 @pytest.fixture
 def place() -> Generator[Home]:
-    with home() as found:
-        found.file("config.toml", "[host]\ncpus = 1\n")
+    with home("[host]\ncpus = 1\n") as found:
         found.start()
         found.file("low.yaml", LOW)
         found.file("high.yaml", HIGH)
