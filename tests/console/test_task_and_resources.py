@@ -112,7 +112,7 @@ def host_world() -> World:
         scratch=2**40, scratch_claimed=2**39, gpus={"GPU-5d2a": 0.5}, mutexes={"lock": "r12 parse[61]"}, cores=16,
         cores_bound=1, reservation={"run": "r11", "row": "wide", "since": "2026-11-23T10:32:20Z", "due": None},
         owners=[{"owner": "data", "weight": 2.0, "share": 0.375, "used": 7200.0}], admission="slow",
-        pressure=["cpu: others leave 12, the bound is 16: what others use counts as claimed"],
+        pressure=["cpu: others leave 12 free, the bound is 16: what others use counts as claimed"],
     )  # fmt: skip
     world.queue = [
         QueueRow(run="r11", task="wide", index=None, rows=1, rank=1, owner="ops", reserved=True, claim={"cpu": 32.0},
@@ -132,7 +132,7 @@ async def test_the_host_is_shown_with_who_holds_it_what_waits_and_whose_it_is(
         await console.press("H")
         shown = await console.shows(
             "Resources", "12/32", "9.5 used", "warehouse 3/4", "lock by r12 parse[61]", "GPU-5d2a 50%", "1/16",
-            "slow     cpu: others leave 12, the bound is 16",
+            "slow     cpu: others leave 12 free, the bound is 16",
             "r11 wide is next, has waited 1m00s", "1 Holders", "r12 parse[61]", "3m00s", "512.0 MiB",
         )  # fmt: skip
         assert all(len(line) <= size[0] for line in shown.splitlines())
