@@ -5,9 +5,11 @@ the line at its foot, the help and the palette are all made from it, so none can
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
+
+from orchctl.console.actions import Verb
 
 Place = Literal[
     "overview", "run", "task", "workflows", "schedules", "backfills", "backfill", "audit", "resources", "definition",
@@ -61,6 +63,11 @@ class Action(msgspec.Struct, frozen=True):
 ACTIONS: tuple[Action, ...] = (
     Action("open", ("enter", "l"), TABLES, "open", "open it; of an event: the run then", "open",
            panes=TIMED),
+    Action("open_neighbour", ("enter", "l"), ("task",), "open", "open the neighbour under the cursor",
+           panes=("about",)),
+    Action("neighbour", ("tab",), ("task",), "neighbour(1)", "to its neighbours, one after the other", "neighbours",
+           panes=("about",)),
+    Action("neighbour_before", ("shift+tab",), ("task",), "neighbour(-1)", "to the neighbour before", panes=("about",)),
     Action("back", ("h", "backspace", "escape"), INNER, "back", "go back; close", "back"),
     Action("left", ("left",), LISTS, "aside(-1)", "back; in a graph to the left"),
     Action("right", ("right",), LISTS, "aside(1)", "open; in a graph to the right"),
@@ -195,6 +202,12 @@ _NAMES = {
 def key_text(key: str) -> str:
     """How a key is written for people."""
     return _NAMES.get(key, key)
+
+
+def verb_of(action: Action) -> Verb | None:
+    """What an act does to runs and rows; None for all else."""
+    before, _, verb = action.name.partition("act('")
+    return cast("Verb", verb.removesuffix("')")) if verb and not before else None
 
 
 def actions_of(place: Place, *, may_act: bool, pane: str = "", actions: Sequence[Action] = ACTIONS) -> list[Action]:

@@ -121,7 +121,7 @@ class BaseScreen(Screen[None]):
         last = [action for action in self.offered() if action.id in ("help", "leave")]
         room = width + 2 - sum(len(key_text(action.keys[0])) + len(action.brief) + 3 for action in last)
         for action in self.offered():
-            if not action.brief or action in last or (action.acts and refused):
+            if not action.brief or action in last or (action.acts and refused) or self.pointless(action):
                 continue
             part: Line = [(key_text(action.keys[0]), "key"), (f" {action.brief}  ", "plain")]
             if width_of([*line, *part]) <= room:
@@ -130,6 +130,10 @@ class BaseScreen(Screen[None]):
             line += [(key_text(action.keys[0]), "key"), (f" {action.brief}  ", "plain")]
         text, style = line[-1]
         return [fitted([*line[:-1], (text.rstrip(), style)], width)]
+
+    def pointless(self, action: Action) -> bool:
+        """Whether the action would only say why it makes no sense here: the foot does not name it then."""
+        return False
 
     def offered(self) -> list[Action]:
         actions = self.console_app.actions

@@ -31,7 +31,7 @@ from orchctl.console.drawing import (
     runs_heading,
     width_of,
 )
-from orchctl.console.keymap import Place
+from orchctl.console.keymap import Action, Place, verb_of
 from orchctl.console.screens.base import BaseScreen, Mover
 from orchctl.console.screens.last_runs import LastRuns
 from orchctl.console.screens.setting import setting_form
@@ -146,7 +146,12 @@ class OverviewScreen(BaseScreen):
     def _cursor_moved(self) -> None:
         row = self.here()
         self._last.show(row.workflow if row is not None else "")
-        self.update_bar("strip")
+        for bar in ("strip", "keys"):
+            self.update_bar(bar)
+
+    def pointless(self, action: Action) -> bool:
+        row, verb = self.here(), verb_of(action)
+        return row is not None and bool(verb) and bool(actions.why_not_run(verb, row))
 
     def nothing_text(self) -> str:
         """What is said in an empty table."""
