@@ -92,6 +92,8 @@ class Console(App[int]):
         self._kept_up_s = time.monotonic()
         self._shown = Shown()
         self._early: list[events.Key] = []
+        self.leaving = False
+        """Whether the operator has left: what is typed after that is for the shell."""
         self._guard = Guard(ascii_only=ascii_only)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -162,6 +164,7 @@ class Console(App[int]):
         """Leave; a terminal that takes nothing any more is waited for, but not for ever."""
         if not self.is_headless:
             _end_at_last(_LEAVE_S, 0)
+        self.leaving = True
         self.exit(0)
 
     # --- the link -------------------------------------------------------------------------------------------------

@@ -179,7 +179,7 @@ async def test_what_is_known_of_now_alone_says_so(tmp_path: Path) -> None:
         await console.press("x")
         await console.shows("why something waits is known of now alone")
         await console.press("j", "enter")
-        await console.shows("r12 › inventory", "this is the row as it is now, not as it was then")
+        await console.shows("r12 › inventory", "as it is now, not as it was then")
         await console.press("h")
         await console.shows("PAST  10:30:00")
 

@@ -141,6 +141,8 @@ class BaseScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what the keymap gives to this screen, its pane and this operator."""
+        if self.console_app.leaving:
+            return False
         name = f"{action}({', '.join(map(repr, parameters))})" if parameters else action
         return action_named(name) is None or any(known.name == name for known in self.offered())
 
@@ -406,6 +408,9 @@ class BaseScreen(Screen[None]):
         else:
             self.confirm(intent)
 
+    def made_run(self, run: str) -> None:
+        """A run was made; a screen that lists it puts the cursor there."""
+
     async def _perform(self, intent: Intent, on_done: Callable[[], None] | None) -> None:
         self.say(f"{intent.verb} {self.signs.more}")
         try:
@@ -419,5 +424,7 @@ class BaseScreen(Screen[None]):
         if intent.verb == "backfill":
             hint = f"; {self.key_of('backfills')} shows how far it is"
         self.say(text + hint, "red" if "refused:" in text else "green")
+        if intent.verb == "trigger":
+            self.made_run(str(done.body.get("run", "")))
         if on_done is not None:
             on_done()

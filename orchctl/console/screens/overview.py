@@ -4,7 +4,7 @@ and a list of all else that needs an operator. Tab goes from the runs to that li
 
 import os
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 from textual import events
@@ -37,7 +37,7 @@ from orchctl.console.screens.last_runs import LastRuns
 from orchctl.console.screens.setting import setting_form
 from orchctl.console.screens.sources import Few
 from orchctl.console.store import Change, Picture
-from orchctl.console.theme import status_style
+from orchctl.console.theme import Signs, status_style
 from orchctl.console.widgets.prompt import Prompt
 from orchctl.console.widgets.vtable import VirtualTable
 from orchctl.text import count_text, inert, size_text
@@ -209,8 +209,7 @@ class OverviewScreen(BaseScreen):
         if row is not None:
             if row.load is not None:
                 line.append((f"load {row.load:.1f}  ", "plain"))
-            for name, pool in row.pools.items():
-                line.append((f"{name} {pool.get('claimed', 0)}/{pool.get('slots', 0)}  ", "dim"))
+            line += _pools_line(row.pools, width - width_of(line), self.signs)
         return fitted(line, width)
 
     def _draw_title(self, width: int) -> list[Line]:
@@ -354,6 +353,10 @@ class OverviewScreen(BaseScreen):
         if row is not None:
             self.backfill(row.workflow)
 
+    def made_run(self, run: str) -> None:
+        if not self._in_attention:
+            self.table.point(run)
+
     def action_set(self) -> None:
         row = self.here()
         if row is not None:
@@ -368,3 +371,16 @@ class OverviewScreen(BaseScreen):
         row = self.here()
         if row is not None:
             self.act_on_run(verb, row)
+
+
+def _pools_line(pools: dict[str, dict[str, Any]], width: int, signs: Signs) -> Line:
+    """How full the pools are, those that are held first; what does not fit whole is counted."""
+    ordered = sorted(pools.items(), key=lambda named: not named[1].get("claimed"))
+    texts = [f"{inert(name)} {pool.get('claimed', 0)}/{pool.get('slots', 0)}  " for name, pool in ordered]
+    for shown in range(len(texts), 0, -1):
+        left = len(texts) - shown
+        rest = [f"{signs.more} {left} more"] if left else []
+        line: Line = [(text, "dim") for text in (*texts[:shown], *rest)]
+        if width_of(line) <= width:
+            return line
+    return [(count_text(len(texts), "pool"), "dim")] if texts else []

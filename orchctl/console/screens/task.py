@@ -249,6 +249,8 @@ class TaskScreen(LogKeys):
         return run == self.run_number and row == self.name_of_row
 
     def pointless(self, action: Action) -> bool:
+        if action.id == "neighbour":
+            return not self._neighbours
         row, verb = self.row(), verb_of(action)
         return row is not None and bool(verb) and bool(actions.why_not_rows(verb, [row]))
 
