@@ -33,9 +33,7 @@ def explain(words: Words, place: Place) -> int:
         return SUCCEEDED
     rows = typed(reply.rows, ReasonRow)
     if not rows:
-        out.line(
-            "nothing waits" + "".join(f": {row_name(row.task, row.index)} is {_settled(row)}" for row in ended)
-        )
+        out.line("nothing waits" + "".join(f": {row_name(row.task, row.index)} is {_settled(row)}" for row in ended))
     for row in rows:
         rank = f", rank {row.rank} in the queue" if row.rank is not None else ""
         due = f", expected to start at {instant_text(row.predicted_start)}" if row.predicted_start else ""

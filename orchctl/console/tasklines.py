@@ -173,7 +173,7 @@ def _side(
         opens = "its rows" if mapped and index is None else f"row [{index}] of it" if mapped else ""
         line: Line = [(f"  {column('' if at else name, _NAME)} ", "dim")]
         line += [(f"{signs.status(status)} ", status_style(status)), (inert(task.get("task")), "plain")]
-        found.append((fitted([*line, (f"  {opens}", "dim")], width), Neighbour(str(task.get("task")), index, mapped)))
+        found.append((fitted([*line, (f"  {opens}", "dim")], width), Neighbour(inert(task.get("task")), index, mapped)))
     if total > _NEIGHBOURS:
         more = f"  {column('', _NAME)} {signs.more} {total - _NEIGHBOURS:,} more"
         found.append((fitted([(more, "dim")], width), None))

@@ -35,7 +35,7 @@ _TABS: tuple[tuple[str, Table, str], ...] = (
     ("2", "queue", "Queue"),
     ("3", "owners", "Owners"),
 )
-_HOST_LINES_MAX = 9
+_HOST_LINES_MAX = 10
 _ABOUT_LINES = 3
 
 
@@ -85,7 +85,9 @@ class ResourcesScreen(BaseScreen):
         yield self.bar("tabs", self._draw_tabs, 2)
         with ContentSwitcher(initial=self._table, id="panes") as self._panes:
             yield from self._tables.values()
-        yield self.bar("about", self._draw_about, _ABOUT_LINES)
+        about = self.bar("about", self._draw_about, _ABOUT_LINES)
+        about.display = False
+        yield about
         yield from self.foot()
 
     def on_mount(self) -> None:
@@ -172,6 +174,7 @@ class ResourcesScreen(BaseScreen):
     def action_table(self, name: Table) -> None:
         self._table = name
         self._panes.current = name
+        self._bars["about"].display = name != "holders"
         for bar in ("tabs", "about", "keys"):
             self.update_bar(bar)
 
