@@ -40,14 +40,16 @@ class Explainer:
             return self._of_running(run, row)
         if status >= TaskStatus.SUCCEEDED or run.task_final[task] != NOT_FINAL:
             return None, None, []
-        found = self._of_run(run)
+        found = self._of_run(run)  # what keeps the run comes first, what presses the host last: it is least of this row
         if status is TaskStatus.WAITING:
             return None, None, found + self._upstream(run, task, index)
         if status is TaskStatus.BACKING_OFF:
             left = max(run.finished[row] - self._cx.now_ns, 0) / 1e9
             return None, run.finished[row], [*found, Reason("backing_off", "retry", left, 0)]
         rank, entry = self._rank(run.run, task, row)
-        return rank, self._start_ns(entry, row, found), found + self._of_ready(run, task, row, rank)
+        host = [] if found else list(self._cx.pressure.reasons)
+        due_ns = self._start_ns(entry, row, [*found, *host])
+        return rank, due_ns, [*found, *self._of_ready(run, task, row, rank), *host]
 
     def _of_running(self, run: RunState, row: int) -> tuple[int | None, int | None, list[Reason]]:
         """Why it stands still, if it does; what waits for its CPUs has a rank, and a start is when it goes on."""
@@ -63,7 +65,7 @@ class Explainer:
         )  # fmt: skip
         host = list(self._cx.pressure.reasons)
         short = self._short(entry.claim, mine=entry is self._cx.gate.reserved, rank=rank)
-        return rank, self._start_ns(entry, entry.low, host), [why, *host, *short]
+        return rank, self._start_ns(entry, entry.low, host), [why, *short, *host]
 
     def _standstill(self, attempt: Attempt) -> Reason:
         pause = attempt.pause or Pause()
@@ -90,7 +92,7 @@ class Explainer:
             return [Reason("if_running", run.header.workflow, holders=holders)]
         if self._state.meta.read_only:
             return [Reason("read_only", "disk")]
-        return [Reason("stopping", "engine")] if self._cx.draining else list(self._cx.pressure.reasons)
+        return [Reason("stopping", "engine")] if self._cx.draining else []
 
     def _upstream(self, run: RunState, task: int, index: int) -> list[Reason]:
         unmet: list[str] = []

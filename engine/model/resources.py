@@ -91,7 +91,7 @@ def pressure_text(resource: str, bound: float, value: float) -> str:
     if resource == "memory":
         return f"memory: {size_text(value)} available, the bound is {size_text(bound)}"
     if resource == "cpu":
-        return f"cpu: others leave {round(value, 2):g}, the bound is {bound:g}"
+        return f"cpu: others leave {round(value, 2):g} free, the bound is {bound:g}"
     return f"{resource}: {value:.3g} %, the bound is {bound:g} %"
 
 

@@ -67,8 +67,8 @@ class SpecRow(Row, frozen=True, kw_only=True):
     """What a task is to do. `kind` is command, shell or python; `lines` the command, script or function, with
     its `{{ }}` as written; values of `env` and `args` whose names look secret are hidden by the engine.
 
-    `claim` as in QueueRow; `quota` holds what was written, in seconds and bytes; neighbours are {"task", "status"}, at
-    most 200 each way.
+    `claim` as in QueueRow; `quota` holds what was written, in seconds and bytes; neighbours are {"task", "status",
+    "mapped": it has rows, "paired": row by row with this one}, at most 200 each way.
     """
 
     task: str

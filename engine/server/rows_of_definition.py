@@ -25,7 +25,7 @@ _UNITS = {"ns": SECOND, "milli": 1000}
 def spec_row(run: RunState, task: int) -> SpecRow:
     """One task as it is defined, and as its neighbours stand now."""
     spec, policy, plan = run.plan.tasks[task], run.plan.policy(task), run.plan
-    ups, downs = plan.ups(task), plan.downs(task)
+    ups, downs, paired = plan.ups(task), plan.downs(task), set(plan.paired(task))
     return SpecRow(
         task=spec.name, kind=type(spec.action).__name__.lower(), lines=short_text(_text(spec.action)).split("\n"),
         args=short_map(_without_secrets(spec.action.args)) if isinstance(spec.action, Python) else {},
@@ -35,8 +35,10 @@ def spec_row(run: RunState, task: int) -> SpecRow:
         trigger_rule=policy.trigger_rule, when=short_text(spec.when), priority=run.priority(task),
         description=short_text(spec.description), owner=spec.owner or run.owner, outputs=spec.outputs[:_NAMES_SHOWN],
         mapped=spec.mapped, max_parallel=run.max_parallel(task),
-        upstream=[_neighbour(run, up) for up in ups[:_NEIGHBOURS_SHOWN]], upstream_total=len(ups),
-        downstream=[_neighbour(run, down) for down in downs[:_NEIGHBOURS_SHOWN]], downstream_total=len(downs),
+        upstream=[_neighbour(run, up, up in paired) for up in ups[:_NEIGHBOURS_SHOWN]],
+        upstream_total=len(ups),
+        downstream=[_neighbour(run, down, task in plan.paired(down)) for down in downs[:_NEIGHBOURS_SHOWN]],
+        downstream_total=len(downs),
     )  # fmt: skip
 
 
@@ -90,5 +92,8 @@ def _retry(retry: Retry) -> dict[str, Any]:
     return {"limit": retry.limit, "delay": retry.delay_ns / SECOND, "backoff": retry.backoff, "on": retry.on}
 
 
-def _neighbour(run: RunState, task: int) -> dict[str, Any]:
-    return {"task": run.plan.names[task], "status": run.task_status(task).text}
+def _neighbour(run: RunState, task: int, paired: bool) -> dict[str, Any]:
+    return {
+        "task": run.plan.names[task], "status": run.task_status(task).text, "mapped": run.plan.tasks[task].mapped,
+        "paired": paired,
+    }  # fmt: skip

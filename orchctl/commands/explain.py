@@ -33,9 +33,7 @@ def explain(words: Words, place: Place) -> int:
         return SUCCEEDED
     rows = typed(reply.rows, ReasonRow)
     if not rows:
-        out.line(
-            "nothing waits" + "".join(f": {row_name(row.task, row.index)} is {inert(row.status)}" for row in ended)
-        )
+        out.line("nothing waits" + "".join(f": {row_name(row.task, row.index)} is {_settled(row)}" for row in ended))
     for row in rows:
         rank = f", rank {row.rank} in the queue" if row.rank is not None else ""
         due = f", expected to start at {instant_text(row.predicted_start)}" if row.predicted_start else ""
@@ -44,6 +42,12 @@ def explain(words: Words, place: Place) -> int:
     if reply.total > len(rows):
         out.remark(f"and {count_text(reply.total - len(rows), 'row')} more; --limit shows more of them")
     return SUCCEEDED
+
+
+def _settled(row: TaskRow) -> str:
+    """How it stands, and why."""
+    why = inert(row.why).removeprefix(f"{row.status}: ")
+    return inert(row.status) + (f" ({why})" if why else "")
 
 
 def reason_sentence(reason: dict[str, Any]) -> str:

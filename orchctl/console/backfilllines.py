@@ -6,6 +6,7 @@ from orchctl.console.drawing import (
     Line,
     column,
     counts,
+    day_and_time,
     done_share,
     duration,
     fitted,
@@ -75,7 +76,7 @@ def backfill_about(row: BackfillRow, signs: Signs, now_s: float) -> list[Line]:
     goes_on += [f"next {row.next_partition}"] if row.next_partition else []
     given = ", ".join(f"{name}={inert(value)}" for name, value in row.params.items())
     said = "  ".join(part for part in (f"note: {row.note}" if row.note else "", given) if part)
-    made = f" by {row.actor or '?'} {instant_text(row.made_at)}, {'took' if row.finished_at else 'goes on for'} {spent}"
+    made = f" by {row.actor or '?'} {day_and_time(row.made_at)}, {'took' if row.finished_at else 'goes on for'} {spent}"
     about = f"{count_text(row.partitions, 'partition')}, {span}"
     return [
         [(f" {row.backfill} {row.workflow}  ", "strong"), (about, "plain")],

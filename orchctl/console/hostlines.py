@@ -10,7 +10,7 @@ import msgspec
 
 from engine.protocol.rows import QueueRow, ResourcesRow
 from orchctl.console.drawing import Line, column, duration, fitted, gauge, instant_s, time_of
-from orchctl.console.runlines import reason_text, row_name
+from orchctl.console.runlines import folded, reason_text, row_name
 from orchctl.console.theme import Signs
 from orchctl.console.timelines import levels_of
 from orchctl.text import inert, size_text
@@ -103,9 +103,10 @@ def _resource(
 
 
 def _pressed(row: ResourcesRow, width: int) -> Iterator[Line]:
-    for number, sentence in enumerate(row.pressure):
+    pieces = [piece for sentence in row.pressure for piece in folded(inert(sentence), max(20, width - 11))]
+    for number, piece in enumerate(pieces):
         head = f" {inert(row.admission)}" if number == 0 else ""
-        yield fitted([(column(head, 10), "yellow"), (inert(sentence), "yellow")], width)
+        yield fitted([(column(head, 10), "yellow"), (piece, "yellow")], width)
 
 
 def _named(row: ResourcesRow, width: int) -> Iterator[Line]:
@@ -196,8 +197,20 @@ def queue_line(row: QueueRow, width: int, signs: Signs) -> Line:
     )  # fmt: skip
 
 
+def queue_about(row: QueueRow, width: int) -> list[Line]:
+    """All of why it does not start, which the table has no room for."""
+    text = "; ".join(map(reason_text, row.reasons)) or "x says why"
+    pieces = folded(f"{row_name(row.task, row.index)}: {text}", max(20, width - 2))
+    return [[(f" {piece}", "plain")] for piece in pieces]
+
+
+def owners_about(width: int) -> list[Line]:
+    text = "USED: CPU-share hours, decaying; of two who wait, the one who has used less for its weight goes first"
+    return [[(f" {piece}", "dim")] for piece in folded(text, max(20, width - 2))]
+
+
 def owners_heading(width: int) -> Line:
-    text = f"  {column('OWNER', 24)}{column('WEIGHT', 8)}{column('HOLDS NOW', 30)}USED (CPU-share hours, decaying)"
+    text = f"  {column('OWNER', 24)}{column('WEIGHT', 8)}{column('HOLDS NOW', 30)}USED"
     return fitted([(text, "heading")], width)
 
 

@@ -5,9 +5,11 @@ the line at its foot, the help and the palette are all made from it, so none can
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
+
+from orchctl.console.actions import Verb
 
 Place = Literal[
     "overview", "run", "task", "workflows", "schedules", "backfills", "backfill", "audit", "resources", "definition",
@@ -59,11 +61,14 @@ class Action(msgspec.Struct, frozen=True):
 
 
 ACTIONS: tuple[Action, ...] = (
-    Action("open", ("enter", "l"), TABLES, "open", "open it; of an event: the run then", "open",
-           panes=TIMED),
+    Action("open", ("enter", "l"), TABLES, "open", "open it", "open", panes=LISTED),
+    Action("event.then", ("enter", "l"), ("run",), "open", "the run as it was right after it", "then",
+           panes=("events",)),
     Action("back", ("h", "backspace", "escape"), INNER, "back", "go back; close", "back"),
-    Action("left", ("left",), LISTS, "aside(-1)", "back; in a graph to the left"),
-    Action("right", ("right",), LISTS, "aside(1)", "open; in a graph to the right"),
+    Action("left", ("left",), tuple(place for place in INNER if place != "run"), "aside(-1)", "also back"),
+    Action("right", ("right",), tuple(place for place in GOING if place != "run"), "aside(1)", "also open"),
+    Action("run.left", ("left",), ("run",), "aside(-1)", "go back; in a graph to the left"),
+    Action("run.right", ("right",), ("run",), "aside(1)", "open it; in a graph to the right"),
     Action("down", ("j", "down"), LISTS, "down", "down"),
     Action("up", ("k", "up"), LISTS, "up", "up"),
     Action("page_down", ("pagedown", "ctrl+f"), LISTS, "page_down", "a page down"),
@@ -80,6 +85,11 @@ ACTIONS: tuple[Action, ...] = (
     Action("pane.results", ("7",), ("run",), "pane('results')", "what its trials have measured"),
     Action("about", ("1",), ("task",), "about", "what it is, its attempts and its neighbours"),
     Action("use", ("3",), ("task",), "use", "what an attempt used over time", "use", panes=("about", "log")),
+    Action("neighbour", ("tab",), ("task",), "neighbour(1)", "to its neighbours, one after the other", "neighbours",
+           panes=("about",)),
+    Action("neighbour_before", ("shift+tab",), ("task",), "neighbour(-1)", "to the neighbour before", panes=("about",)),
+    Action("open_neighbour", ("enter", "l"), ("task",), "open", "open the neighbour under the cursor",
+           panes=("about",)),
     Action("its_log", ("2",), ("task",), "log", "its log"),
     Action("holders", ("1",), ("resources",), "table('holders')", "who holds the host"),
     Action("queue", ("2",), ("resources",), "table('queue')", "what waits for room, and why"),
@@ -195,6 +205,12 @@ _NAMES = {
 def key_text(key: str) -> str:
     """How a key is written for people."""
     return _NAMES.get(key, key)
+
+
+def verb_of(action: Action) -> Verb | None:
+    """What an act does to runs and rows; None for all else."""
+    before, _, verb = action.name.partition("act('")
+    return cast("Verb", verb.removesuffix("')")) if verb and not before else None
 
 
 def actions_of(place: Place, *, may_act: bool, pane: str = "", actions: Sequence[Action] = ACTIONS) -> list[Action]:

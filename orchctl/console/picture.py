@@ -78,7 +78,10 @@ async def _show(console: Console, pilot: Pilot[int], wanted: Wanted) -> None:
     if name in OF_RUNS:
         screen = console.screen
         assert isinstance(screen, RunScreen)
-        await _until(lambda: screen.run_row() is not None, "there is no such run")
+        try:
+            await _until(lambda: screen.run_row() is not None, f"run r{wanted.run} is not known")
+        except Unavailable as fault:
+            raise Unavailable(fault.sentence, "`orchctl runs` lists those that are kept") from fault
         if name == "definition":
             row = screen.run_row()
             assert row is not None

@@ -92,6 +92,8 @@ class Console(App[int]):
         self._kept_up_s = time.monotonic()
         self._shown = Shown()
         self._early: list[events.Key] = []
+        self.leaving = False
+        """Whether the operator has left: what is typed after that is for the shell."""
         self._guard = Guard(ascii_only=ascii_only)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -162,6 +164,7 @@ class Console(App[int]):
         """Leave; a terminal that takes nothing any more is waited for, but not for ever."""
         if not self.is_headless:
             _end_at_last(_LEAVE_S, 0)
+        self.leaving = True
         self.exit(0)
 
     # --- the link -------------------------------------------------------------------------------------------------
@@ -184,12 +187,29 @@ class Console(App[int]):
 
         self.push_screen(RunScreen(run))
 
-    def open_task(self, run: int, row: str) -> None:
-        """Show one row of a run, by its name."""
+    def open_task(self, run: int, row: str, *, from_past: bool = False) -> None:
+        """Show one row of a run, by its name. One that was left for what is in sight is gone back to, so that walking
+        to and fro between neighbours piles nothing up."""
         from orchctl.console.screens.task import TaskScreen
 
+        below = self.screen_stack[-2] if len(self.screen_stack) > 1 else None
+        if isinstance(below, TaskScreen) and below.is_of(run, row):
+            self.pop_screen()
+            return
         task, _, index = row.partition("[")
-        self.push_screen(TaskScreen(run, task, int(index.rstrip("]")) if index else None))
+        self.push_screen(TaskScreen(run, task, int(index.rstrip("]")) if index else None, from_past=from_past))
+
+    def open_rows(self, run: int, task: str) -> None:
+        """Show all rows of a task, in the screen of its run: in the one that is open, if one is."""
+        from orchctl.console.screens.run import RunScreen
+
+        opened = [screen for screen in self.screen_stack if isinstance(screen, RunScreen) and screen.run_number == run]
+        if not opened:
+            self.push_screen(RunScreen(run, rows_of=task))
+            return
+        while self.screen is not opened[-1]:
+            self.pop_screen()
+        opened[-1].list_rows(task)
 
     def go(self, name: str) -> None:
         """Show a screen by its name: over the overview, in the place of what was over it."""

@@ -20,7 +20,7 @@ from orchctl.console.drawing import (
     word,
 )
 from orchctl.console.theme import Signs, status_style
-from orchctl.text import ORDER, cells, inert, size_text, standstill_text
+from orchctl.text import ORDER, cells, count_text, inert, size_text, standstill_text
 
 NAME_MIN, NAME_MAX = 16, 40
 
@@ -392,3 +392,16 @@ def reason_lines(row: ReasonRow, width: int, signs: Signs) -> list[Line]:
     for reason in row.reasons:
         lines += [[("    " + piece, "plain")] for piece in folded(reason_text(reason), max(10, width - 4))]
     return lines
+
+
+def settled_lines(row: TaskRow, width: int, signs: Signs, now_s: float) -> list[Line]:
+    """A row that waits for nothing: since when it runs, or when and why it ended, after how many attempts."""
+    spent = _spent(row, now_s)
+    if row.status == "running":
+        facts = [f"since {time_of(row.started_at)}, for {spent}"]
+    else:
+        facts = [f"ended {time_of(row.finished_at)}" if row.finished_at else "", f"took {spent}" if spent else ""]
+        facts.append(count_text(row.attempts, "attempt") if row.attempts > 1 else "")
+    head: Line = [word(row.status, signs), ("  " + "  ".join(fact for fact in facts if fact), "plain")]
+    said = why_text(row).removeprefix(f"{row.status}: ")
+    return [fitted(head, width), *([("    " + piece, "plain")] for piece in folded(said, max(10, width - 4)) if piece)]

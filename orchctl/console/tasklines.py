@@ -3,7 +3,7 @@ neighbours. Pure functions of rows and a width.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.protocol.rows import AttemptRow, SpecRow, TaskRow
 from orchctl.console.drawing import Line, column, duration, fitted, seconds_between, time_of, word
@@ -13,25 +13,45 @@ from orchctl.console.theme import Signs, status_style
 from orchctl.text import inert, levels_text, size_text
 
 _NAME = 11
+_NEIGHBOURS = 20
 _SECONDS = frozenset({"wall", "cpu_time", "silence"})
 _SIZES = frozenset({"memory", "log", "disk"})
 
 
-def task_lines(
+class Neighbour(NamedTuple):
+    """What can be opened of a neighbour: its only row, the row of it that is paired with this one, or (`row` None and
+    `mapped`) the list of its rows."""
+
+    task: str
+    row: int | None
+    mapped: bool
+
+
+class TaskPage(NamedTuple):
+    """Lines, and what those that can be opened lead to."""
+
+    lines: list[Line]
+    neighbours: dict[int, Neighbour]
+
+
+def task_page(
     row: TaskRow, spec: SpecRow | None, attempts: Sequence[AttemptRow], tail: Sequence[str], width: int, signs: Signs,
     now_s: float,
-) -> list[Line]:  # fmt: skip
+) -> TaskPage:  # fmt: skip
     """Everything about a row, what matters most first."""
     lines = _standing(row, width, signs, now_s)
+    neighbours: dict[int, Neighbour] = {}
     lines += _attempts(attempts, width, signs, now_s)
     if tail:
         lines += [[], [(" END OF ITS LOG", "heading"), ("   L shows all of it", "dim")]]
         lines += [fitted([(f"  {line}", "plain")], width) for line in tail]
     if spec is not None:
-        lines += [*_does(spec, width), *_limits(spec, row, width), *_neighbours(spec, width, signs)]
-    if row.item is not None:
-        lines += _named("item", inert(row.item), width)
-    return lines
+        lines += [*_does(spec, width), *_limits(spec, row, width)]
+        for line, neighbour in _neighbours(spec, row, width, signs):
+            if neighbour is not None:
+                neighbours[len(lines)] = neighbour
+            lines.append(line)
+    return TaskPage(lines, neighbours)
 
 
 def _standing(row: TaskRow, width: int, signs: Signs, now_s: float) -> list[Line]:
@@ -47,11 +67,11 @@ def _standing(row: TaskRow, width: int, signs: Signs, now_s: float) -> list[Line
         f"memory {size_text(row.max_rss)}" if row.max_rss else "",
         f"pid {row.pid}" if row.pid and row.status == "running" else "",
     ]
-    said = why_text(row)
+    said = why_text(row).removeprefix(f"{row.status}: ")
     style = "red" if row.status == "failed" else "plain"
     lines: list[Line] = [fitted([(" ", "plain"), word(row.status, signs), (f"   {said}", style)], width)]
     lines.append(fitted([(" " + "   ".join(fact for fact in facts if fact), "dim")], width))
-    return lines
+    return lines + ([] if row.item is None else _named("item", inert(row.item), width, lead=" "))
 
 
 def _attempts(attempts: Sequence[AttemptRow], width: int, signs: Signs, now_s: float) -> list[Line]:
@@ -127,34 +147,45 @@ def _amount(name: str, value: float) -> str:
     return size_text(value) if name in _SIZES else f"{value:g}"
 
 
-def _neighbours(spec: SpecRow, width: int, signs: Signs) -> list[Line]:
-    lines: list[Line] = [
-        [],
-        [(" NEIGHBOURS", "heading"), (f"   starts on {spec.trigger_rule.replace('_', ' ')}", "dim")],
-    ]
+def _neighbours(spec: SpecRow, row: TaskRow, width: int, signs: Signs) -> list[tuple[Line, Neighbour | None]]:
+    """A line a neighbour, with what it opens."""
+    starts = f"   starts on {spec.trigger_rule.replace('_', ' ')}"
+    hint = "; tab and enter open one" if spec.upstream or spec.downstream else ""
+    lines: list[Line] = [[], [(" NEIGHBOURS", "heading"), (starts + hint, "dim")]]
     if spec.when:
         lines += _named("when", spec.when, width)
-    lines += _side("needs", spec.upstream, spec.upstream_total, width, signs)
-    return lines + _side("needed by", spec.downstream, spec.downstream_total, width, signs)
+    return [
+        *((line, None) for line in lines),
+        *_side("needs", spec.upstream, spec.upstream_total, row, width, signs),
+        *_side("needed by", spec.downstream, spec.downstream_total, row, width, signs),
+    ]
 
 
-def _side(name: str, tasks: Sequence[dict[str, Any]], total: int, width: int, signs: Signs) -> list[Line]:
+def _side(
+    name: str, tasks: Sequence[dict[str, Any]], total: int, row: TaskRow, width: int, signs: Signs
+) -> list[tuple[Line, Neighbour | None]]:
     if not tasks:
-        return [fitted([(f"  {column(name, _NAME)} ", "dim"), ("nothing", "dim")], width)]
-    line: Line = [(f"  {column(name, _NAME)} ", "dim")]
-    for task in tasks[:20]:
-        status = inert(task.get("status"))
-        line += [(f"{signs.status(status)} ", status_style(status)), (f"{inert(task.get('task'))}  ", "plain")]
-    if total > 20:
-        line.append((f"{signs.more} {total - 20:,} more", "dim"))
-    return [fitted(line, width)]
+        return [(fitted([(f"  {column(name, _NAME)} ", "dim"), ("nothing", "dim")], width), None)]
+    found: list[tuple[Line, Neighbour | None]] = []
+    for at, task in enumerate(tasks[:_NEIGHBOURS]):
+        status, mapped = inert(task.get("status")), bool(task.get("mapped"))
+        index = row.index if task.get("paired") else None
+        opens = "its rows" if mapped and index is None else f"row [{index}] of it" if mapped else ""
+        line: Line = [(f"  {column('' if at else name, _NAME)} ", "dim")]
+        line += [(f"{signs.status(status)} ", status_style(status)), (inert(task.get("task")), "plain")]
+        found.append((fitted([*line, (f"  {opens}", "dim")], width), Neighbour(inert(task.get("task")), index, mapped)))
+    if total > _NEIGHBOURS:
+        more = f"  {column('', _NAME)} {signs.more} {total - _NEIGHBOURS:,} more"
+        found.append((fitted([(more, "dim")], width), None))
+    return found
 
 
-def _named(name: str, value: str, width: int) -> list[Line]:
+def _named(name: str, value: str, width: int, lead: str = "  ") -> list[Line]:
     """A named value, over as many lines as it needs (at most 8)."""
     if not value.strip():
         return []
     pieces = folded(value.strip(), max(10, width - _NAME - 4))[:8]
     return [
-        [(f"  {column(name if at == 0 else '', _NAME)} ", "dim"), (piece, "plain")] for at, piece in enumerate(pieces)
+        [(f"{lead}{column(name if at == 0 else '', _NAME)} ", "dim"), (piece, "plain")]
+        for at, piece in enumerate(pieces)
     ]

@@ -89,7 +89,7 @@ def test_a_reason_is_a_sentence_with_who_holds_what() -> None:
     assert runlines.reason_text(suspended) == "suspended for r7 train (higher priority)"
     assert runlines.reason_text(memory) == "capacity memory: asks 1.0 GiB, 1.0 MiB free"
     pressed = {"kind": "pressure", "resource": "cpu", "asked": 16.0, "available": 3.217, "holders": []}
-    assert runlines.reason_text(pressed) == "pressure: cpu: others leave 3.22, the bound is 16"
+    assert runlines.reason_text(pressed) == "pressure: cpu: others leave 3.22 free, the bound is 16"
 
 
 @pytest.mark.parametrize(

@@ -229,3 +229,14 @@ async def test_what_is_typed_before_the_prompt_is_there_goes_to_the_prompt(tmp_p
         await console.shows("/reind", "reindex")
         await console.lacks("orders")
         assert console.console.is_running
+
+
+@pytest.mark.asyncio
+async def test_the_names_of_panes_give_way_to_what_limits_the_rows(tmp_path: Path) -> None:
+    async with console_on(tmp_path, ingest(), run=12) as console:
+        await console.shows("publish")
+        await console.press("2", "slash", *"parse is:failed !publish !fetch", "enter")
+        shown = await console.shows("rows, /parse is:failed !publish !fetch", "2 Tasks*")
+        assert "1 Graph" not in shown
+        await console.press("slash", "ctrl+u", "enter")
+        await console.shows("1 Graph  2 Tasks* 3 Gantt")

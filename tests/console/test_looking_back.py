@@ -179,9 +179,21 @@ async def test_what_is_known_of_now_alone_says_so(tmp_path: Path) -> None:
         await console.press("x")
         await console.shows("why something waits is known of now alone")
         await console.press("j", "enter")
-        await console.shows("r12 › inventory", "this is the row as it is now, not as it was then")
+        await console.shows("r12 › inventory", "as it is now, not as it was then")
         await console.press("h")
         await console.shows("PAST  10:30:00")
+
+
+@pytest.mark.asyncio
+async def test_a_pane_that_shows_now_while_the_past_is_looked_at_says_so(tmp_path: Path) -> None:
+    async with console_on(tmp_path, looked_back(), run=12, shape="graph") as console:
+        shown = await _in_the_past(console)
+        assert "as it is now" not in shown
+        assert "x why" not in shown
+        await console.press("j", "L")
+        await console.shows("PAST  10:30:00", "5 Log*", "the log as it is now")
+        await console.press("0")
+        await console.lacks("the log as it is now")
 
 
 @pytest.mark.asyncio
@@ -202,6 +214,7 @@ async def test_holding_a_key_asks_for_the_last_moment_only(tmp_path: Path) -> No
         for _ in range(3):
             screen.action_past("step", -1)
         await console.shows("PAST  08:10:00")
+        await until(lambda: any(isinstance(request, ListPast) for request in console.engine.requests))
         asked = [request for request in console.engine.requests if isinstance(request, ListPast)]
         assert {request.revision for request in asked} == {20}
 

@@ -9,7 +9,7 @@ import pytest
 from textual import events
 
 from engine.protocol.messages import Definition, PauseWorkflow, Submit
-from engine.protocol.rows import AuditRow, ScheduleRow, WorkflowRow
+from engine.protocol.rows import AuditRow, BackfillRow, ScheduleRow, WorkflowRow
 from orchctl.console.screens.trigger import param_fault
 from tests.support.console_engine import World
 from tests.support.console_pilot import console_on, until
@@ -46,6 +46,9 @@ def standing() -> World:
         AuditRow(revision=8, at="2026-11-23T08:00:00Z", uid=2, actor="bob", via="console", verb="kill", target="r11",
                  result="forbidden"),
     ]  # fmt: skip
+    world.definitions["reindex"] = Definition(
+        workflow="reindex", version="v7", file="/srv/reindex.yaml", text="name: reindex\n"
+    )
     world.definitions["ingest-daily"] = Definition(
         workflow="ingest-daily", version="v1", file="/srv/ingest.yaml",
         text="name: ingest-daily   # all of it\ntasks:\n  fetch: {run: 'true'}\n# " + "long " * 30 + "end\n",
@@ -154,6 +157,35 @@ async def test_the_audit_tells_who_did_what_and_what_was_refused(tmp_path: Path)
         await console.shows("alice", "retry", "r12 parse", "disk was full", "bob", "refused: forbidden")
         await console.press("slash", *"bob", "enter")
         await console.shows("1 of 2")
+
+
+@pytest.mark.asyncio
+async def test_what_an_act_was_about_is_opened_from_the_audit(tmp_path: Path) -> None:
+    world = standing()
+    at = world.audit[0].at
+    about = ("backfill", "b1 ingest-daily"), ("add", "reindex"), ("stop", "engine"), ("retry", "r12 parse")
+    world.audit = [
+        AuditRow(
+            revision=90 - place, at=at, uid=1, actor="alice", via="cli", verb=verb, target=target, result="accepted"
+        )
+        for place, (verb, target) in enumerate(about)
+    ]
+    world.backfills = [BackfillRow(
+        backfill="b1", workflow="ingest-daily", version="v1", status="done", partitions=2, left_out=0, pending=0,
+        since=at, until=at, order="oldest", reprocess="none", max_active=1, made_at=at,
+    )]  # fmt: skip
+    async with console_on(tmp_path, world) as console:
+        await console.shows("ingest-daily")
+        await console.press("A")
+        await console.shows("4 acts", "b1 ingest-daily")
+        await console.press("enter")
+        await console.shows("Backfill b1 of ingest-daily")
+        await console.press("h", "j", "enter")
+        await console.shows("reindex  version")
+        await console.press("h", "j", "enter")
+        await console.shows("about nothing that could be opened")
+        await console.press("j", "enter")
+        await console.shows("ingest-daily › r12")
 
 
 @pytest.mark.asyncio

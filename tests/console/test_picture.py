@@ -99,7 +99,7 @@ async def test_what_cannot_be_pictured_is_said(tmp_path: Path, monkeypatch: pyte
     async with _served(tmp_path) as home:
         with pytest.raises(ValueFault, match="no screen 'gant'"):
             await _picture(home, "gant")
-        with pytest.raises(Unavailable, match="no such run"):
+        with pytest.raises(Unavailable, match="run r99 is not known"):
             await picture(home, Wanted("graph", 99), (80, 24), "text", Settings())
         with pytest.raises(ValueFault, match="measures nothing"):
             await _picture(home, "results")

@@ -52,6 +52,47 @@ async def test_the_overview_shows_host_runs_by_attention_and_what_failed(tmp_pat
 
 
 @pytest.mark.asyncio
+async def test_no_key_leads_out_of_the_overview_but_the_one_that_leaves(tmp_path: Path) -> None:
+    async with console_on(tmp_path, ingest()) as console:
+        await console.shows("ingest-daily")
+        await console.press("left", "h", "backspace", "escape")
+        await console.shows("ingest-daily", "Attention")
+
+
+@pytest.mark.asyncio
+async def test_what_is_typed_after_leaving_does_nothing_any_more(tmp_path: Path) -> None:
+    async with console_on(tmp_path, ingest()) as console:
+        await console.shows("ingest-daily")
+        screen = console.console.screen
+        assert screen.check_action("act", ("retry",))
+        await console.press("q")
+        assert screen.check_action("act", ("retry",)) is False
+
+
+@pytest.mark.asyncio
+async def test_the_cursor_goes_to_a_run_that_was_just_made(tmp_path: Path) -> None:
+    world = ingest()
+    async with console_on(tmp_path, world) as console:
+        await console.shows("ingest-daily")
+        made = msgspec.structs.replace(world.runs[0], run="r13", tasks={"waiting": 3})
+        console.console.screen.made_run("r13")
+        world.runs.append(made)
+        console.engine.publish()
+        await until(lambda: "r13" in console.text() and console.line("r13").startswith("▌"))
+
+
+@pytest.mark.asyncio
+async def test_pools_that_are_held_are_named_first_and_those_without_room_are_counted(tmp_path: Path) -> None:
+    world = ingest()
+    free = {f"workflow-{number}/database": {"slots": 4, "claimed": 0} for number in range(4)}
+    pools = {**free, "held": {"slots": 4, "claimed": 3}}
+    world.resources = msgspec.structs.replace(world.resources, pools=pools)
+    async with console_on(tmp_path, world) as console:
+        await console.shows("held 3/4", "more")
+        assert console.line("held 3/4").split("held 3/4")[1].strip().endswith("more")
+
+
+@pytest.mark.asyncio
 async def test_an_empty_engine_says_how_to_begin(tmp_path: Path) -> None:
     async with console_on(tmp_path, World()) as console:
         await console.shows("no runs yet", "nothing failed lately, nothing is stuck")

@@ -8,6 +8,7 @@ import pytest
 from engine.protocol.messages import Act, ListQueue
 from engine.protocol.rows import AttemptRow, GroupRow, QueueRow, SpecRow, TaskRow
 from orchctl.console.hostlines import Use, host_lines
+from orchctl.console.tasklines import task_page
 from orchctl.console.theme import Signs
 from tests.support.console_engine import World
 from tests.support.console_pilot import console_on, until
@@ -103,6 +104,80 @@ async def test_a_row_that_changes_is_seen_to(tmp_path: Path) -> None:
         assert not console.engine.acts
 
 
+@pytest.mark.asyncio
+async def test_the_neighbours_of_a_task_are_opened_from_its_screen_and_back_again(tmp_path: Path) -> None:
+    world = world_of_a_row()
+    beside = [{"task": "parse", "status": "failed", "mapped": True, "paired": False}]
+    world.specs["fetch"] = msgspec.structs.replace(
+        SPEC, task="fetch", mapped=False, upstream=[], upstream_total=0, downstream=beside, downstream_total=1
+    )
+    async with console_on(tmp_path, world, run=12) as console:
+        await console.shows("publish")
+        console.console.open_task(12, "parse[11]")
+        await console.shows("parse[11]  ✗ failed", "WHAT IT DOES", "tab neighbours")
+        await console.press("tab")
+        await console.shows("▌  needs       ✓ fetch")
+        await console.press("j")
+        await console.shows("▌  needed by   · publish")
+        await console.press("tab", "enter")
+        await console.shows("r12 › fetch  ✓ succeeded", "tab neighbours")
+        await console.press("enter")
+        await console.shows("needs       nothing", "▌  needed by   ✗ parse  its rows")
+        await console.press("enter")
+        await console.shows("2 Tasks*", "rows of parse", "parse[11]")
+        console.console.open_task(12, "parse[11]")
+        await console.shows("parse[11]  ✗ failed", "tab neighbours")
+        stack = len(console.console.screen_stack)
+        console.console.open_task(12, "fetch")
+        await console.shows("r12 › fetch")
+        console.console.open_task(12, "parse[11]")
+        await console.shows("parse[11]  ✗ failed")
+        assert len(console.console.screen_stack) == stack
+
+
+@pytest.mark.asyncio
+async def test_the_rows_of_a_neighbour_are_listed_where_no_screen_of_the_run_is_open(tmp_path: Path) -> None:
+    async with console_on(tmp_path, world_of_a_row()) as console:
+        await console.shows("ingest-daily")
+        console.console.open_rows(12, "parse")
+        await console.shows("2 Tasks*", "rows of parse", "parse[11]")
+
+
+def test_a_neighbour_that_is_paired_opens_its_own_row_and_others_their_list() -> None:
+    paired = {"task": "load", "status": "waiting", "mapped": True, "paired": True}
+    spec = msgspec.structs.replace(SPEC, downstream=[paired, *SPEC.downstream, {**paired, "paired": False}])
+    row = TaskRow(task="parse", index=3, status="failed", attempts=1, why="failed: exit 3", item="x.csv")
+    page = task_page(row, spec, [], [], 80, Signs(), NOW_S)
+    assert [tuple(neighbour) for neighbour in page.neighbours.values()] == [
+        ("fetch", None, False), ("load", 3, True), ("publish", None, False), ("load", None, True),
+    ]  # fmt: skip
+    texts = ["".join(text for text, _ in line) for line in page.lines]
+    assert [texts[line].split()[-1] for line in page.neighbours] == ["fetch", "it", "publish", "rows"]
+    assert texts[0].split() == ["✗", "failed", "exit", "3"]
+    assert texts[2].split() == ["item", "x.csv"]
+
+
+@pytest.mark.asyncio
+async def test_the_foot_names_only_what_makes_sense_for_the_row(tmp_path: Path) -> None:
+    async with console_on(tmp_path, world_of_a_row(), run=12) as console:
+        await console.shows("publish")
+        console.console.open_task(12, "parse[11]")
+        shown = await console.shows("parse[11]  ✗ failed", "r retry")
+        assert "c cancel" not in shown
+        await console.press("c")
+        await console.shows("parse[11] is failed: nothing to cancel")
+
+
+@pytest.mark.asyncio
+async def test_why_says_how_a_row_ended_that_waits_for_nothing(tmp_path: Path) -> None:
+    async with console_on(tmp_path, world_of_a_row(), run=12) as console:
+        await console.shows("publish")
+        console.console.open_task(12, "parse[11]")
+        await console.shows("parse[11]  ✗ failed")
+        await console.press("x")
+        await console.shows("Why parse[11] is failed", "✗ failed", "3 attempts", "exit 137")
+
+
 def host_world() -> World:
     world = ingest()
     world.resources = msgspec.structs.replace(
@@ -112,7 +187,7 @@ def host_world() -> World:
         scratch=2**40, scratch_claimed=2**39, gpus={"GPU-5d2a": 0.5}, mutexes={"lock": "r12 parse[61]"}, cores=16,
         cores_bound=1, reservation={"run": "r11", "row": "wide", "since": "2026-11-23T10:32:20Z", "due": None},
         owners=[{"owner": "data", "weight": 2.0, "share": 0.375, "used": 7200.0}], admission="slow",
-        pressure=["cpu: others leave 12, the bound is 16: what others use counts as claimed"],
+        pressure=["cpu: others leave 12 free, the bound is 16: what others use counts as claimed"],
     )  # fmt: skip
     world.queue = [
         QueueRow(run="r11", task="wide", index=None, rows=1, rank=1, owner="ops", reserved=True, claim={"cpu": 32.0},
@@ -132,16 +207,17 @@ async def test_the_host_is_shown_with_who_holds_it_what_waits_and_whose_it_is(
         await console.press("H")
         shown = await console.shows(
             "Resources", "12/32", "9.5 used", "warehouse 3/4", "lock by r12 parse[61]", "GPU-5d2a 50%", "1/16",
-            "slow     cpu: others leave 12, the bound is 16",
+            "slow     cpu: others leave 12 free, the bound is 16",
             "r11 wide is next, has waited 1m00s", "1 Holders", "r12 parse[61]", "3m00s", "512.0 MiB",
         )  # fmt: skip
         assert all(len(line) <= size[0] for line in shown.splitlines())
         await console.press("2")
-        await console.shows("r11 wide", "r12 parse[70] ×30", "reserved")
+        await console.shows("r11 wide", "r12 parse[70] ×30", "reserved", "wide: capacity cpu: asks 32, 20 free")
         await console.press("j", "x")
         await console.shows("Why")
         await console.press("h", "3")
-        await console.shows("data", "38%", "2.00")
+        shown = await console.shows("data", "38%", "2.00", "USED: CPU-share hours")
+        assert "enter open" not in shown
         await console.press("1", "enter")
         await console.shows("r12 › parse[61]")
 

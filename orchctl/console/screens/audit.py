@@ -5,11 +5,13 @@ from typing import ClassVar
 import msgspec
 
 from engine.model.errors import EngineError
-from engine.protocol.messages import ListAudit, Rows
-from engine.protocol.rows import AuditRow
-from orchctl.console.drawing import Line, column, day_and_time, fitted, run_number
+from engine.protocol.messages import ListAudit, ListBackfills, Rows
+from engine.protocol.rows import AuditRow, BackfillRow
+from orchctl.console.drawing import Line, backfill_number, column, day_and_time, fitted, run_number
 from orchctl.console.keymap import Place
 from orchctl.console.notices import from_text
+from orchctl.console.screens.definition import DefinitionScreen
+from orchctl.console.screens.schedules import BackfillRunsScreen
 from orchctl.console.screens.standing import StandingScreen
 
 _AUDIT_PAGE = 200
@@ -21,6 +23,7 @@ class AuditScreen(StandingScreen[AuditRow]):
 
     place: ClassVar[Place] = "audit"
     title_text = "Audit"
+    noun = "act"
     nothing = "nobody has done anything yet"
     about_lines = 3
 
@@ -99,10 +102,31 @@ class AuditScreen(StandingScreen[AuditRow]):
         return [what, [(f" {who}", "dim")], [(f" {row.note}", "plain")]]
 
     def action_open(self) -> None:
+        """The run, the backfill or the workflow that the act was about."""
         row = self.here()
-        number = run_number(row.target.partition(" ")[0]) if row is not None else 0
-        if number:
-            self.console_app.open_run(number)
+        if row is None:
+            return
+        target = row.target.partition(" ")[0]
+        if run_number(target):
+            self.console_app.open_run(run_number(target))
+        elif backfill_number(target):
+            self.run_worker(self._open_backfill(target), exit_on_error=True)
+        elif row.verb == "add":
+            self.console_app.push_screen(DefinitionScreen(target))
+        else:
+            self.say("that act was about nothing that could be opened", "yellow")
+
+    async def _open_backfill(self, name: str) -> None:
+        try:
+            rows = msgspec.convert((await self.feed.ask(ListBackfills(), Rows)).rows, list[BackfillRow])
+        except (EngineError, msgspec.ValidationError) as error:
+            self.say(str(error), "red")
+            return
+        found = next((row for row in rows if row.backfill == name), None)
+        if found is None:
+            self.say(f"{name} is not known any more", "yellow")
+        else:
+            self.console_app.push_screen(BackfillRunsScreen(found))
 
 
 def _columns(width: int) -> tuple[int, int]:

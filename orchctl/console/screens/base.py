@@ -121,7 +121,7 @@ class BaseScreen(Screen[None]):
         last = [action for action in self.offered() if action.id in ("help", "leave")]
         room = width + 2 - sum(len(key_text(action.keys[0])) + len(action.brief) + 3 for action in last)
         for action in self.offered():
-            if not action.brief or action in last or (action.acts and refused):
+            if not action.brief or action in last or (action.acts and refused) or self.pointless(action):
                 continue
             part: Line = [(key_text(action.keys[0]), "key"), (f" {action.brief}  ", "plain")]
             if width_of([*line, *part]) <= room:
@@ -131,12 +131,18 @@ class BaseScreen(Screen[None]):
         text, style = line[-1]
         return [fitted([*line[:-1], (text.rstrip(), style)], width)]
 
+    def pointless(self, action: Action) -> bool:
+        """Whether the action would only say why it makes no sense here: the foot does not name it then."""
+        return False
+
     def offered(self) -> list[Action]:
         actions = self.console_app.actions
         return actions_of(self.place, may_act=not self.feed.viewer, pane=self.pane(), actions=actions)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what the keymap gives to this screen, its pane and this operator."""
+        if self.console_app.leaving:
+            return False
         name = f"{action}({', '.join(map(repr, parameters))})" if parameters else action
         return action_named(name) is None or any(known.name == name for known in self.offered())
 
@@ -416,6 +422,9 @@ class BaseScreen(Screen[None]):
         else:
             self.confirm(intent)
 
+    def made_run(self, run: str) -> None:
+        """A run was made; a screen that lists it puts the cursor there."""
+
     async def _perform(self, intent: Intent, on_done: Callable[[], None] | None) -> None:
         self.say(f"{intent.verb} {self.signs.more}")
         try:
@@ -429,5 +438,7 @@ class BaseScreen(Screen[None]):
         if intent.verb == "backfill":
             hint = f"; {self.key_of('backfills')} shows how far it is"
         self.say(text + hint, "red" if "refused:" in text else "green")
+        if intent.verb == "trigger":
+            self.made_run(str(done.body.get("run", "")))
         if on_done is not None:
             on_done()

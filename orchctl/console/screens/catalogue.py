@@ -5,13 +5,12 @@ from typing import ClassVar
 from engine.protocol.messages import ListWorkflows
 from engine.protocol.rows import WorkflowRow
 from orchctl.console import actions
-from orchctl.console.drawing import Line, column, fitted
+from orchctl.console.drawing import Line, column, day_and_time, fitted
 from orchctl.console.keymap import Place
 from orchctl.console.screens.last_runs import LastRuns
 from orchctl.console.screens.standing import StandingScreen
 from orchctl.console.store import Change, Picture
 from orchctl.console.theme import status_style
-from orchctl.text import instant_text
 
 
 class WorkflowsScreen(StandingScreen[WorkflowRow]):
@@ -19,6 +18,7 @@ class WorkflowsScreen(StandingScreen[WorkflowRow]):
 
     place: ClassVar[Place] = "workflows"
     title_text = "Workflows"
+    noun = "workflow"
     nothing = "no workflow was added: `orchctl add FILE` keeps one"
     about_lines = 5
 
@@ -55,7 +55,7 @@ class WorkflowsScreen(StandingScreen[WorkflowRow]):
         name = max(16, width - 61)
         last = row.last_status or ""
         sign = self.signs.status(last) if last else " "
-        due = "paused" if row.paused else instant_text(row.next_at)[:19]
+        due = "paused" if row.paused else day_and_time(row.next_at) if row.next_at else ""
         fault: Line = [(f"  ! {row.fault}", "red")] if row.fault else []
         return fitted(
             [

@@ -4,7 +4,7 @@ and a list of all else that needs an operator. Tab goes from the runs to that li
 
 import os
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 from textual import events
@@ -31,13 +31,13 @@ from orchctl.console.drawing import (
     runs_heading,
     width_of,
 )
-from orchctl.console.keymap import Place
+from orchctl.console.keymap import Action, Place, verb_of
 from orchctl.console.screens.base import BaseScreen, Mover
 from orchctl.console.screens.last_runs import LastRuns
 from orchctl.console.screens.setting import setting_form
 from orchctl.console.screens.sources import Few
 from orchctl.console.store import Change, Picture
-from orchctl.console.theme import status_style
+from orchctl.console.theme import Signs, status_style
 from orchctl.console.widgets.prompt import Prompt
 from orchctl.console.widgets.vtable import VirtualTable
 from orchctl.text import count_text, inert, size_text
@@ -146,7 +146,12 @@ class OverviewScreen(BaseScreen):
     def _cursor_moved(self) -> None:
         row = self.here()
         self._last.show(row.workflow if row is not None else "")
-        self.update_bar("strip")
+        for bar in ("strip", "keys"):
+            self.update_bar(bar)
+
+    def pointless(self, action: Action) -> bool:
+        row, verb = self.here(), verb_of(action)
+        return row is not None and bool(verb) and bool(actions.why_not_run(verb, row))
 
     def nothing_text(self) -> str:
         """What is said in an empty table."""
@@ -204,8 +209,7 @@ class OverviewScreen(BaseScreen):
         if row is not None:
             if row.load is not None:
                 line.append((f"load {row.load:.1f}  ", "plain"))
-            for name, pool in row.pools.items():
-                line.append((f"{name} {pool.get('claimed', 0)}/{pool.get('slots', 0)}  ", "dim"))
+            line += _pools_line(row.pools, width - width_of(line), self.signs)
         return fitted(line, width)
 
     def _draw_title(self, width: int) -> list[Line]:
@@ -343,6 +347,10 @@ class OverviewScreen(BaseScreen):
         row = self.here()
         return "" if row is None else row.workflow
 
+    def made_run(self, run: str) -> None:
+        if not self._in_attention:
+            self.table.point(run)
+
     def action_set(self) -> None:
         row = self.here()
         if row is not None:
@@ -357,3 +365,16 @@ class OverviewScreen(BaseScreen):
         row = self.here()
         if row is not None:
             self.act_on_run(verb, row)
+
+
+def _pools_line(pools: dict[str, dict[str, Any]], width: int, signs: Signs) -> Line:
+    """How full the pools are, those that are held first; what does not fit whole is counted."""
+    ordered = sorted(pools.items(), key=lambda named: not named[1].get("claimed"))
+    texts = [f"{inert(name)} {pool.get('claimed', 0)}/{pool.get('slots', 0)}  " for name, pool in ordered]
+    for shown in range(len(texts), 0, -1):
+        left = len(texts) - shown
+        rest = [f"{signs.more} {left} more"] if left else []
+        line: Line = [(text, "dim") for text in (*texts[:shown], *rest)]
+        if width_of(line) <= width:
+            return line
+    return [(count_text(len(texts), "pool"), "dim")] if texts else []

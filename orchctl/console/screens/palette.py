@@ -22,7 +22,7 @@ from orchctl.console.screens.registry import SCREENS
 from orchctl.console.screens.run import RunScreen
 from orchctl.console.widgets.lines import Bar
 from orchctl.console.widgets.prompt import Prompt
-from orchctl.text import inert
+from orchctl.text import cells, inert
 
 if TYPE_CHECKING:
     from orchctl.console.screens.base import BaseScreen
@@ -138,9 +138,11 @@ class PaletteScreen(ModalScreen[Callable[[], object] | None]):
     def _draw(self, width: int) -> list[Line]:
         first = max(0, self._picked - SHOWN + 1)
         lines: list[Line] = []
-        for at, candidate in enumerate(self._found[first : first + SHOWN], first):
+        shown = self._found[first : first + SHOWN]
+        names = max((cells(candidate.text) for candidate in shown), default=0)
+        for at, candidate in enumerate(shown, first):
             sign = self._below.signs.cursor if at == self._picked else " "
-            text = column(candidate.text, min(40, width // 2))
+            text = column(candidate.text, max(16, min(40, width // 2, names + 1)))
             line: Line = [(sign, "cyan"), (f" {text} ", "strong" if at == self._picked else "plain")]
             lines.append(fitted([*line, (candidate.help, "dim")], width))
         if not self._found:

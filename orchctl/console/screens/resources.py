@@ -15,11 +15,13 @@ from orchctl.console.hostlines import (
     holders_heading,
     host_lines,
     owner_line,
+    owners_about,
     owners_heading,
+    queue_about,
     queue_heading,
     queue_line,
 )
-from orchctl.console.keymap import Place
+from orchctl.console.keymap import Action, Place
 from orchctl.console.runlines import row_name
 from orchctl.console.screens.base import BaseScreen, Mover
 from orchctl.console.screens.sources import Few, Windowed
@@ -33,7 +35,8 @@ _TABS: tuple[tuple[str, Table, str], ...] = (
     ("2", "queue", "Queue"),
     ("3", "owners", "Owners"),
 )
-_HOST_LINES_MAX = 9
+_HOST_LINES_MAX = 10
+_ABOUT_LINES = 3
 
 
 class QueueRows(Windowed[QueueRow]):
@@ -72,7 +75,9 @@ class ResourcesScreen(BaseScreen):
         self._queue = QueueRows(self.feed, 0, self.signs, self.now_s, lambda _: self._queue_changed(), self._ended)
         self._tables = {
             "holders": VirtualTable(self.signs, self._holders, widget_id="holders"),
-            "queue": VirtualTable(self.signs, self._queue, widget_id="queue"),
+            "queue": VirtualTable(
+                self.signs, self._queue, on_cursor=lambda: self.update_bar("about"), widget_id="queue"
+            ),
             "owners": VirtualTable(self.signs, self._owners, widget_id="owners"),
         }
         yield self.bar("head", self._draw_head)
@@ -80,6 +85,9 @@ class ResourcesScreen(BaseScreen):
         yield self.bar("tabs", self._draw_tabs, 2)
         with ContentSwitcher(initial=self._table, id="panes") as self._panes:
             yield from self._tables.values()
+        about = self.bar("about", self._draw_about, _ABOUT_LINES)
+        about.display = False
+        yield about
         yield from self.foot()
 
     def on_mount(self) -> None:
@@ -102,13 +110,14 @@ class ResourcesScreen(BaseScreen):
             self._owners.arrange(row.owners, "")
             for name in ("holders", "owners"):
                 self._tables[name].changed()
-            self._bars["host"].styles.height = len(self._host_lines(80))
+            self._bars["host"].styles.height = len(self._host_lines(self._bars["host"].size.width or 80))
         for name in ("host", "tabs"):
             self.update_bar(name)
 
     def _queue_changed(self) -> None:
         self._tables["queue"].changed()
-        self.update_bar("tabs")
+        for name in ("tabs", "about"):
+            self.update_bar(name)
 
     def _ended(self, why: str) -> None:
         self.say(why, "red")
@@ -148,6 +157,12 @@ class ResourcesScreen(BaseScreen):
         inner = self._tables[self._table].size.width or width
         return [ends(line, load, width), headings[self._table](inner)]
 
+    def _draw_about(self, width: int) -> list[Line]:
+        """What the table in sight has no room for."""
+        row = self._queue.at(self._tables["queue"].cursor) if self._table == "queue" else None
+        lines = queue_about(row, width) if row is not None else owners_about(width) if self._table == "owners" else []
+        return lines[:_ABOUT_LINES]
+
     def _draw_holder(self, holder: dict[str, Any], width: int) -> Line:
         return holder_line(holder, width, self.now_s())
 
@@ -159,7 +174,9 @@ class ResourcesScreen(BaseScreen):
     def action_table(self, name: Table) -> None:
         self._table = name
         self._panes.current = name
-        self.update_bar("tabs")
+        self._bars["about"].display = name != "holders"
+        for bar in ("tabs", "about", "keys"):
+            self.update_bar(bar)
 
     def _here(self) -> tuple[int, str]:
         """The run and the row under the cursor."""
@@ -171,6 +188,9 @@ class ResourcesScreen(BaseScreen):
             held = self._holders.rows[place]
             return run_number(inert(held.get("run"))), inert(held.get("row"))
         return 0, ""
+
+    def pointless(self, action: Action) -> bool:
+        return action.id in ("open", "explain") and not self._here()[0]
 
     def action_open(self) -> None:
         run, row = self._here()

@@ -21,7 +21,7 @@ from engine.protocol.messages import GetMoment, GetRun
 from engine.protocol.rows import GroupRow, RunRow, TaskRow
 from orchctl.console import actions
 from orchctl.console.feed import Held
-from orchctl.console.keymap import LISTED, Place
+from orchctl.console.keymap import LISTED, Action, Place, verb_of
 from orchctl.console.runlines import row_name
 from orchctl.console.screens.base import Mover
 from orchctl.console.screens.run_acts import act, failed_row
@@ -47,9 +47,11 @@ class RunScreen(RunHead):
 
     place: ClassVar[Place] = "run"
 
-    def __init__(self, run: int) -> None:
+    def __init__(self, run: int, *, rows_of: str = "") -> None:
+        """`rows_of`: the task whose rows are to be seen first."""
         super().__init__()
         self.run_number = run
+        self._rows_of = rows_of
         self._pane: Pane = "graph" if self.memory.shape != "outline" else "outline"
         self._shape = self.memory.shape
         self._details = self.memory.details
@@ -121,6 +123,8 @@ class RunScreen(RunHead):
         if self._pane == "graph":
             self.graph.start()
         self._place_details(self.console_app.size.width)
+        if self._rows_of:
+            self.list_rows(self._rows_of)
 
     def on_unmount(self) -> None:
         if self._subscription is not None:
@@ -260,7 +264,7 @@ class RunScreen(RunHead):
             if spot.kind == "run":
                 self.run_worker(self._open_failed(), exit_on_error=True)
             elif spot.kind == "more":
-                self._list_rows(spot.task, spot.group)
+                self.list_rows(spot.task, spot.group)
             elif spot.kind == "row" or (spot.group is not None and not spot.group.mapped):
                 self._open_row(spot.row or spot.group)
             elif spot.kind == "task":
@@ -276,7 +280,7 @@ class RunScreen(RunHead):
             self._lanes.task = subject.task
             self._again()
         elif self._pane in ("graph", "grid") and isinstance(subject, GroupRow) and subject.mapped:
-            self._list_rows(subject.task)
+            self.list_rows(subject.task)
         elif self._pane in LISTED and isinstance(subject, GroupRow | TaskRow):
             self._open_row(subject)
 
@@ -302,16 +306,15 @@ class RunScreen(RunHead):
         """The screen of one row, or of a task that has no others."""
         if row is not None:
             index = row.index if isinstance(row, TaskRow) else None
-            self.console_app.open_task(self.run_number, row_name(row.task, index))
-            if self.past.moment is not None:
-                self.console_app.say("this is the row as it is now, not as it was then", "yellow")
+            past = self.past.moment is not None
+            self.console_app.open_task(self.run_number, row_name(row.task, index), from_past=past)
 
     def action_aside(self, columns: int) -> None:
         if self._pane == "graph" and (self.graph.aside(columns) or columns > 0):
             return
         super().action_aside(columns)
 
-    def _list_rows(self, task: str, group: GroupRow | None = None) -> None:
+    def list_rows(self, task: str, group: GroupRow | None = None) -> None:
         """All rows of a task; tasks that are shown as one are what the filter then lets through."""
         if group is not None and group.fold:
             self.set_filter(group.fold)
@@ -357,7 +360,18 @@ class RunScreen(RunHead):
             return self.run_row() if spot.kind == "run" else spot.row or spot.group
         return self.run_row()
 
+    def pointless(self, action: Action) -> bool:
+        if action.id == "explain":
+            return self.past.moment is not None
+        run, subject, verb = self.run_row(), self.subject(), verb_of(action)
+        if not verb or run is None or subject is None or self.selection:
+            return False
+        if verb == "pause" or isinstance(subject, RunRow):
+            return bool(actions.why_not_run(verb, run))
+        return bool(actions.why_not_rows(verb, [subject]))
+
     def _show_details(self) -> None:
+        self.update_bar("keys")
         if self.is_mounted and self.details.display:
             self.details.show(self.subject())
 

@@ -14,13 +14,13 @@ from orchctl.console.drawing import (
     width_of,
     word,
 )
-from orchctl.console.keymap import LISTED
+from orchctl.console.keymap import LISTED, TIMED
 from orchctl.console.runlines import tasks_heading
 from orchctl.console.screens.run_marks import Pane
 from orchctl.console.screens.run_results import ResultKeys
 from orchctl.console.screens.sources import GridRows
 from orchctl.console.timelines import Axis, axis_line, grid_heading
-from orchctl.text import count_text, cut
+from orchctl.text import cells, count_text, cut
 
 _TABS: tuple[tuple[str, Pane, str], ...] = (
     ("1", "graph", "Graph"),
@@ -59,17 +59,33 @@ class RunHead(ResultKeys):
         return [top, self._draw_tabs(width), *self.past_lines(width), self._draw_heading(width)]
 
     def _draw_tabs(self, width: int) -> Line:
+        begun = "V ends the range" if self._range is not None and self._range[0] == self._pane else ""
+        said = [self._not_then(), begun, self.selection.text(), self.filter_text()]
+        said.append("read-only" if self.feed.viewer else "")
+        right = ", ".join(part for part in said if part)
+        tabs = self._tabs(short=False)
+        if width_of(tabs) + cells(right) + 2 > width:
+            tabs = self._tabs(short=True)
+        right = cut(right, width - width_of(tabs) - 2)
+        return ends(tabs, [(f"{right} ", "yellow")] if right else [], width)
+
+    def _tabs(self, *, short: bool) -> Line:
+        """The panes and their keys; short, of all but the one in sight the keys alone."""
         line: Line = [(" ", "plain")]
         for key, name, title in _TABS:
             if name == "results" and not self.results.measures:
                 continue
             chosen = name == ("graph" if self._pane == "outline" else self._pane)
             shown = "Outline" if self._pane == "outline" and name == "graph" else title
-            line += [(key, "key"), (f" {shown}" + ("* " if chosen else "  "), "strong" if chosen else "dim")]
-        begun = "V ends the range" if self._range is not None and self._range[0] == self._pane else ""
-        said = [begun, self.selection.text(), self.filter_text(), "read-only" if self.feed.viewer else ""]
-        right = cut(", ".join(part for part in said if part), width - width_of(line) - 2)
-        return ends(line, [(f"{right} ", "yellow")] if right else [], width)
+            text = f" {shown}* " if chosen else " " if short else f" {shown}  "
+            line += [(key, "key"), (text, "strong" if chosen else "dim")]
+        return line
+
+    def _not_then(self) -> str:
+        """Of a pane that cannot show the moment of the past that is looked at, what it shows."""
+        if self.past.moment is None or self._pane in TIMED:
+            return ""
+        return "the log as it is now" if self._pane == "log" else "results as they are now"
 
     def filter_text(self) -> str:
         """What is in sight and what limits it, for people."""

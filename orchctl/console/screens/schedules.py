@@ -14,6 +14,7 @@ from orchctl.console.backfilllines import backfill_about, backfill_heading, back
 from orchctl.console.drawing import (
     Line,
     column,
+    day_and_time,
     duration,
     fitted,
     instant_s,
@@ -60,6 +61,7 @@ class SchedulesScreen(_Tabbed[ScheduleRow]):
     """All schedules, what is due next first."""
 
     place: ClassVar[Place] = "schedules"
+    noun = "schedule"
     nothing = "no workflow has a schedule"
     about_lines = 5
 
@@ -95,7 +97,7 @@ class SchedulesScreen(_Tabbed[ScheduleRow]):
         name = max(14, width - 65)
         next_s = instant_s(row.next_at)
         left = "" if next_s is None else duration(max(0.0, float(int(next_s - self.now_s()))))
-        due = "paused" if row.paused else instant_text(row.next_at)[:19]
+        due = "paused" if row.paused else day_and_time(row.next_at) if row.next_at else ""
         return fitted(
             [
                 (" ", "plain"), (column(row.workflow, name - 1) + " ", "strong"),
@@ -145,6 +147,7 @@ class BackfillsScreen(_Tabbed[BackfillRow]):
     """All backfills that go on, and the newest of those that have ended."""
 
     place: ClassVar[Place] = "backfills"
+    noun = "backfill"
     nothing = "no backfills: b on a workflow or a schedule makes one"
     about_lines = 5
 
@@ -202,6 +205,7 @@ class BackfillRunsScreen(StandingScreen[RunRow]):
     """The runs of one backfill, the newest first: live ones from a view, and older pages until all of them are here."""
 
     place: ClassVar[Place] = "backfill"
+    noun = "run"
     nothing = "it has made no run yet"
 
     def __init__(self, backfill: BackfillRow) -> None:

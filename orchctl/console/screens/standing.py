@@ -13,7 +13,7 @@ from orchctl.console.drawing import Line, ends, fitted
 from orchctl.console.screens.base import BaseScreen, Mover
 from orchctl.console.screens.sources import Few
 from orchctl.console.widgets.vtable import VirtualTable
-from orchctl.text import inert
+from orchctl.text import count_text, inert
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -23,6 +23,7 @@ class StandingScreen(BaseScreen, Generic[RowT]):
 
     title_text: ClassVar[str]
     nothing: ClassVar[str]
+    noun: ClassVar[str]
     about_lines: ClassVar[int] = 0
     """How many lines below the table tell more of the row under the cursor."""
 
@@ -109,9 +110,10 @@ class StandingScreen(BaseScreen, Generic[RowT]):
         return []
 
     def count_text(self) -> str:
-        """`12`, or `3 of 12` where a filter holds some back."""
+        """`12 acts`, or `3 of 12 acts` where a filter holds some back."""
         shown, every = len(self._few.rows), len(self.all_rows())
-        return f"{every:,}" if shown == every else f"{shown:,} of {every:,}"
+        counted = count_text(every, self.noun)
+        return counted if shown == every else f"{shown:,} of {counted}"
 
     def action_filter(self) -> None:
         self.ask("filter: part !not ~expression ?fuzzy", self.filter, self.memory.filters)

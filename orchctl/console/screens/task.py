@@ -12,8 +12,8 @@ from engine.model.errors import EngineError
 from engine.protocol.messages import GetRun, GetTask, ListAttempts, ListTasks, LogChunk, ReadLog, Rows
 from engine.protocol.rows import AttemptRow, RunRow, SpecRow, TaskRow
 from orchctl.console import actions
-from orchctl.console.drawing import FINISHED, Line, ends, fitted, width_of, word
-from orchctl.console.keymap import Place
+from orchctl.console.drawing import FINISHED, Line, ends, width_of, word
+from orchctl.console.keymap import Action, Place, verb_of
 from orchctl.console.logbuffer import readable
 from orchctl.console.runlines import row_name
 from orchctl.console.screens.base import Mover
@@ -21,8 +21,8 @@ from orchctl.console.screens.run_acts import tasks_below
 from orchctl.console.screens.run_log import LogKeys
 from orchctl.console.screens.setting import SettingScreen, setting_form
 from orchctl.console.store import Change, Picture
-from orchctl.console.tasklines import task_lines
-from orchctl.console.widgets.lines import TextView
+from orchctl.console.tasklines import Neighbour, task_page
+from orchctl.console.widgets.lines import LinkedView
 from orchctl.console.widgets.logview import LogView
 from orchctl.console.widgets.use import UseView
 
@@ -38,8 +38,11 @@ class TaskScreen(LogKeys):
 
     place: ClassVar[Place] = "task"
 
-    def __init__(self, run: int, task: str, index: int | None) -> None:
+    def __init__(self, run: int, task: str, index: int | None, *, from_past: bool = False) -> None:
+        """`from_past`: whoever opens it looks at the past of the run, and this is the row as it is now."""
         super().__init__()
+        self._from_past = from_past
+        self._neighbours: dict[int, Neighbour] = {}
         self.run_number = run
         self._task_name = task
         self._index = index
@@ -55,7 +58,7 @@ class TaskScreen(LogKeys):
         return row_name(self._task_name, self._index)
 
     def compose(self) -> ComposeResult:
-        self._about = TextView(self.signs, widget_id="about")
+        self._about = LinkedView(self.signs, widget_id="about")
         self.log_view = LogView(self.signs, self.feed, self.run_number, widget_id="log")
         index = -1 if self._index is None else self._index
         self.use_view = UseView(
@@ -100,7 +103,7 @@ class TaskScreen(LogKeys):
 
     def _ask_again(self) -> None:
         row = self.row()
-        if self._pane == "about" and (row is None or row.status not in FINISHED):
+        if self.is_current and self._pane == "about" and (row is None or row.status not in FINISHED):
             self._ask()
 
     def _ask(self) -> None:
@@ -150,9 +153,12 @@ class TaskScreen(LogKeys):
         row = self.row()
         width = max(20, self._about.size.width - 2)
         if row is not None:
-            lines = task_lines(row, self._spec, self._attempts.rows, self._tail, width, self.signs, self.now_s())
-            self._about.set_lines(lines)
-        self.update_bar("head")
+            now_s = self.now_s()
+            page = task_page(row, self._spec, self._attempts.rows, self._tail, width, self.signs, now_s)
+            self._neighbours = page.neighbours
+            self._about.set_linked(page.lines, tuple(page.neighbours))
+        for bar in ("head", "keys"):
+            self.update_bar(bar)
 
     def _draw_head(self, width: int) -> list[Line]:
         signs, row = self.signs, self.row()
@@ -165,10 +171,13 @@ class TaskScreen(LogKeys):
                 (key, "key"),
                 (f" {title}{'* ' if name == self._pane else '  '}", "strong" if name == self._pane else "dim"),
             ]
-        tabs += [("read-only", "yellow")] if self.feed.viewer else []
+        said = ["as it is now, not as it was then"] if self._from_past else []
+        said += ["read-only"] if self.feed.viewer else []
         status = f" {self.log_view.status()}" if self._pane == "log" else ""
-        rule: Line = [(status, "heading"), (signs.rule * max(0, width - width_of([(status, "")])), "faint")]
-        return [ends(crumbs, self.clock_spans(), width), fitted(tabs, width), rule]
+        rule: Line = [(f"{status} " if status else "", "heading")]
+        rule += [(signs.rule * max(0, width - width_of(rule)), "faint")]
+        tabs = ends(tabs, [(f"{', '.join(said)} ", "yellow")] if said else [], width)
+        return [ends(crumbs, self.clock_spans(), width), tabs, rule]
 
     # --- keys -----------------------------------------------------------------------------------------------------
 
@@ -176,7 +185,8 @@ class TaskScreen(LogKeys):
         self._go("about")
 
     def action_log(self) -> None:
-        if self.log_view.target is None:
+        target = self.log_view.target
+        if target is None or not target[2]:  # the newest attempt, which may be another by now, unless one was chosen
             self.log_view.show(self._task_name, -1 if self._index is None else self._index)
         self._go("log")
 
@@ -214,6 +224,35 @@ class TaskScreen(LogKeys):
     def action_aside(self, columns: int) -> None:
         if columns < 0:
             self.action_back()
+        elif self._pane == "about":
+            self.action_open()
+
+    def action_neighbour(self, direction: int) -> None:
+        if self._neighbours:
+            self._about.pick(direction)
+        else:
+            self.say("it needs nothing, and nothing needs it" if self._spec is not None else "not known yet", "yellow")
+
+    def action_open(self) -> None:
+        """Open the neighbour that the cursor is on; without one, the cursor goes to the first."""
+        neighbour = self._neighbours.get(-1 if self._about.picked is None else self._about.picked)
+        if neighbour is None:
+            self.action_neighbour(1)
+        elif neighbour.mapped and neighbour.row is None:
+            self.console_app.open_rows(self.run_number, neighbour.task)
+        else:
+            name = row_name(neighbour.task, neighbour.row)
+            self.console_app.open_task(self.run_number, name, from_past=self._from_past)
+
+    def is_of(self, run: int, row: str) -> bool:
+        """Whether it is the screen of that row."""
+        return run == self.run_number and row == self.name_of_row
+
+    def pointless(self, action: Action) -> bool:
+        if action.id == "neighbour":
+            return not self._neighbours
+        row, verb = self.row(), verb_of(action)
+        return row is not None and bool(verb) and bool(actions.why_not_rows(verb, [row]))
 
     def action_sideways(self, direction: int) -> None:
         self.log_view.sideways(16 * direction)

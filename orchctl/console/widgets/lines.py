@@ -5,7 +5,7 @@ Every segment carries a style of its own: textual's filters for NO_COLOR fail on
 segments as it is; nothing here reads markup.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from rich.segment import Segment
@@ -259,3 +259,59 @@ class TextView(LineView):
 
     def bottom(self) -> None:
         self.scroll_to(y=self.count, animate=False, force=True)
+
+
+class LinkedView(TextView):
+    """Lines to be read, some of which can be opened: the cursor is on one of these, or nowhere. Moving goes from one to
+    the next while it is on them, and scrolls again beyond them."""
+
+    def __init__(self, signs: Signs, *, widget_id: str) -> None:
+        super().__init__(signs, widget_id=widget_id)
+        self._links: Sequence[int] = ()
+        self._picked = -1
+
+    def set_linked(self, lines: list[Line], links: Sequence[int]) -> None:
+        """The lines, and the numbers of those that can be opened, ascending."""
+        self._links = links
+        self.set_lines(lines)
+        self._pick(min(self._picked, len(links) - 1), show=False)
+
+    @property
+    def picked(self) -> int | None:
+        """The line that the cursor is on."""
+        return self._links[self._picked] if self._picked >= 0 else None
+
+    def pick(self, direction: int) -> None:
+        """To the next line that can be opened, or the one before; from the last to the first."""
+        if self._links:
+            first = 0 if direction > 0 else len(self._links) - 1
+            self._pick(first if self._picked < 0 else (self._picked + direction) % len(self._links))
+
+    def _pick(self, link: int, *, show: bool = True) -> None:
+        self._picked, self.cursor_shown = link, link >= 0
+        if link >= 0:
+            self.cursor = self._links[link]
+            if show:
+                self.show_cursor()
+        self.touch()
+
+    def move(self, rows: int) -> None:
+        to = self._picked + rows
+        if self._picked >= 0 and 0 <= to < len(self._links):
+            self._pick(to)
+            return
+        self._pick(-1)
+        super().move(rows)
+
+    def top(self) -> None:
+        self._pick(-1)
+        super().top()
+
+    def bottom(self) -> None:
+        self._pick(-1)
+        super().bottom()
+
+    def on_click(self, event: events.Click) -> None:
+        row = self.scroll_offset.y + event.y
+        if row in self._links:
+            self._pick(self._links.index(row))

@@ -154,7 +154,7 @@ def test_memory_and_others_have_levels_of_their_own_and_the_worse_is_told_first(
     assert [reason.resource for reason in pressure.reasons] == ["memory", "cpu"]
     assert pressure.sentences == [
         "memory: 4.00G available, the bound is 5.00G: nothing starts",
-        "cpu: others leave 3, the bound is 4: what others use counts as claimed",
+        "cpu: others leave 3 free, the bound is 4: what others use counts as claimed",
     ]
     for second in range(1, 22):
         pressure.observe(others(5), second * SECOND)

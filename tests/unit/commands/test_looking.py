@@ -227,6 +227,8 @@ def test_nothing_that_waits_is_said_so(engine: FakeEngine) -> None:
     assert orchctl(engine.home, "explain", "r12").out == "nothing waits\n"
     engine.answers[ListTasks] = rows_of(TaskRow(task="load", index=None, status="upstream_failed"))
     assert orchctl(engine.home, "explain", "r12", "load").out == "nothing waits: load is upstream_failed\n"
+    engine.answers[ListTasks] = rows_of(TaskRow(task="load", index=2, status="failed", why="failed: exit 3"))
+    assert orchctl(engine.home, "explain", "r12", "load[2]").out == "nothing waits: load[2] is failed (exit 3)\n"
 
 
 def test_resources_show_capacity_claims_and_holders(engine: FakeEngine) -> None:

@@ -455,7 +455,7 @@ def test_while_others_use_all_of_the_cpu_one_attempt_runs_at_a_time_and_nothing_
     player.ok("t[0]")
     assert player.running == ["t[1]"]
     told = [event for event in player.journal if isinstance(event, PressureChanged)]
-    assert [event.why for event in told] == ["cpu: others leave 0, the bound is 0.8: one attempt at a time"]
+    assert [event.why for event in told] == ["cpu: others leave 0 free, the bound is 0.8: one attempt at a time"]
 
 
 def test_when_others_are_gone_for_a_while_everything_starts_again():

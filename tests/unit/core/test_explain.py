@@ -1,5 +1,6 @@
 """Why does it not run: every reason that there can be, with what is asked, what there is, and who has it."""
 
+from engine.core.events import HostSampled
 from engine.core.explain import Explainer
 from engine.model.ids import NO_INDEX
 from engine.model.instants import SECOND
@@ -33,6 +34,13 @@ def test_many_open_needs_are_counted_and_ten_are_named():
     player = started(*(task(f"t{number}") for number in range(15)), task("z", *(f"t{number}" for number in range(15))))
     (reason,) = player.explain("z")[2]
     assert (reason.asked, reason.available, len(reason.holders)) == (15, 0, 10)
+
+
+def test_what_a_row_itself_lacks_comes_before_the_pressure_on_the_host():
+    player = started(task("a"), task("b"), task("c", "b"), cpus=1)
+    player.step(HostSampled(10 * 2**20, 1000 * 2**20))
+    assert [reason.kind for reason in player.explain("a")[2]] == ["capacity", "pressure"]
+    assert [reason.kind for reason in player.explain("c")[2]] == ["upstream"]
 
 
 def test_a_task_that_would_fit_says_who_is_ahead():

@@ -515,7 +515,7 @@ def test_what_has_begun_goes_on_while_the_host_is_so_short_of_memory_that_nothin
     player.ok("high", run=2)
     assert player.freezes[-1] == ("low", False)
     assert player.running == ["low"]
-    assert player.explain("high")[2][0].kind == "pressure"
+    assert player.explain("high")[2][-1].kind == "pressure"
 
 
 def test_it_is_foretold_when_a_suspended_attempt_goes_on_and_what_starts_after_it():

@@ -37,6 +37,7 @@ from engine.server.gate import Gate
 from engine.server.look import RunNeeded
 from engine.server.packing import Page, fitting, rows_frame, short_value
 from engine.server.queries import answer, definition_of
+from tests.support.builders import flow, task
 from tests.unit.server.house import TRUE, House, tasks_of
 
 FAILED = Outcome(OutcomeKind.FAILED, exit_code=3)
@@ -498,11 +499,21 @@ def test_a_task_is_told_whole_but_for_its_secrets() -> None:
     assert row["lines"] == ["run 'two words' x"]
     assert row["env"] == {"API_TOKEN": "(hidden)", "db_password": "(hidden)", "MODE": "fast", "SSH_KEY": "(hidden)"}
     assert (row["quota"], row["claim"]["cpu"]) == ({"wall": 90.0, "memory": 2**30}, 2.0)
-    assert row["upstream"] == [{"task": "a", "status": "running"}]
-    assert row["downstream"] == [{"task": "c", "status": "waiting"}]
+    assert row["upstream"] == [{"task": "a", "status": "running", "mapped": False, "paired": False}]
+    assert row["downstream"] == [{"task": "c", "status": "waiting", "mapped": False, "paired": False}]
     assert rows(house, GetTask(run=run, task="c"))[0]["lines"] == ["echo 1", "echo 2"]
     with pytest.raises(NotFound, match="no task"):
         rows(house, GetTask(run=run, task="nowhere"))
+
+
+def test_a_neighbour_says_whether_it_has_rows_and_whether_they_are_paired() -> None:
+    house = House()
+    tasks = (task("a", for_each=[1, 2]), task("b", "a[i]", for_each=[1, 2]), task("c", "b"))
+    run = house.begin(flow(*tasks))
+    row = rows(house, GetTask(run=run, task="b"))[0]
+    assert [(side["task"], side["mapped"], side["paired"]) for side in row["upstream"]] == [("a", True, True)]
+    assert [(side["task"], side["mapped"], side["paired"]) for side in row["downstream"]] == [("c", False, False)]
+    assert rows(house, GetTask(run=run, task="a"))[0]["downstream"][0]["paired"]
 
 
 def test_the_engine_row_knows_its_clients_and_revision() -> None:

@@ -64,7 +64,7 @@ def test_pressure_on_the_host_is_told_while_it_lasts() -> None:
     assert (row["admission"], row["cpus_others"]) == ("closed", 3.0)
     assert row["pressure"] == [
         "memory: 1.00G available, the bound is 5.00G: nothing starts",
-        "cpu: others leave 1, the bound is 2: what others use counts as claimed",
+        "cpu: others leave 1 free, the bound is 2: what others use counts as claimed",
     ]
 
 
