@@ -116,9 +116,22 @@ class Gate:
         return self.reservation
 
     @property
-    def cpu_free_milli(self) -> int:
-        """More than that does not fit, whatever else is asked."""
-        return self.ledger.capacity.cpu_milli - self.ledger.cpu_milli
+    def free(self) -> tuple[int, int]:
+        """CPU and memory that nobody holds: what asks for more of either does not fit."""
+        return self.ledger.free
+
+    def beside(self, band: Any) -> tuple[int, int, int]:
+        """How much of the free CPU and memory an entry of the band may hold for however long; and for how long it may
+        hold more of it."""
+        held = self._held()
+        if held is None or band < held.entry.band:
+            return ANY_NS, ANY_NS, 0
+        if held.entry.claim.exclusive:
+            return -1, -1, 0
+        held = self._reckoned()
+        if held is None or held.room is None:
+            return ANY_NS, ANY_NS, 0
+        return *held.room.free, self._left_ns(held)
 
     def longest_ns(self, claims: Sequence[Claim], band: Any) -> list[int]:
         """How long an entry of the band with each of these claims may be expected to take if it is to start now: 0:
@@ -132,8 +145,7 @@ class Gate:
         held = self._reckoned()
         if held is None or held.room is None:
             return [ANY_NS if fits(claim) else 0 for claim in claims]
-        left_ns = held.due_ns - self._now_ns if self._now_ns <= held.last_ns else 0
-        fits_then = held.room.fits
+        fits_then, left_ns = held.room.fits, self._left_ns(held)
         return [(ANY_NS if fits_then(claim) else left_ns) if fits(claim) else 0 for claim in claims]
 
     def reserves(self, band: Any) -> bool:
@@ -264,7 +276,11 @@ class Gate:
     # --- the reservation --------------------------------------------------------------------------------------------
 
     def _ends_in_time(self, held: Reservation, expected_ns: int) -> bool:
-        return 0 < expected_ns <= held.due_ns - self._now_ns and self._now_ns <= held.last_ns
+        return 0 < expected_ns <= self._left_ns(held)
+
+    def _left_ns(self, held: Reservation) -> int:
+        """How long what passes may be expected to take."""
+        return held.due_ns - self._now_ns if self._now_ns <= held.last_ns else 0
 
     def _reckoned(self) -> Reservation | None:
         """The reservation, reckoned if it was not yet, or if much has changed since. None if it came to nothing."""

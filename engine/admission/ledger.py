@@ -82,6 +82,15 @@ class Ledger:
 
     # --- may it -----------------------------------------------------------------------------------------------------
 
+    @property
+    def free(self) -> tuple[int, int]:
+        """CPU and memory that nobody holds. What asks for more of either does not fit, nor does anything if these are
+        negative."""
+        if self.alone:
+            return -1, -1
+        capacity = self.capacity
+        return max(capacity.cpu_milli - self.cpu_milli, 0), max(capacity.memory_bytes - self.memory_bytes, 0)
+
     def fits(self, claim: Claim) -> bool:
         """Whether the claim can be taken now."""
         capacity = self.capacity
