@@ -8,11 +8,11 @@ line is its oldest entry's turn, so nothing waits for ever behind longer ways.
 An entry stands for a range of rows of a task, so the 100,000 rows of a `for_each` are one. In a line the entries of a
 *kind* of claim (the same in all dimensions) wait together, so what does not fit is asked once for all of them.
 
-A *pass* is `begin`, then `best` until it gives None. It first sifts the kinds for those that may start at all, and looks
-only at lines where one of them waits: a full host costs next to nothing, however much waits for it. Kinds that claim
-nothing but CPU and memory, which are nearly all, are sifted by these sums alone, without a question to the gate. While a
-pass lasts there is only less and less to be had: what was sifted stays good as a bound, and is sifted again when a line
-has come to nothing. Who was refused is not asked again. At most `ASKED_MAX` are asked in vain.
+A *pass* is `begin`, then `best` until it gives None. Where the first that does not fit is wanted, the lines are asked
+in their order. Behind it the kinds are sifted for those that may start at all, and only lines are looked at where one
+of them waits: a full host costs next to nothing, however much waits for it. Kinds that claim nothing but CPU and
+memory, nearly all, are sifted by these sums, without a question to the gate. While a pass lasts there is only less and
+less to be had, so who was refused is not asked again in it. At most `ASKED_MAX` are asked in vain.
 """
 
 from bisect import bisect_left, insort
@@ -66,7 +66,7 @@ class Entry:
     attempt of it is expected to take, 0 if nothing is known. `attempt` is one that stands still and waits to go on."""
 
     __slots__ = (
-        "age", "aged", "attempt", "band", "claim", "expected_ns", "placed", "high", "kind", "low", "owner", "run",
+        "age", "aged", "attempt", "band", "claim", "expected_ns", "high", "kind", "low", "owner", "placed", "run",
         "task", "waiting", "weight",
     )  # fmt: skip
 
@@ -130,10 +130,6 @@ class Gatekeeper(Protocol):
 
     def reserves(self, band: Band) -> bool:
         """Whether the first of the band that does not fit is wanted."""
-        ...
-
-    def would_reserve(self, entry: Entry) -> bool:
-        """Whether this may be the first."""
         ...
 
 
@@ -277,11 +273,9 @@ class FairQueue:
         self._opened: dict[Band, list[_Asked]] = {}
         """In this pass: the lines of a band in which somebody may start yet."""
         self._passing: dict[Kind, int] = {}
-        """The kinds that may start, and how long they may take."""
-        self._sifted: bool | None = None
-        """Whether `_passing` is for bands whose first that does not fit is wanted; None: it is for none yet."""
-        self._started = False
-        """Whether there is less to be had than when `_passing` was sifted."""
+        """The kinds that may start behind the reservation, and how long they may take."""
+        self._sifted = False
+        """Whether `_passing` is up to date."""
         self._refused: set[Entry] = set()
 
     def push(
@@ -341,7 +335,7 @@ class FairQueue:
         self._shares.refresh(now_ns)
         self._opened.clear()
         self._refused.clear()
-        self._sifted = None
+        self._sifted = False
 
     def best(self, gate: Gatekeeper) -> Entry | None:
         """The first entry that the gate admits, left where it is."""
@@ -352,45 +346,44 @@ class FairQueue:
             entry = self._best_of(band, gate)
             if entry is not None:
                 return entry
-            if self._full(gate) and not gate.reserves(band):
-                return None  # and who was to be noted has been
         return None
 
     def _best_of(self, band: Band, gate: Gatekeeper) -> Entry | None:
         while len(self._refused) < ASKED_MAX:
             wanted = gate.reserves(band)
-            if not wanted and self._full(gate):
+            if not (wanted or self._sift(band, gate)):
                 return None
-            if self._sifted is not wanted:
-                self._sift(band, gate)
-                self._sifted, self._started = wanted, False
             line = self._next_line(band, wanted)
             if line is None:
                 return None
-            entry = self._ask(line, gate, wanted)
+            entry = self._ask_oldest(line, gate) or (self._ask if wanted else self._ask_passing)(line, gate)
             if entry is not None:
                 return entry
-            if wanted is gate.reserves(band):
+            if wanted and not gate.reserves(band):
+                self._sifted = False  # one was noted: from now on others pass it
+            else:
                 del self._opened[band][0]
-                if self._started:
-                    self._sifted = None
         return None
 
-    def _sift(self, band: Band, gate: Gatekeeper) -> None:
-        """Find the kinds of which an entry of the band may start."""
+    def _sift(self, band: Band, gate: Gatekeeper) -> dict[Kind, int]:
+        """The kinds of which an entry may start. All bands that do not outrank the reservation may start the same."""
+        if self._sifted:
+            return self._passing
+        self._sifted, self._passing = True, {}
         cpu_free, memory_free = gate.free
-        small = [sized for sized in self._sized[: bisect_left(self._sized, (cpu_free + 1,))] if sized[2] <= memory_free]
-        if not small:
-            self._passing = {}
-            return
-        cpu, memory, left_ns = gate.beside(band)
-        self._passing = passing = {kind: ANY_NS for asked, _, bytes_, kind in small if asked <= cpu and bytes_ <= memory}
-        if left_ns and len(passing) < len(small):
-            for _, _, _, kind in small:
-                if 0 < kind.least_ns <= left_ns and kind not in passing:
-                    passing[kind] = left_ns
-        if self._intricate:
-            self._sift_intricate(band, gate)
+        small = self._sized[: bisect_left(self._sized, (cpu_free + 1,))]
+        if small:
+            cpu, memory, left_ns = gate.beside(band)
+            cpu, memory = min(cpu, cpu_free), min(memory, memory_free)
+            passing = self._passing = {
+                kind: ANY_NS for asked, _, size, kind in small if size <= memory and asked <= cpu
+            }
+            if left_ns and len(passing) < len(small):
+                brief = (kind for _, _, size, kind in small if 0 < kind.least_ns <= left_ns and size <= memory_free)
+                passing.update((kind, left_ns) for kind in brief if kind not in passing)
+            if self._intricate:
+                self._sift_intricate(band, gate)
+        return self._passing
 
     def _sift_intricate(self, band: Band, gate: Gatekeeper) -> None:
         """The gate knows more of what claims more than sums."""
@@ -435,40 +428,39 @@ class FairQueue:
         opened.sort()
         return opened
 
-    def _ask(self, line: _Line, gate: Gatekeeper, wanted: bool) -> Entry | None:
-        """The first of the line that may start; None as well if one was noted that does not fit."""
-        if line.starts % OLDEST_EVERY == OLDEST_EVERY - 1 and not line.oldest_asked:
-            line.oldest_asked = True
-            oldest = line.oldest()
-            if gate.admits(oldest):
-                return oldest
-            if wanted and not gate.reserves(oldest.band):
-                return None
-        passing, refused = self._passing, self._refused
-        cpu_free, memory_free = gate.free
-        for _, _, entry in line.heads if wanted else line.heads_of(passing):
-            longest = passing.get(entry.kind, 0)
-            may = longest == ANY_NS or 0 < entry.expected_ns <= longest
-            if may and (entry.claim.cpu_milli > cpu_free or entry.claim.memory_bytes > memory_free):
-                may = False
-            if not (may or (wanted and gate.would_reserve(entry))) or entry in refused:
-                continue
+    def _ask_oldest(self, line: _Line, gate: Gatekeeper) -> Entry | None:
+        """The oldest of the line, if it is its turn and it may start."""
+        if line.starts % OLDEST_EVERY < OLDEST_EVERY - 1 or line.oldest_asked:
+            return None
+        line.oldest_asked = True
+        oldest = line.oldest()
+        return oldest if gate.admits(oldest) else None
+
+    def _ask(self, line: _Line, gate: Gatekeeper) -> Entry | None:
+        """The first of the line if it may start, else it is noted; what can never start is passed by."""
+        for _, _, entry in line.heads:
             if gate.admits(entry):
                 return entry
-            if wanted and not gate.reserves(entry.band):
-                return None
-            refused.add(entry)
-            if len(refused) >= ASKED_MAX:
+            if not gate.reserves(entry.band):
                 return None
         return None
 
-    def _full(self, gate: Gatekeeper) -> bool:
-        """Whether nothing that waits is so small that it fits."""
-        return self._sized[0][0] > gate.free[0]
+    def _ask_passing(self, line: _Line, gate: Gatekeeper) -> Entry | None:
+        """The first of the line that may start, of the kinds that were sifted."""
+        passing, refused = self._passing, self._refused
+        for _, _, entry in line.heads_of(passing):
+            longest = passing.get(entry.kind, 0)
+            if (longest == ANY_NS or 0 < entry.expected_ns <= longest) and entry not in refused:
+                if gate.admits(entry):
+                    return entry
+                refused.add(entry)
+                if len(refused) >= ASKED_MAX:
+                    return None
+        return None
 
     def advance(self, entry: Entry, rows: int = 1) -> None:
         """The entry's first rows were ordered (or are no longer ready): the next is its first."""
-        self._started = True
+        self._sifted = False
         entry.low += rows
         self._bands[entry.band][entry.owner].starts += 1
         if entry.low >= entry.high:
