@@ -23,7 +23,7 @@ What is held is derived from the live attempts: `began` for each of them makes t
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from heapq import merge
 from typing import Any, NamedTuple, Protocol
 
@@ -315,9 +315,11 @@ class Gate:
         room.take(claim)
         return due_ns, room
 
-    def _ends_from_now(self) -> Iterator[tuple[int, int]]:
+    def _ends_from_now(self) -> Iterable[tuple[int, int]]:
         """(end, attempt), the next first. Of those that are late, the one that is least late ends first."""
         now, ends = self._now_ns, self._ends
         first = bisect_left(ends, (now + 1, 0))
+        if not first:
+            return ends
         late = ((now + max(now - ends[place][0], LATE_NS), ends[place][1]) for place in range(first - 1, -1, -1))
         return merge(late, (ends[place] for place in range(first, len(ends))))

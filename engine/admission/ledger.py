@@ -38,12 +38,10 @@ class Ledger:
 
     def copy(self) -> "Ledger":
         """Another ledger with the same claims held, to think ahead with."""
-        other = Ledger(self.capacity)
-        other.slots, other.pools, other.mutexes = dict(self.slots), dict(self.pools), dict(self.mutexes)
-        other.gpus, other.cpus = dict(self.gpus), set(self.cpus)
-        other.holders, other.alone = self.holders, self.alone
-        other.cpu_milli, other.memory_bytes = self.cpu_milli, self.memory_bytes
-        other.scratch_bytes = self.scratch_bytes
+        other = Ledger.__new__(Ledger)
+        vars(other).update(vars(self))
+        other.slots, other.pools, other.mutexes = self.slots.copy(), self.pools.copy(), self.mutexes.copy()
+        other.gpus, other.cpus = self.gpus.copy(), self.cpus.copy()
         return other
 
     # --- what there is ----------------------------------------------------------------------------------------------
@@ -69,11 +67,14 @@ class Ledger:
         if claim.exclusive:
             return 1_000_000
         capacity = self.capacity
-        parts = (
+        share = 0
+        for asked, total in (
             (claim.cpu_milli, capacity.cpu_milli), (claim.memory_bytes, capacity.memory_bytes),
             (claim.gpu_milli, WHOLE_MILLI * len(capacity.gpus)), (claim.scratch_bytes, capacity.scratch_bytes),
-        )  # fmt: skip
-        return max(min(asked * 1_000_000 // total, 1_000_000) if total else 0 for asked, total in parts)
+        ):  # fmt: skip
+            if asked and total:
+                share = max(share, asked * 1_000_000 // total)
+        return min(share, 1_000_000)
 
     def shared_cpus(self) -> tuple[int, ...]:
         """The logical CPUs for all that are not pinned; all of them if pins have left none."""
@@ -174,13 +175,15 @@ class Ledger:
             if binding is None:
                 raise ValueError("there is no place for the claim")
         self._add(claim, binding, 1)
-        self.cpus.update(binding.cpus)
+        if binding.cpus:
+            self.cpus.update(binding.cpus)
         return binding
 
     def release(self, claim: Claim, binding: Binding = UNBOUND) -> None:
         """The claim is held no more. `binding` is what `take` gave."""
         self._add(claim, binding, -1)
-        self.cpus.difference_update(binding.cpus)
+        if binding.cpus:
+            self.cpus.difference_update(binding.cpus)
 
     def _add(self, claim: Claim, binding: Binding, sign: int) -> None:
         self.holders += sign

@@ -32,12 +32,10 @@ _Ranked = tuple[int, int, "Entry"]
 OLDEST_EVERY = 16
 ASKED_MAX = 16
 """So many are tried in vain in a pass, of those who look as if they might start."""
-SPARSE = 4
-"""While less than such a part of a line's heads may start, these are sorted and not all looked at."""
 
 
 class Kind:
-    """All that waits with the same claim. `least_ns` is the least that one of them was expected to take."""
+    """All that waits with the same claim. None is expected to take less than `least_ns`."""
 
     __slots__ = ("claim", "least_ns", "lines", "number", "sums_only")
 
@@ -46,7 +44,7 @@ class Kind:
         self.claim = claim
         self.sums_only = claim == Claim(claim.cpu_milli, claim.memory_bytes)
         self.lines: set[_Line] = set()
-        self.least_ns = 0
+        self.least_ns = ANY_NS
 
     @property
     def sized(self) -> "_Sized":
@@ -233,8 +231,8 @@ class _Line:
         return not self.kinds.keys().isdisjoint(kinds)
 
     def heads_of(self, kinds: dict[Kind, int]) -> list[_Ranked]:
-        """The heads in order, at least those of these kinds: to sort a few is less than to look at many."""
-        if SPARSE * len(kinds) < len(self.heads):
+        """The heads in order, at least those of these kinds: to sort a few is less than to look for one among many."""
+        if len(kinds) ** 2 < len(self.heads):
             return sorted(self.kinds[kind].first for kind in kinds if kind in self.kinds)
         return self.heads
 
@@ -269,6 +267,8 @@ class FairQueue:
         """All kinds that wait, in order."""
         self._intricate = 0
         """How many of them claim more than sums."""
+        self._least_ns = ANY_NS
+        """Nothing that waits is expected to take less."""
         self._age = self._number = 0
         self._opened: dict[Band, list[_Asked]] = {}
         """In this pass: the lines of a band in which somebody may start yet."""
@@ -315,9 +315,10 @@ class FairQueue:
     def expect(self, entry: Entry, expected_ns: int) -> None:
         """An attempt of the entry is expected to take so long, as is known now."""
         entry.expected_ns = expected_ns
-        least_ns = entry.kind.least_ns
-        if expected_ns and (expected_ns < least_ns or not least_ns):
-            entry.kind.least_ns = expected_ns
+        if not 0 < expected_ns < entry.kind.least_ns:
+            return
+        entry.kind.least_ns = expected_ns
+        self._least_ns = min(self._least_ns, expected_ns)
 
     def _kind_of(self, claim: Claim) -> Kind:
         kind = self._kinds.get(claim)
@@ -378,8 +379,8 @@ class FairQueue:
             passing = self._passing = {
                 kind: ANY_NS for asked, _, size, kind in small if size <= memory and asked <= cpu
             }
-            if left_ns and len(passing) < len(small):
-                brief = (kind for _, _, size, kind in small if 0 < kind.least_ns <= left_ns and size <= memory_free)
+            if left_ns >= self._least_ns and len(passing) < len(small):
+                brief = (kind for _, _, size, kind in small if kind.least_ns <= left_ns and size <= memory_free)
                 passing.update((kind, left_ns) for kind in brief if kind not in passing)
             if self._intricate:
                 self._sift_intricate(band, gate)
@@ -390,7 +391,7 @@ class FairQueue:
         kinds = [kind for kind in self._passing if not kind.sums_only]
         longest_ns = gate.longest_ns([kind.claim for kind in kinds], band)
         for kind, longest in zip(kinds, longest_ns, strict=True):
-            if longest and (longest == ANY_NS or 0 < kind.least_ns <= longest):
+            if longest and (longest == ANY_NS or kind.least_ns <= longest):
                 self._passing[kind] = longest
             else:
                 del self._passing[kind]
@@ -421,12 +422,10 @@ class FairQueue:
         found: Iterable[_Line] = lines.values()
         if not wanted and len(self._passing) < len(lines):
             some = set[_Line]().union(*(kind.lines for kind in self._passing))
-            found = (line for line in some if lines.get(line.owner) is line)
-        opened = [self._ranked(line) for line in found]
-        for _, _, line in opened:
+            found = [line for line in some if lines.get(line.owner) is line]
+        for line in found:
             line.oldest_asked = False
-        opened.sort()
-        return opened
+        return sorted([self._ranked(line) for line in found])
 
     def _ask_oldest(self, line: _Line, gate: Gatekeeper) -> Entry | None:
         """The oldest of the line, if it is its turn and it may start."""
@@ -481,6 +480,8 @@ class FairQueue:
         if not lines:
             del self._bands[entry.band]
             self._order.remove(entry.band)
+            if not self._bands:
+                self._least_ns = ANY_NS
 
     def _leave(self, kind: Kind, line: _Line) -> None:
         """None of the kind waits in the line any more."""
