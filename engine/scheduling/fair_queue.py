@@ -30,6 +30,8 @@ _Ranked = tuple[int, int, "Entry"]
 """The weight of the way to the end, negative, then the age; no two entries have the same."""
 
 OLDEST_EVERY = 16
+SPARSE = 4
+"""While less than such a part of a line's heads may start, these are put in order and not looked for among all."""
 ASKED_MAX = 16
 """So many are tried in vain in a pass, of those who look as if they might start."""
 
@@ -230,11 +232,15 @@ class _Line:
     def has_any(self, kinds: dict[Kind, int]) -> bool:
         return not self.kinds.keys().isdisjoint(kinds)
 
-    def heads_of(self, kinds: dict[Kind, int]) -> list[_Ranked]:
-        """The heads in order, at least those of these kinds: to sort a few is less than to look for one among many."""
-        if len(kinds) ** 2 < len(self.heads):
-            return sorted(self.kinds[kind].first for kind in kinds if kind in self.kinds)
-        return self.heads
+    def heads_of(self, kinds: dict[Kind, int]) -> Iterator[_Ranked]:
+        """The heads in order, at least those of these kinds."""
+        if SPARSE * len(kinds) > len(self.heads):
+            yield from self.heads
+            return
+        heads = [self.kinds[kind].first for kind in kinds if kind in self.kinds]
+        heapify(heads)
+        while heads:
+            yield heappop(heads)
 
     def close(self) -> None:
         """Nobody waits any more; who was here may come back, to another line."""
@@ -372,16 +378,16 @@ class FairQueue:
             return self._passing
         self._sifted, self._passing = True, {}
         cpu_free, memory_free = gate.free
-        small = self._sized[: bisect_left(self._sized, (cpu_free + 1,))]
-        if small:
+        fits = bisect_left(self._sized, (cpu_free + 1,))
+        if fits:
             cpu, memory, left_ns = gate.beside(band)
-            cpu, memory = min(cpu, cpu_free), min(memory, memory_free)
-            passing = self._passing = {
-                kind: ANY_NS for asked, _, size, kind in small if size <= memory and asked <= cpu
-            }
-            if left_ns >= self._least_ns and len(passing) < len(small):
-                brief = (kind for _, _, size, kind in small if kind.least_ns <= left_ns and size <= memory_free)
-                passing.update((kind, left_ns) for kind in brief if kind not in passing)
+            beside = bisect_left(self._sized, (min(cpu, cpu_free) + 1,))
+            memory = min(memory, memory_free)
+            passing = self._passing = {kind: ANY_NS for _, _, size, kind in self._sized[:beside] if size <= memory}
+            if left_ns >= self._least_ns and len(passing) < fits:
+                for _, _, size, kind in self._sized[:fits]:
+                    if kind.least_ns <= left_ns and size <= memory_free and kind not in passing:
+                        passing[kind] = left_ns
             if self._intricate:
                 self._sift_intricate(band, gate)
         return self._passing
