@@ -25,7 +25,9 @@ What is held is derived from the live attempts: `began` for each of them makes t
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from heapq import merge
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from engine.admission.ledger import Ledger
 from engine.model.instants import ANY_NS, MINUTE, SECOND
@@ -52,7 +54,7 @@ class Asking(Protocol):
     def expected_ns(self) -> int: ...
 
 
-class _Holder(NamedTuple):
+class _Holder(msgspec.Struct, frozen=True):
     """`end_ns` is when it is expected to end; what nothing is known of, when it began."""
 
     claim: Claim
@@ -222,7 +224,7 @@ class Gate:
         holder = self._let_go(attempt)
         self.ledger.release(holder.claim, holder.binding)
         self.ledger.take(left, binding)
-        self._hold(attempt, holder._replace(claim=left, binding=binding))
+        self._hold(attempt, msgspec.structs.replace(holder, claim=left, binding=binding))
         if self.reservation is not None:
             self.reservation.releases += 1
 
@@ -245,7 +247,7 @@ class Gate:
 
     def passed_on(self, before: int, after: int, since_ns: int, expected_ns: int) -> None:
         """An attempt has ended and another took over what it held, in the same place."""
-        self._hold(after, self._let_go(before)._replace(end_ns=since_ns + expected_ns))
+        self._hold(after, msgspec.structs.replace(self._let_go(before), end_ns=since_ns + expected_ns))
 
     def ended(self, attempt: int) -> None:
         """What the attempt held is free."""

@@ -109,7 +109,7 @@ class Ledger:
         for name in claim.mutexes:
             if self.mutexes.get(name):
                 return False
-        return not (claim.gpu_milli or claim.pin) or self.bind(claim) is not None
+        return self.bind(claim) is not None
 
     def fits_after(self, claim: Claim, freed: Claim) -> bool:
         """Whether the claim could be taken if one that is held now were given back.
@@ -137,7 +137,9 @@ class Ledger:
         return all(slots <= self.slots.get(name, 0) for name, slots in held)
 
     def bind(self, claim: Claim, also: "Ledger | None" = None) -> Binding | None:
-        """The place for a claim for GPUs or cores, None if there is none now; it must be free in `also` as well."""
+        """The place for a claim, None if there is none now; it must be free in `also` as well."""
+        if not (claim.gpu_milli or claim.pin):
+            return UNBOUND
         books = (self,) if also is None else (self, also)
         gpus: tuple[tuple[str, int], ...] = ()
         cpus: tuple[int, ...] = ()
@@ -171,7 +173,7 @@ class Ledger:
         """The claim is held from now on, where `binding` says (None: in the best place). Raises ValueError if it needs
         a place and has none."""
         if binding is None:
-            binding = self.bind(claim) if claim.gpu_milli or claim.pin else UNBOUND
+            binding = self.bind(claim)
             if binding is None:
                 raise ValueError("there is no place for the claim")
         self._add(claim, binding, 1)

@@ -314,7 +314,7 @@ class FairQueue:
         self.expect(entry, entry.expected_ns)
         opened = self._opened.get(entry.band)
         if opened is not None:
-            self._passing[kind] = ANY_NS
+            self._sifted = False
             if all(asked[2] is not line for asked in opened):
                 insort(opened, self._ranked(line))
 
@@ -421,7 +421,7 @@ class FairQueue:
         return None
 
     def _ranked(self, line: _Line) -> _Asked:
-        return self._shares.key(line.owner), line.owner, line
+        return self._shares.keys.get(line.owner, 0.0), line.owner, line
 
     def _open(self, band: Band, wanted: bool) -> list[_Asked]:
         lines = self._bands[band]
@@ -455,12 +455,13 @@ class FairQueue:
         passing, refused = self._passing, self._refused
         for _, _, entry in line.heads_of(passing):
             longest = passing.get(entry.kind, 0)
-            if (longest == ANY_NS or 0 < entry.expected_ns <= longest) and entry not in refused:
-                if gate.admits(entry):
-                    return entry
-                refused.add(entry)
-                if len(refused) >= ASKED_MAX:
-                    return None
+            if not (longest == ANY_NS or 0 < entry.expected_ns <= longest) or entry in refused:
+                continue
+            if entry.kind.sums_only or gate.admits(entry):
+                return entry
+            refused.add(entry)
+            if len(refused) >= ASKED_MAX:
+                return None
         return None
 
     def advance(self, entry: Entry, rows: int = 1) -> None:
