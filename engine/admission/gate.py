@@ -152,8 +152,8 @@ class Gate:
 
     def reserves(self, band: Any) -> bool:
         """Whether the first of the band that does not fit would get the reservation."""
-        held = self._held()
-        return held is None or band < held.entry.band
+        held = self.reservation
+        return held is None or not held.entry.waiting or band < held.entry.band
 
     def would_reserve(self, entry: Asking) -> bool:
         """Whether the entry would get the reservation if it does not fit."""
@@ -172,8 +172,10 @@ class Gate:
 
     def due(self) -> Any:
         """The entry that holds the reservation, if it fits now: it goes first in its band. None if there is none."""
-        held = self._held()
-        return held.entry if held is not None and self.ledger.fits(held.entry.claim) else None
+        held = self.reservation
+        if held is None or not held.entry.waiting or not self.ledger.fits(held.entry.claim):
+            return None
+        return held.entry
 
     def admits(self, entry: Asking) -> bool:
         """Whether the entry may start now; the first that does not fit gets the reservation."""

@@ -109,7 +109,7 @@ class Ledger:
         for name in claim.mutexes:
             if self.mutexes.get(name):
                 return False
-        return self.bind(claim) is not None
+        return not (claim.gpu_milli or claim.pin) or self.bind(claim) is not None
 
     def fits_after(self, claim: Claim, freed: Claim) -> bool:
         """Whether the claim could be taken if one that is held now were given back.

@@ -281,7 +281,7 @@ class FairQueue:
         self._passing: dict[Kind, int] = {}
         """The kinds that may start behind the reservation, and how long they may take."""
         self._sifted = False
-        """Whether `_passing` is up to date."""
+        """Whether `_passing` is up to date, which it is for one answer: who asks again has changed what is free."""
         self._refused: set[Entry] = set()
 
     def push(
@@ -313,10 +313,8 @@ class FairQueue:
         line.insert(entry)
         self.expect(entry, entry.expected_ns)
         opened = self._opened.get(entry.band)
-        if opened is not None:
-            self._sifted = False
-            if all(asked[2] is not line for asked in opened):
-                insort(opened, self._ranked(line))
+        if opened is not None and all(asked[2] is not line for asked in opened):
+            insort(opened, self._ranked(line))
 
     def expect(self, entry: Entry, expected_ns: int) -> None:
         """An attempt of the entry is expected to take so long, as is known now."""
@@ -342,11 +340,10 @@ class FairQueue:
         self._shares.refresh(now_ns)
         self._opened.clear()
         self._refused.clear()
-        self._sifted = False
 
     def best(self, gate: Gatekeeper) -> Entry | None:
         """The first entry that the gate admits, left where it is."""
-        first = gate.due()
+        first, self._sifted = gate.due(), False
         for band in self._order:
             if first is not None and band >= first.band:
                 return first
@@ -431,7 +428,8 @@ class FairQueue:
             found = [line for line in some if lines.get(line.owner) is line]
         for line in found:
             line.oldest_asked = False
-        return sorted([self._ranked(line) for line in found])
+        key = self._shares.keys.get
+        return sorted([(key(line.owner, 0.0), line.owner, line) for line in found])
 
     def _ask_oldest(self, line: _Line, gate: Gatekeeper) -> Entry | None:
         """The oldest of the line, if it is its turn and it may start."""
@@ -466,7 +464,6 @@ class FairQueue:
 
     def advance(self, entry: Entry, rows: int = 1) -> None:
         """The entry's first rows were ordered (or are no longer ready): the next is its first."""
-        self._sifted = False
         entry.low += rows
         self._bands[entry.band][entry.owner].starts += 1
         if entry.low >= entry.high:

@@ -111,6 +111,19 @@ def test_a_full_host_is_asked_by_kinds_and_not_by_entries():
     assert (door.kinds, door.asked) == ([], [])
 
 
+def test_who_asks_again_has_the_answer_of_what_is_free_by_then():
+    """What is taken aside may hold something from then on, as one that goes on does."""
+    queue = queue_of((1, SMALL, 0, 9), (2, SMALL, 0, 1))
+    door = Door()
+    door.noted = [-1]
+    queue.begin(0)
+    first = queue.best(door)
+    assert first is not None
+    queue.take(first)
+    door.free = (400, 0)
+    assert queue.best(door) is None
+
+
 def test_few_are_asked_in_vain():
     queue = queue_of(*((run, Claim(run, mutexes=("m",)), 0, 1) for run in range(200)))
     door = Door(refused=frozenset(range(200)))
