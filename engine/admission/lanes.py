@@ -2,8 +2,9 @@
 
 A *lane* is a claim that is in use, and the attempts that use it one after the other: the first holds the claim, the
 others were ordered to take it over when the tree before them is empty. Only what is known to be short is ordered ahead,
-and a lane takes at most `HORIZON_NS` of expected work. Where the holder turns out to be slow, the others are recalled,
-and the lane takes no more until it has ended: nothing waits behind a long attempt while there is room elsewhere.
+and nobody waits in a lane for more than `HORIZON_NS` of expected work. Where the holder turns out to be slow, the
+others are recalled, and the lane takes no more until it has ended: nothing waits behind a long attempt while there is
+room elsewhere.
 Lanes hold nothing of their own: they follow from the live attempts and what each names as the one before it.
 """
 
@@ -33,7 +34,7 @@ class Lane:
 
     def has_room(self, expected_ns: int) -> bool:
         """Whether one more such attempt may be ordered."""
-        return self.backlog_ns + expected_ns < HORIZON_NS and len(self.members) < LANE_MAX and not self.closed
+        return max(self.backlog_ns, expected_ns) < HORIZON_NS and len(self.members) < LANE_MAX and not self.closed
 
 
 class Ended(NamedTuple):

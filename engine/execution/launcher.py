@@ -441,7 +441,9 @@ class Launcher:
         if "measure" in attempt.order:
             found["m"] = self.measuring.take(attempt)
         self._ended.append(found)
-        self.queue.release(attempt.number, succeeded=is_success(found))
+        took_ns = attempt.took_ns or (found["at"] - attempt.order["at"] if attempt.tree_pid else 0)
+        sent = self.pool.behind(attempt)
+        self.queue.release(attempt.number, succeeded=is_success(found), took_s=took_ns / 1e9, sent=sent)
         if block is not None:
             self._spent[attempt.number] = block
 

@@ -498,6 +498,11 @@ class Pool:
             self._launcher.withdraw(attempt)
 
     @staticmethod
+    def behind(attempt: Attempt) -> int:
+        """How many wait in the worker for the attempt, which has ended there."""
+        return len(attempt.worker.sent) if attempt.worker is not None and not attempt.worker.single else 0
+
+    @staticmethod
     def left(attempt: Attempt) -> bool:
         """Whether the worker waits for children that a row left behind."""
         return attempt.worker is not None and attempt.worker.left is attempt

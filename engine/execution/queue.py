@@ -8,7 +8,7 @@ follows it on success. Where an order is taken out of the middle, those behind i
 from collections.abc import Callable, Iterator, Mapping
 
 from engine.execution.attempt import Attempt, Order
-from engine.execution.report import Report
+from engine.execution.report import WAIT_S, Report
 from engine.execution.spool import Exit
 
 NO_SUCCESS = "the attempt that it was to follow did not succeed"
@@ -99,11 +99,10 @@ class Queue:
                 order["after"] = leader
                 self._followers.setdefault(leader, []).append(number)
 
-    def release(self, leader: int, *, succeeded: bool = False) -> None:
-        """The attempt has ended: those behind it may start. The engine is asked for more in time, before the claim is
-        in use by nobody."""
-        if not self._is_deep_behind(leader):
-            self._report.now()
+    def release(self, leader: int, *, succeeded: bool = False, took_s: float = 0.0, sent: int = 0) -> None:
+        """The attempt has ended: those behind it may start, if they were not `sent` to its worker before. The engine
+        is asked for more in time, before the claim is in use by nobody."""
+        self._report.within(self._patience_s(sent or self._behind(leader), took_s))
         for number in self._followers.pop(leader, ()):
             order = self.held.pop(number, None)
             if order is None:
@@ -117,11 +116,17 @@ class Queue:
     def _is_here(self, number: int) -> bool:
         return number in self._attempts or number in self
 
-    def _is_deep_behind(self, number: int) -> bool:
-        """Whether so many wait behind the attempt that nobody is idle while its end is told a little later."""
-        for _ in range(_DEEP):
+    @staticmethod
+    def _patience_s(behind: int, took_s: float) -> float:
+        """How long the end of an attempt may wait to be told: a small part of the time that those behind it take, if
+        each takes as long as it did."""
+        return WAIT_S if behind >= _DEEP else min(WAIT_S, behind * took_s / 4)
+
+    def _behind(self, number: int) -> int:
+        """How many wait behind the attempt; beyond a few it does not matter."""
+        for count in range(_DEEP):
             waiting = self._followers.get(number)
             if not waiting:
-                return False
+                return count
             number = waiting[0]
-        return True
+        return _DEEP

@@ -3,6 +3,7 @@ room); one that reads nothing for some seconds, or makes too much wait, is dropp
 together is bounded too.
 """
 
+import os
 from collections import deque
 
 import trio
@@ -19,7 +20,7 @@ class OutSpace:
 
 
 class Outbox:
-    """Frames for one client, written by `write` in the order of `put`."""
+    """Frames for one client, in the order of `put`: written at once while the client keeps up, else by `write`."""
 
     def __init__(self, stream: trio.SocketStream, space: OutSpace) -> None:
         self._socket = stream.socket
@@ -27,6 +28,7 @@ class Outbox:
         self._limits = space.limits
         self._frames: deque[bytes] = deque()
         self._bytes = 0
+        self._writing = False
         self._filled = trio.Event()
         self._emptied = trio.Event()
         self.closed = False
@@ -37,9 +39,14 @@ class Outbox:
         return self._bytes > self._limits.backlog_bytes
 
     def put(self, frame: bytes) -> None:
-        """Queue a frame. A client for whom there is no more room is dropped instead."""
+        """Send a frame, or queue what the client has no room for yet. One for whom there is no more room here is
+        dropped instead."""
         if self.closed:
             return
+        if not self._frames and not self._writing:
+            frame = frame[self._write_now(frame) :]
+            if not frame:
+                return
         self._bytes += len(frame)
         self._space.used_bytes += len(frame)
         self._frames.append(frame)
@@ -69,10 +76,19 @@ class Outbox:
                     self._filled = trio.Event()
                     await self._filled.wait()
                     continue
+                self._writing = True
                 if not await self._write_one(self._frames.popleft()):
                     return
+                self._writing = False
         finally:
             self.close()
+
+    def _write_now(self, frame: bytes) -> int:
+        """How many bytes the client's socket takes; what is wrong with it shows when the rest is written."""
+        try:
+            return os.write(self._socket.fileno(), frame)
+        except OSError:
+            return 0
 
     async def _write_one(self, frame: bytes) -> bool:
         view = memoryview(frame)

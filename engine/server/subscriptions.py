@@ -61,6 +61,7 @@ class Subscriber:
         self.view = view
         self.interval_s = 1 / rate
         self.next_s = 0.0
+        """When it is due again: a multiple of the interval, so that those who want the same are due together."""
         self.serial = 0
         """The view's evaluation that the client has; 0 before the snapshot."""
         self.revision = 0
@@ -270,7 +271,7 @@ class Hub:
                 continue
             subscriber.outbox.put(view.frame_for(subscriber))
             subscriber.serial, subscriber.revision = view.serial, view.revision
-            subscriber.next_s = now_s + subscriber.interval_s
+            subscriber.next_s = (round(now_s / subscriber.interval_s) + 1) * subscriber.interval_s
         if not lagging and not view.dirty:
             self._active.discard(view)
         self.cost_s += time.perf_counter() - began_s

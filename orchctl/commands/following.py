@@ -30,6 +30,8 @@ class View(Protocol):
 
     rate: float
     """The most updates of the tasks a second that it wants."""
+    tasks: int
+    """How many the run has."""
 
     def show(self, run: RunRow, groups: Sequence[GroupRow]) -> None: ...
     def say(self, sentence: str) -> None: ...
@@ -85,8 +87,8 @@ def _come_back(session: Session, run: int) -> None:
 
 
 def _watch(session: Session, run: int, view: View) -> Watch:
-    total = session.rows(ListGroups(run=run, limit=1)).total
-    statuses = ("running", "failed", "backing_off", "ready") if total > _GROUPS_MAX else ()
+    view.tasks = session.rows(ListGroups(run=run, limit=1)).total
+    statuses = ("running", "failed", "backing_off", "ready") if view.tasks > _GROUPS_MAX else ()
     groups = ListGroups(run=run, statuses=statuses, limit=_GROUPS_MAX)
     return Watch(session, {"run": (GetRun(run=run), 20.0), "groups": (groups, view.rate)})
 
@@ -103,6 +105,7 @@ class Silent:
     """For `--json`: the last line is all."""
 
     rate = 0.2
+    tasks = 0
 
     def __init__(self, out: Output) -> None:
         self._out = out
@@ -118,24 +121,34 @@ class Silent:
 
 
 class Lines:
-    """For pipes and files: a line for each task whose rows changed, with the time of day in UTC."""
+    """For pipes and files: a line for each task whose rows changed, with the time of day in UTC. Of a run of many tasks
+    a line for each that failed, and one that counts the rest."""
 
     rate = 1.0
+    tasks = 0
+    _TASKS_MAX = 50
 
     def __init__(self, out: Output) -> None:
         self._out = out
         self._shown: dict[str, str] = {}
-        self._status = ""
+        self._status = self._counts = ""
 
     def show(self, run: RunRow, groups: Sequence[GroupRow]) -> None:
         if run.status != self._status:
             self._status = run.status
             self.say(f"{run.run} {run.workflow} {run.status}")
+        many = self.tasks > self._TASKS_MAX
         for group in groups:
+            if many and not (group.failed or group.status == "failed"):
+                continue
             line = progress_line(group)
             if group.status != "waiting" and self._shown.get(group.task) != line:
                 self._shown[group.task] = line
                 self.say(line)
+        counts = counts_text(run.tasks)
+        if many and run.status not in EXIT_CODES and self._counts != counts:
+            self._counts = counts
+            self.say(counts)
         self._out.flush()
 
     def say(self, sentence: str) -> None:
@@ -154,6 +167,7 @@ class Screen:
     """
 
     rate = 10.0
+    tasks = 0
     _WRAP_OFF, _WRAP_ON, _HIDE, _SHOW = "\x1b[?7l", "\x1b[?7h", "\x1b[?25l", "\x1b[?25h"
 
     def __init__(self, out: Output) -> None:

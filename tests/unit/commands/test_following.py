@@ -69,6 +69,24 @@ def test_a_run_with_very_many_tasks_is_followed_by_what_moves(engine: FakeEngine
     assert set(view.statuses) == {"running", "failed", "backing_off", "ready"}
 
 
+def test_of_many_tasks_only_those_that_failed_have_a_line_elsewhere(engine: FakeEngine) -> None:
+    moving = [group_row(task=f"t{n}", mapped=False, status="running", tasks={"running": 1}) for n in range(60)]
+    broken = group_row(task="bad", mapped=False, status="failed", tasks={"failed": 1})
+    engine.answers[ListGroups] = rows_of(broken, *moving)
+    engine.subscriptions[ListGroups] = engine.answers[ListGroups]
+    engine.subscriptions[GetRun] = snapshot_of(run_row(tasks={"succeeded": 1200, "failed": 1, "running": 60}))
+    words = command("--home", str(engine.home), "show", "r12", "-f")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = [process.stdout.readline() for _ in range(3)]
+        run = msgspec.to_builtins(finished_run(tasks={"succeeded": 1260, "failed": 1}))
+        engine.push(GetRun, Delta(since=7, revision=9, rows=[run], total=1))
+        told += process.stdout.read().splitlines()[:1]
+    assert [line.strip().partition("Z ")[2] for line in told] == [
+        "r12 orders running", "bad failed", "1,200 succeeded, 1 failed, 60 running", "r12 orders succeeded",
+    ]  # fmt: skip
+
+
 def test_a_restart_of_the_engine_is_survived_and_said(engine: FakeEngine) -> None:
     engine.subscriptions[GetRun] = [snapshot_of(run_row()), snapshot_of(finished_run())]
     process = subprocess.Popen(

@@ -35,9 +35,16 @@ def test_nothing_goes_ahead_while_nobody_knows_how_long_it_takes():
 
 def test_short_rows_are_lined_up_behind_the_one_that_runs_up_to_the_horizon():
     player = _one_short_row_has_ended()
-    assert player.running == [f"t[{index}]" for index in range(1, 1 + (HORIZON_NS - 1) // SHORT_NS)]
+    assert player.running == [f"t[{index}]" for index in range(1, 1 + HORIZON_NS // SHORT_NS)]
     assert _followers(player)["t[2]"] == "t[1]"
     assert _followers(player)["t[3]"] == "t[2]"
+
+
+def test_behind_a_row_that_takes_nearly_the_horizon_only_one_is_lined_up():
+    player = Player(flow(task("t", for_each=[1, 2, 3, 4])), cpus=1)
+    player.submit()
+    player.end("t[0]", SUCCESS, took_ns=HORIZON_NS * 9 // 10)
+    assert player.running == ["t[1]", "t[2]"]
 
 
 def test_slow_rows_do_not_go_ahead():
@@ -68,7 +75,7 @@ def test_work_is_spread_over_the_claims_that_are_in_use():
 
 def test_only_the_holder_of_a_claim_counts_and_the_next_takes_it_over():
     player = _one_short_row_has_ended()
-    assert [player.machine.cx.ledger.cpu_milli, len(player.live)] == [1000, 5]
+    assert [player.machine.cx.ledger.cpu_milli, len(player.live)] == [1000, 6]
     for row in ("t[1]", "t[2]"):
         player.end(row, SUCCESS, took_ns=SHORT_NS)
         assert player.machine.cx.ledger.cpu_milli == 1000
@@ -126,13 +133,13 @@ def test_no_claim_is_passed_on_that_the_host_has_no_more():
 def test_a_pause_recalls_what_has_not_begun():
     player = _one_short_row_has_ended()
     player.pause()
-    assert player.recalls == ["t[2]", "t[3]", "t[4]", "t[5]"]
+    assert player.recalls == ["t[2]", "t[3]", "t[4]", "t[5]", "t[6]"]
 
 
 def test_lines_are_the_same_after_a_restart():
     player = _one_short_row_has_ended()
     player.restart()
-    assert [player.machine.cx.ledger.cpu_milli, len(player.state.attempts)] == [1000, 5]
+    assert [player.machine.cx.ledger.cpu_milli, len(player.state.attempts)] == [1000, 6]
     player.end("t[1]", SUCCESS, took_ns=SHORT_NS)
     assert player.machine.cx.ledger.cpu_milli == 1000
     player.play()

@@ -39,15 +39,15 @@ def _ordered(player: Player) -> dict[str, str]:
 
 def test_a_chain_of_short_tasks_is_ordered_up_to_the_horizon():
     player = _chain()
-    assert player.running == ["t1", "t2", "t3", "t4", "t5"]
-    assert _ordered(player) == {"t2": "t1", "t3": "t2", "t4": "t3", "t5": "t4"}
+    assert player.running == ["t1", "t2", "t3", "t4", "t5", "t6"]
+    assert _ordered(player) == {"t2": "t1", "t3": "t2", "t4": "t3", "t5": "t4", "t6": "t5"}
     assert [event.on_success for event in player.journal if isinstance(event, AttemptOrdered)][-1]
 
 
 def test_the_chain_goes_on_as_its_tasks_succeed():
     player = _chain()
     player.end("t1", SUCCESS, took_ns=SHORT_NS)
-    assert player.running == ["t2", "t3", "t4", "t5", "t6"]
+    assert player.running == ["t2", "t3", "t4", "t5", "t6", "t7"]
     player.play()
     assert player.status() is RunStatus.SUCCEEDED
 
@@ -58,16 +58,16 @@ def test_the_line_becomes_longer_with_each_success_and_begins_anew_when_somethin
     player = Player(flow(*tasks), cpus=1)
     player.submit()
     lined_up: list[int] = []
-    for number in range(4):
+    for number in range(5):
         player.end(f"t{number}", SUCCESS, took_ns=SHORT_NS)
         lined_up.append(len(_ordered(player)))
-    assert lined_up == [2, 3, 4, 4], "and never more than the horizon allows"
-    player.end("t4", SUCCESS, took_ns=SHORT_NS, result=b"1")
-    for behind in ("t5", "t6", "t7", "t8", "t9"):
+    assert lined_up == [2, 3, 4, 5, 5], "and never more than the horizon allows"
+    player.end("t5", SUCCESS, took_ns=SHORT_NS, result=b"1")
+    for behind in ("t6", "t7", "t8", "t9", "t10", "t11"):
         player.never(behind)
     assert not _ordered(player)
-    player.end("t5", SUCCESS, took_ns=SHORT_NS)
-    assert _ordered(player) == {"t7": "t6"}
+    player.end("t6", SUCCESS, took_ns=SHORT_NS)
+    assert _ordered(player) == {"t8": "t7"}
 
 
 def test_only_one_claim_is_held_by_the_chain():

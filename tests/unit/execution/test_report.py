@@ -1,9 +1,10 @@
 """Facts are told at once where the engine has something to decide, else together and soon."""
 
+import time
 from typing import Any
 
 from engine.execution.loop import Loop
-from engine.execution.report import Report
+from engine.execution.report import WAIT_S, Report
 
 
 def made() -> tuple[Loop, Report, list[Any]]:
@@ -40,6 +41,24 @@ def test_what_may_not_wait_takes_with_it_what_waits() -> None:
     report.soon([["started", 2]])
     turn(loop)
     assert len(told) == 1
+
+
+def test_all_that_waits_is_told_as_soon_as_any_of_it_must_be() -> None:
+    loop, report, told = made()
+    report.soon([["exit", 1]])
+    turn(loop)
+    report.soon([["exit", 2]])
+    report.within(WAIT_S / 2)
+    turn(loop)
+    (early,) = [timer for *_, timer in loop._timers if timer.call is not None]
+    assert early.due < time.monotonic() + WAIT_S / 2
+    report.within(WAIT_S)
+    turn(loop)
+    assert [timer for *_, timer in loop._timers if timer.call is not None] == [early]
+    assert told == []
+    report.within(0)
+    turn(loop)
+    assert told == [["report", [["exit", 1], ["exit", 2]]]]
 
 
 def test_many_facts_do_not_wait() -> None:
