@@ -23,9 +23,11 @@ What is held is derived from the live attempts: `began` for each of them makes t
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from heapq import merge
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from engine.admission.ledger import Ledger
 from engine.model.instants import ANY_NS, MINUTE, SECOND
@@ -52,7 +54,7 @@ class Asking(Protocol):
     def expected_ns(self) -> int: ...
 
 
-class _Holder(NamedTuple):
+class _Holder(msgspec.Struct, frozen=True):
     """`end_ns` is when it is expected to end; what nothing is known of, when it began."""
 
     claim: Claim
@@ -116,9 +118,22 @@ class Gate:
         return self.reservation
 
     @property
-    def cpu_free_milli(self) -> int:
-        """More than that does not fit, whatever else is asked."""
-        return self.ledger.capacity.cpu_milli - self.ledger.cpu_milli
+    def free(self) -> tuple[int, int]:
+        """CPU and memory that nobody holds: what asks for more of either does not fit."""
+        return self.ledger.free
+
+    def beside(self, band: Any) -> tuple[int, int, int]:
+        """How much of the free CPU and memory an entry of the band may hold for however long; and for how long it may
+        hold more of it."""
+        held = self._held()
+        if held is None or band < held.entry.band:
+            return ANY_NS, ANY_NS, 0
+        if held.entry.claim.exclusive:
+            return -1, -1, 0
+        held = self._reckoned()
+        if held is None or held.room is None:
+            return ANY_NS, ANY_NS, 0
+        return *held.room.free, self._left_ns(held)
 
     def longest_ns(self, claims: Sequence[Claim], band: Any) -> list[int]:
         """How long an entry of the band with each of these claims may be expected to take if it is to start now: 0:
@@ -132,14 +147,13 @@ class Gate:
         held = self._reckoned()
         if held is None or held.room is None:
             return [ANY_NS if fits(claim) else 0 for claim in claims]
-        left_ns = held.due_ns - self._now_ns if self._now_ns <= held.last_ns else 0
-        fits_then = held.room.fits
+        fits_then, left_ns = held.room.fits, self._left_ns(held)
         return [(ANY_NS if fits_then(claim) else left_ns) if fits(claim) else 0 for claim in claims]
 
     def reserves(self, band: Any) -> bool:
         """Whether the first of the band that does not fit would get the reservation."""
-        held = self._held()
-        return held is None or band < held.entry.band
+        held = self.reservation
+        return held is None or not held.entry.waiting or band < held.entry.band
 
     def would_reserve(self, entry: Asking) -> bool:
         """Whether the entry would get the reservation if it does not fit."""
@@ -158,8 +172,10 @@ class Gate:
 
     def due(self) -> Any:
         """The entry that holds the reservation, if it fits now: it goes first in its band. None if there is none."""
-        held = self._held()
-        return held.entry if held is not None and self.ledger.fits(held.entry.claim) else None
+        held = self.reservation
+        if held is None or not held.entry.waiting or not self.ledger.fits(held.entry.claim):
+            return None
+        return held.entry
 
     def admits(self, entry: Asking) -> bool:
         """Whether the entry may start now; the first that does not fit gets the reservation."""
@@ -212,7 +228,7 @@ class Gate:
         holder = self._let_go(attempt)
         self.ledger.release(holder.claim, holder.binding)
         self.ledger.take(left, binding)
-        self._hold(attempt, holder._replace(claim=left, binding=binding))
+        self._hold(attempt, msgspec.structs.replace(holder, claim=left, binding=binding))
         if self.reservation is not None:
             self.reservation.releases += 1
 
@@ -235,7 +251,7 @@ class Gate:
 
     def passed_on(self, before: int, after: int, since_ns: int, expected_ns: int) -> None:
         """An attempt has ended and another took over what it held, in the same place."""
-        self._hold(after, self._let_go(before)._replace(end_ns=since_ns + expected_ns))
+        self._hold(after, msgspec.structs.replace(self._let_go(before), end_ns=since_ns + expected_ns))
 
     def ended(self, attempt: int) -> None:
         """What the attempt held is free."""
@@ -266,7 +282,11 @@ class Gate:
     # --- the reservation --------------------------------------------------------------------------------------------
 
     def _ends_in_time(self, held: Reservation, expected_ns: int) -> bool:
-        return 0 < expected_ns <= held.due_ns - self._now_ns and self._now_ns <= held.last_ns
+        return 0 < expected_ns <= self._left_ns(held)
+
+    def _left_ns(self, held: Reservation) -> int:
+        """How long what passes may be expected to take."""
+        return held.due_ns - self._now_ns if self._now_ns <= held.last_ns else 0
 
     def _reckoned(self) -> Reservation | None:
         """The reservation, reckoned if it was not yet, or if much has changed since. None if it came to nothing."""
@@ -301,9 +321,11 @@ class Gate:
         room.take(claim)
         return due_ns, room
 
-    def _ends_from_now(self) -> Iterator[tuple[int, int]]:
+    def _ends_from_now(self) -> Iterable[tuple[int, int]]:
         """(end, attempt), the next first. Of those that are late, the one that is least late ends first."""
         now, ends = self._now_ns, self._ends
         first = bisect_left(ends, (now + 1, 0))
+        if not first:
+            return ends
         late = ((now + max(now - ends[place][0], LATE_NS), ends[place][1]) for place in range(first - 1, -1, -1))
         return merge(late, (ends[place] for place in range(first, len(ends))))

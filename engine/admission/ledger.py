@@ -38,12 +38,10 @@ class Ledger:
 
     def copy(self) -> "Ledger":
         """Another ledger with the same claims held, to think ahead with."""
-        other = Ledger(self.capacity)
-        other.slots, other.pools, other.mutexes = dict(self.slots), dict(self.pools), dict(self.mutexes)
-        other.gpus, other.cpus = dict(self.gpus), set(self.cpus)
-        other.holders, other.alone = self.holders, self.alone
-        other.cpu_milli, other.memory_bytes = self.cpu_milli, self.memory_bytes
-        other.scratch_bytes = self.scratch_bytes
+        other = Ledger.__new__(Ledger)
+        vars(other).update(vars(self))
+        other.slots, other.pools, other.mutexes = self.slots.copy(), self.pools.copy(), self.mutexes.copy()
+        other.gpus, other.cpus = self.gpus.copy(), self.cpus.copy()
         return other
 
     # --- what there is ----------------------------------------------------------------------------------------------
@@ -69,11 +67,14 @@ class Ledger:
         if claim.exclusive:
             return 1_000_000
         capacity = self.capacity
-        parts = (
+        share = 0
+        for asked, total in (
             (claim.cpu_milli, capacity.cpu_milli), (claim.memory_bytes, capacity.memory_bytes),
             (claim.gpu_milli, WHOLE_MILLI * len(capacity.gpus)), (claim.scratch_bytes, capacity.scratch_bytes),
-        )  # fmt: skip
-        return max(min(asked * 1_000_000 // total, 1_000_000) if total else 0 for asked, total in parts)
+        ):  # fmt: skip
+            if asked and total:
+                share = max(share, asked * 1_000_000 // total)
+        return min(share, 1_000_000)
 
     def shared_cpus(self) -> tuple[int, ...]:
         """The logical CPUs for all that are not pinned; all of them if pins have left none."""
@@ -81,6 +82,15 @@ class Ledger:
         return tuple(sorted(set(every) - self.cpus or every))
 
     # --- may it -----------------------------------------------------------------------------------------------------
+
+    @property
+    def free(self) -> tuple[int, int]:
+        """CPU and memory that nobody holds. What asks for more of either does not fit, nor does anything if these are
+        negative."""
+        if self.alone:
+            return -1, -1
+        capacity = self.capacity
+        return max(capacity.cpu_milli - self.cpu_milli, 0), max(capacity.memory_bytes - self.memory_bytes, 0)
 
     def fits(self, claim: Claim) -> bool:
         """Whether the claim can be taken now."""
@@ -127,8 +137,10 @@ class Ledger:
         return all(slots <= self.slots.get(name, 0) for name, slots in held)
 
     def bind(self, claim: Claim, also: "Ledger | None" = None, beside: Binding = UNBOUND) -> Binding | None:
-        """The place for a claim for GPUs or cores, None if there is none now; it must be free in `also` as well. Cores
-        are chosen near the GPUs of the claim, and of what is held already (`beside`)."""
+        """The place for a claim, None if there is none now; it must be free in `also` as well. Cores are chosen near
+        the GPUs of the claim, and of what is held already (`beside`)."""
+        if not (claim.gpu_milli or claim.pin):
+            return UNBOUND
         books = (self,) if also is None else (self, also)
         gpus: tuple[tuple[str, int], ...] = ()
         cpus: tuple[int, ...] = ()
@@ -162,17 +174,19 @@ class Ledger:
         """The claim is held from now on, where `binding` says (None: in the best place, near `beside`). Raises
         ValueError if it needs a place and has none."""
         if binding is None:
-            binding = self.bind(claim, beside=beside) if claim.gpu_milli or claim.pin else UNBOUND
+            binding = self.bind(claim, beside=beside)
             if binding is None:
                 raise ValueError("there is no place for the claim")
         self._add(claim, binding, 1)
-        self.cpus.update(binding.cpus)
+        if binding.cpus:
+            self.cpus.update(binding.cpus)
         return binding
 
     def release(self, claim: Claim, binding: Binding = UNBOUND) -> None:
         """The claim is held no more. `binding` is what `take` gave."""
         self._add(claim, binding, -1)
-        self.cpus.difference_update(binding.cpus)
+        if binding.cpus:
+            self.cpus.difference_update(binding.cpus)
 
     def _add(self, claim: Claim, binding: Binding, sign: int) -> None:
         self.holders += sign

@@ -7,7 +7,7 @@ each of two things:
   none. So admission stops before the host swaps.
 - **CPU that others use**, on all CPUs that we may use: slow is that it counts as claimed, so that fewer run side by
   side, closed is one attempt at a time. It makes things late and not lost, so it never stops everything: what would be
-  alone on the host starts, and when nothing has started for a minute one more does. Nothing waits for ever.
+  the only one that holds CPUs starts, and when nothing has started for a minute one more does. Nothing waits for ever.
 
 Hysteresis, so that a level does not flap with every start: a worse one holds at once; a better one only when the sample
 has been clear of the bound by a margin, for a while, and then one step at a time. What others use counts at its peak
@@ -170,7 +170,7 @@ class Pressure:
         """Whether an attempt may start now as far as the host is concerned."""
         if self._memory.level is Level.CLOSED or self.next_start_ns() > now_ns:
             return False
-        if self._cpu.level is Level.OPEN or not ledger.holders or not claim.cpu_milli:
+        if self._cpu.level is Level.OPEN or not ledger.cpu_milli or not claim.cpu_milli:
             return True
         if self._last_start_ns is None or now_ns - self._last_start_ns >= MINUTE:
             return True

@@ -55,8 +55,8 @@ def learn_took(cx: Context, run: RunState, task: int, took_ns: int) -> None:
 
 def next_ahead(cx: Context) -> tuple[Entry, int] | None:
     """The best entry that may go ahead, and the attempt that it follows (0: its run does not go on)."""
-    heads = cx.queue.heads()
-    if len(heads) > CLAIMS_MAX:
+    heads = cx.queue.heads(CLAIMS_MAX)
+    if heads is None:
         return None
     before: list[Entry] = []
     reserved = cx.gate.reserved

@@ -38,7 +38,7 @@ def dispatch(cx: Context) -> None:
         go_on_all(cx)
         return
     go_on_past(cx)
-    cx.queue.begin(cx.now_ns, cx.gate)
+    cx.queue.begin(cx.now_ns)
     cx.held_back = False
     while (entry := cx.queue.best(cx.gate)) is not None:
         if cx.pressure.level is not Level.OPEN and not cx.pressure.may_start(entry.claim, cx.ledger, cx.now_ns):
@@ -53,7 +53,7 @@ def dispatch(cx: Context) -> None:
         return
     while (choice := next_ahead(cx)) is not None:
         _order_next(cx, *choice)
-    if not cx.queue.heads():
+    if cx.queue.empty:
         for lane in cx.lanes:
             while (found := next_on_success(cx, lane)) is not None and _order_on_success(cx, *found, lane.members[-1]):
                 pass

@@ -5,16 +5,18 @@ each owner has a *line*; the line of the owner that has used least for its weigh
 Within a line the entry with the longest way to the end of its run goes first, then the oldest. Every 16th start of a
 line is its oldest entry's turn, so nothing waits for ever behind longer ways.
 
-An entry stands for a range of rows of a task, so the 100,000 rows of a `for_each` are one. A line has a heap for each
-*kind* of claim (the same in all dimensions), so what does not fit is asked once for all that wait with it.
+An entry stands for a range of rows of a task, so the 100,000 rows of a `for_each` are one. In a line the entries of a
+*kind* of claim (the same in all dimensions) wait together, so what does not fit is asked once for all of them.
 
-A *pass* is `begin`, then `best` until it gives None. It first asks which kinds may start at all, and looks only at
-lines where one of them waits: a full host costs next to nothing, however much waits for it. While a pass lasts there
-is only less and less to be had, so who was refused is not asked again in it. At most `ASKED_MAX` are asked in vain.
+A *pass* is `begin`, then `best` until it gives None. Where the first that does not fit is wanted, the lines are asked
+in their order. Behind it the kinds are sifted for those that may start at all, and only lines are looked at where one
+of them waits: a full host costs next to nothing, however much waits for it. Kinds that claim nothing but CPU and
+memory, nearly all, are sifted by these sums, without a question to the gate. While a pass lasts there is only less and
+less to be had, so who was refused is not asked again in it. At most `ASKED_MAX` are asked in vain.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import chain
 from typing import Protocol
@@ -28,10 +30,35 @@ _Ranked = tuple[int, int, "Entry"]
 """The weight of the way to the end, negative, then the age; no two entries have the same."""
 
 OLDEST_EVERY = 16
+SPARSE = 4
+"""While less than such a part of a line's heads may start, these are put in order and not looked for among all."""
 ASKED_MAX = 16
 """So many are tried in vain in a pass, of those who look as if they might start."""
-SPARSE = 4
-"""While less than such a part of a line's heads may start, these are sorted and not all looked at."""
+
+
+class Kind:
+    """All that waits with the same claim. None is expected to take less than `least_ns`."""
+
+    __slots__ = ("claim", "least_ns", "lines", "number", "sums_only")
+
+    def __init__(self, number: int, claim: Claim) -> None:
+        self.number = number
+        self.claim = claim
+        self.sums_only = claim == Claim(claim.cpu_milli, claim.memory_bytes)
+        self.lines: set[_Line] = set()
+        self.least_ns = ANY_NS
+
+    @property
+    def sized(self) -> "_Sized":
+        """Its place in the order of kinds."""
+        return self.claim.cpu_milli, self.number, self.claim.memory_bytes, self
+
+
+NO_KIND = Kind(0, Claim(0))
+"""Of an entry that was never queued."""
+
+_Sized = tuple[int, int, int, Kind]
+"""CPU, number (no two kinds have the same), memory."""
 
 
 class Entry:
@@ -39,7 +66,7 @@ class Entry:
     attempt of it is expected to take, 0 if nothing is known. `attempt` is one that stands still and waits to go on."""
 
     __slots__ = (
-        "age", "aged", "attempt", "band", "claim", "expected_ns", "heaped", "high", "kind", "low", "owner", "run",
+        "age", "aged", "attempt", "band", "claim", "expected_ns", "high", "kind", "low", "owner", "placed", "run",
         "task", "waiting", "weight",
     )  # fmt: skip
 
@@ -53,13 +80,13 @@ class Entry:
         self.high = rows.stop
         self.claim = claim
         self.expected_ns = expected_ns
-        self.kind = 0
+        self.kind = NO_KIND
         self.owner = owner
         self.band = band
         self.weight = weight
         self.age = age
         self.attempt = attempt
-        self.waiting = self.heaped = self.aged = False
+        self.waiting = self.placed = self.aged = False
 
     def __lt__(self, other: "Entry") -> bool:
         """Of two of the same rank one took the other's place: what is gone comes up first, to be dropped."""
@@ -78,8 +105,13 @@ class Gatekeeper(Protocol):
     """Who says what may start (the admission's gate)."""
 
     @property
-    def cpu_free_milli(self) -> int:
-        """What asks for more does not fit."""
+    def free(self) -> tuple[int, int]:
+        """CPU and memory that nobody holds: what asks for more of either does not fit."""
+        ...
+
+    def beside(self, band: Band) -> tuple[int, int, int]:
+        """How much of the free CPU and memory an entry of the band may hold for however long; and for how long it may
+        hold more of it."""
         ...
 
     def longest_ns(self, claims: Sequence[Claim], band: Band) -> list[int]:
@@ -100,23 +132,56 @@ class Gatekeeper(Protocol):
         """Whether the first of the band that does not fit is wanted."""
         ...
 
-    def would_reserve(self, entry: Entry) -> bool:
-        """Whether this may be the first."""
-        ...
+
+class _Ranks:
+    """Entries of a kind in a line, of which the first is asked for. Most come in one batch and leave one by one: these
+    are sorted once. Who comes later is in a heap, until there are more of them than of the others. What leaves the
+    queue from behind the first stays until it comes up.
+    """
+
+    __slots__ = ("first", "later", "sorted")
+
+    def __init__(self, first: _Ranked) -> None:
+        self.first = first
+        self.later = [first]
+        self.sorted: list[_Ranked] = []
+        """The last is the next."""
+
+    def push(self, ranked: _Ranked) -> None:
+        heappush(self.later, ranked)
+        if ranked < self.first:
+            self.first = ranked
+
+    def pop(self) -> bool:
+        """Remove the first, and whoever is gone behind it. Returns whether anybody is left."""
+        ranked, later = self.sorted, self.later
+        while True:
+            gone = ranked.pop() if ranked and ranked[-1] is self.first else heappop(later)
+            gone[2].placed = False
+            if len(later) > len(ranked):
+                ranked += later
+                ranked.sort(reverse=True)
+                later.clear()
+            if not ranked:
+                return False
+            self.first = min(ranked[-1], later[0]) if later else ranked[-1]
+            if self.first[2].waiting:
+                return True
+
+    def __iter__(self) -> Iterator[_Ranked]:
+        yield from self.sorted
+        yield from self.later
 
 
 class _Line:
-    """The entries of one owner in one band. `heads` are the tops of the heaps, in order, `refused` those that were
-    asked in vain in this pass. What leaves the queue from within a heap stays there until it comes to the top.
-    """
+    """The entries of one owner in one band. `heads` are the firsts of all kinds, in order."""
 
-    __slots__ = ("ages", "heads", "heaps", "oldest_asked", "owner", "refused", "size", "starts")
+    __slots__ = ("ages", "heads", "kinds", "oldest_asked", "owner", "size", "starts")
 
     def __init__(self, owner: str) -> None:
         self.owner = owner
-        self.heaps: dict[int, list[_Ranked]] = {}
+        self.kinds: dict[Kind, _Ranks] = {}
         self.heads: list[_Ranked] = []
-        self.refused: set[Entry] = set()
         self.ages: list[tuple[int, Entry]] = []
         self.size = 0
         self.starts = 0
@@ -128,19 +193,19 @@ class _Line:
         if not entry.aged:
             entry.aged = True
             heappush(self.ages, (entry.age, entry))
-        if entry.heaped:
+        if entry.placed:
             return
-        entry.heaped = True
+        entry.placed = True
         ranked = (-entry.weight, entry.age, entry)
-        heap = self.heaps.get(entry.kind)
-        if heap is None:
-            self.heaps[entry.kind] = [ranked]
+        ranks = self.kinds.get(entry.kind)
+        if ranks is None:
+            self.kinds[entry.kind] = _Ranks(ranked)
             insort(self.heads, ranked)
             return
-        top = heap[0]
-        heappush(heap, ranked)
-        if heap[0] is not top:
-            self._remove_head(top)
+        first = ranks.first
+        ranks.push(ranked)
+        if ranks.first is not first:
+            self._remove_head(first)
             insort(self.heads, ranked)
 
     def remove(self, entry: Entry) -> bool:
@@ -149,16 +214,14 @@ class _Line:
         self.size -= 1
         if len(self.ages) > 2 * self.size + OLDEST_EVERY:
             self._forget_the_gone()
-        heap = self.heaps[entry.kind]
-        if heap[0][2] is not entry:
+        ranks = self.kinds[entry.kind]
+        if ranks.first[2] is not entry:
             return False
-        self._remove_head(heap[0])
-        while heap and not heap[0][2].waiting:
-            heappop(heap)[2].heaped = False
-        if heap:
-            insort(self.heads, heap[0])
+        self._remove_head(ranks.first)
+        if ranks.pop():
+            insort(self.heads, ranks.first)
             return False
-        del self.heaps[entry.kind]
+        del self.kinds[entry.kind]
         return True
 
     def oldest(self) -> Entry:
@@ -166,14 +229,18 @@ class _Line:
             heappop(self.ages)[1].aged = False
         return self.ages[0][1]
 
-    def has_any(self, kinds: dict[int, int]) -> bool:
-        return not self.heaps.keys().isdisjoint(kinds)
+    def has_any(self, kinds: dict[Kind, int]) -> bool:
+        return not self.kinds.keys().isdisjoint(kinds)
 
-    def heads_of(self, kinds: dict[int, int]) -> list[_Ranked]:
-        """The heads in order, at least those of these kinds: to sort a few is less than to look at many."""
-        if SPARSE * len(kinds) < len(self.heads):
-            return sorted(self.heaps[kind][0] for kind in kinds if kind in self.heaps)
-        return self.heads
+    def heads_of(self, kinds: dict[Kind, int]) -> Iterator[_Ranked]:
+        """The heads in order, at least those of these kinds."""
+        if SPARSE * len(kinds) > len(self.heads):
+            yield from self.heads
+            return
+        heads = [self.kinds[kind].first for kind in kinds if kind in self.kinds]
+        heapify(heads)
+        while heads:
+            yield heappop(heads)
 
     def close(self) -> None:
         """Nobody waits any more; who was here may come back, to another line."""
@@ -201,20 +268,21 @@ class FairQueue:
         self._shares = shares
         self._bands: dict[Band, dict[str, _Line]] = {}
         self._order: list[Band] = []
-        self._kinds: dict[Claim, int] = {}
-        self._lines_of: dict[int, set[_Line]] = {}
-        self._by_cpu: list[tuple[int, int, Claim]] = []
-        """(CPU, kind, claim) of every kind that waits, in order."""
-        self._least_ns: dict[int, int] = {}
-        """The least that an entry of the kind was expected to take, since the kind waits."""
-        self._age = self._kind = 0
-        self._free_milli = self._last = 0
-        """What was free when the pass began, and how many of `_by_cpu` ask for no more."""
-        self._passing: dict[Band, dict[int, int]] = {}
-        """The kinds that may start in this pass, and how long they may take."""
-        self._behind: dict[int, int] | None = None
+        self._kinds: dict[Claim, Kind] = {}
+        self._sized: list[_Sized] = []
+        """All kinds that wait, in order."""
+        self._intricate = 0
+        """How many of them claim more than sums."""
+        self._least_ns = ANY_NS
+        """Nothing that waits is expected to take less."""
+        self._age = self._number = 0
         self._opened: dict[Band, list[_Asked]] = {}
-        self._refusals = 0
+        """In this pass: the lines of a band in which somebody may start yet."""
+        self._passing: dict[Kind, int] = {}
+        """The kinds that may start behind the reservation, and how long they may take."""
+        self._sifted = False
+        """Whether `_passing` is up to date, which it is for one answer: who asks again has changed what is free."""
+        self._refused: set[Entry] = set()
 
     def push(
         self, run: int, task: int, rows: range, claim: Claim, *,
@@ -240,126 +308,159 @@ class FairQueue:
         line = lines.get(entry.owner)
         if line is None:
             line = lines[entry.owner] = _Line(entry.owner)
-        entry.kind = self._kind_of(entry.claim)
-        self._lines_of[entry.kind].add(line)
+        kind = entry.kind = self._kind_of(entry.claim)
+        kind.lines.add(line)
         line.insert(entry)
         self.expect(entry, entry.expected_ns)
         opened = self._opened.get(entry.band)
-        if opened is not None:
-            self._passing[entry.band][entry.kind] = ANY_NS
-            if all(asked[2] is not line for asked in opened):
-                insort(opened, self._ranked(line))
+        if opened is not None and all(asked[2] is not line for asked in opened):
+            insort(opened, self._ranked(line))
 
     def expect(self, entry: Entry, expected_ns: int) -> None:
         """An attempt of the entry is expected to take so long, as is known now."""
         entry.expected_ns = expected_ns
-        least = self._least_ns.get(entry.kind, 0)
-        if expected_ns and (expected_ns < least or not least):
-            self._least_ns[entry.kind] = expected_ns
+        if not 0 < expected_ns < entry.kind.least_ns:
+            return
+        entry.kind.least_ns = expected_ns
+        self._least_ns = min(self._least_ns, expected_ns)
 
-    def _kind_of(self, claim: Claim) -> int:
+    def _kind_of(self, claim: Claim) -> Kind:
         kind = self._kinds.get(claim)
         if kind is None:
-            self._kind += 1
-            kind = self._kinds[claim] = self._kind
-            self._lines_of[kind] = set()
-            insort(self._by_cpu, (claim.cpu_milli, kind, claim))
-            self._last += claim.cpu_milli <= self._free_milli
+            self._number += 1
+            kind = self._kinds[claim] = Kind(self._number, claim)
+            self._intricate += not kind.sums_only
+            insort(self._sized, kind.sized)
         return kind
 
     # --- a pass -----------------------------------------------------------------------------------------------------
 
-    def begin(self, now_ns: int, gate: Gatekeeper) -> None:
+    def begin(self, now_ns: int) -> None:
         """A pass begins: everything may be asked."""
         self._shares.refresh(now_ns)
-        self._opened = {}
-        self._behind = None
-        self._refusals = 0
-        self._free_milli = max(gate.cpu_free_milli, 0)
-        self._last = bisect_left(self._by_cpu, (self._free_milli + 1,))
+        self._opened.clear()
+        self._refused.clear()
 
     def best(self, gate: Gatekeeper) -> Entry | None:
         """The first entry that the gate admits, left where it is."""
-        first = gate.due()
+        first, self._sifted = gate.due(), False
         for band in self._order:
             if first is not None and band >= first.band:
                 return first
-            opened = self._opened.get(band)
-            if opened is None:
-                opened = self._opened[band] = self._open(band, gate)
-            while opened and self._refusals < ASKED_MAX:
-                if self._full(gate) and not gate.reserves(band):
-                    return None  # and who was to be noted has been
-                line = self._next_line(opened)
-                wanted = gate.reserves(band)
-                entry = self._ask(line, band, gate)
-                if entry is not None:
-                    return entry
-                del opened[0]
-                if wanted and not gate.reserves(band):
-                    opened[:] = [asked for asked in opened if asked[2].has_any(self._passing[band])]
+            entry = self._best_of(band, gate)
+            if entry is not None:
+                return entry
         return None
 
-    def _next_line(self, opened: list[_Asked]) -> _Line:
-        """The line whose owner has used least. Keys only grow within a pass, so only the first may be out of date."""
-        while (fresh := self._ranked(opened[0][2])) != opened[0]:
-            del opened[0]
-            insort(opened, fresh)
-        return opened[0][2]
+    def _best_of(self, band: Band, gate: Gatekeeper) -> Entry | None:
+        while len(self._refused) < ASKED_MAX:
+            wanted = gate.reserves(band)
+            if not (wanted or self._sift(band, gate)):
+                return None
+            line = self._next_line(band, wanted)
+            if line is None:
+                return None
+            entry = self._ask_oldest(line, gate) or (self._ask if wanted else self._ask_passing)(line, gate)
+            if entry is not None:
+                return entry
+            if wanted and not gate.reserves(band):
+                self._sifted = False  # one was noted: from now on others pass it
+            else:
+                del self._opened[band][0]
+        return None
+
+    def _sift(self, band: Band, gate: Gatekeeper) -> dict[Kind, int]:
+        """The kinds of which an entry may start. All bands that do not outrank the reservation may start the same."""
+        if self._sifted:
+            return self._passing
+        self._sifted, self._passing = True, {}
+        cpu_free, memory_free = gate.free
+        fits = bisect_left(self._sized, (cpu_free + 1,))
+        if fits:
+            cpu, memory, left_ns = gate.beside(band)
+            beside = bisect_left(self._sized, (min(cpu, cpu_free) + 1,))
+            memory = min(memory, memory_free)
+            passing = self._passing = {kind: ANY_NS for _, _, size, kind in self._sized[:beside] if size <= memory}
+            if left_ns >= self._least_ns and len(passing) < fits:
+                for _, _, size, kind in self._sized[:fits]:
+                    if kind.least_ns <= left_ns and size <= memory_free and kind not in passing:
+                        passing[kind] = left_ns
+            if self._intricate:
+                self._sift_intricate(band, gate)
+        return self._passing
+
+    def _sift_intricate(self, band: Band, gate: Gatekeeper) -> None:
+        """The gate knows more of what claims more than sums."""
+        kinds = [kind for kind in self._passing if not kind.sums_only]
+        longest_ns = gate.longest_ns([kind.claim for kind in kinds], band)
+        for kind, longest in zip(kinds, longest_ns, strict=True):
+            if longest and (longest == ANY_NS or kind.least_ns <= longest):
+                self._passing[kind] = longest
+            else:
+                del self._passing[kind]
+
+    def _next_line(self, band: Band, wanted: bool) -> _Line | None:
+        """Of the lines in which somebody may start, or is wanted to be noted, the one whose owner has used least. Keys
+        only grow within a pass, so only the first may be out of date."""
+        opened = self._opened.get(band)
+        if opened is None:
+            opened = self._opened[band] = self._open(band, wanted)
+        while opened:
+            line = opened[0][2]
+            fresh = self._ranked(line)
+            if fresh != opened[0]:
+                del opened[0]
+                insort(opened, fresh)
+            elif wanted or line.has_any(self._passing):
+                return line
+            else:
+                del opened[0]
+        return None
 
     def _ranked(self, line: _Line) -> _Asked:
-        return self._shares.key(line.owner), line.owner, line
+        return self._shares.keys.get(line.owner, 0.0), line.owner, line
 
-    def _open(self, band: Band, gate: Gatekeeper) -> list[_Asked]:
-        """The lines of the band in which somebody may start, or may be noted."""
+    def _open(self, band: Band, wanted: bool) -> list[_Asked]:
         lines = self._bands[band]
-        if gate.reserves(band):
-            self._passing[band] = self._passable(band, gate)
-            opened = list(lines.values())
-        else:  # all bands that do not outrank the reservation may start the same
-            if self._behind is None:
-                self._behind = self._passable(band, gate)
-            passing = self._passing[band] = self._behind.copy()
-            found = set[_Line]().union(*(self._lines_of.get(kind, ()) for kind in passing))
-            opened = [line for line in found if lines.get(line.owner) is line]
-        for line in opened:
-            line.refused.clear()
+        found: Iterable[_Line] = lines.values()
+        if not wanted and len(self._passing) < len(lines):
+            some = set[_Line]().union(*(kind.lines for kind in self._passing))
+            found = [line for line in some if lines.get(line.owner) is line]
+        for line in found:
             line.oldest_asked = False
-        return sorted(self._ranked(line) for line in opened)
+        key = self._shares.keys.get
+        return sorted([(key(line.owner, 0.0), line.owner, line) for line in found])
 
-    def _passable(self, band: Band, gate: Gatekeeper) -> dict[int, int]:
-        small, least_ns = self._by_cpu[: self._last], self._least_ns
-        longest_ns = gate.longest_ns([claim for _, _, claim in small], band)
-        return {
-            kind: longest
-            for (_, kind, _), longest in zip(small, longest_ns, strict=True)
-            if longest and (longest == ANY_NS or 0 < least_ns.get(kind, 0) <= longest)
-        }
+    def _ask_oldest(self, line: _Line, gate: Gatekeeper) -> Entry | None:
+        """The oldest of the line, if it is its turn and it may start."""
+        if line.starts % OLDEST_EVERY < OLDEST_EVERY - 1 or line.oldest_asked:
+            return None
+        line.oldest_asked = True
+        oldest = line.oldest()
+        return oldest if gate.admits(oldest) else None
 
-    def _ask(self, line: _Line, band: Band, gate: Gatekeeper) -> Entry | None:
-        if line.starts % OLDEST_EVERY == OLDEST_EVERY - 1 and not line.oldest_asked:
-            line.oldest_asked = True
-            oldest = line.oldest()
-            if gate.admits(oldest):
-                return oldest
-        passing, wanted, free_milli = self._passing[band], gate.reserves(band), max(gate.cpu_free_milli, 0)
-        for _, _, entry in line.heads if wanted else line.heads_of(passing):
-            longest = passing.get(entry.kind, 0) if entry.claim.cpu_milli <= free_milli else 0
-            may = longest == ANY_NS or 0 < entry.expected_ns <= longest
-            if not (may or (wanted and gate.would_reserve(entry))) or entry in line.refused:
-                continue
+    def _ask(self, line: _Line, gate: Gatekeeper) -> Entry | None:
+        """The first of the line if it may start, else it is noted; what can never start is passed by."""
+        for _, _, entry in line.heads:
             if gate.admits(entry):
                 return entry
-            line.refused.add(entry)
-            self._refusals += 1
-            wanted = wanted and gate.reserves(band)
-            if self._refusals >= ASKED_MAX or (self._full(gate) and not wanted):
-                break
+            if not gate.reserves(entry.band):
+                return None
         return None
 
-    def _full(self, gate: Gatekeeper) -> bool:
-        """Whether nothing that waits is so small that it fits."""
-        return self._by_cpu[0][0] > max(gate.cpu_free_milli, 0)
+    def _ask_passing(self, line: _Line, gate: Gatekeeper) -> Entry | None:
+        """The first of the line that may start, of the kinds that were sifted."""
+        passing, refused = self._passing, self._refused
+        for _, _, entry in line.heads_of(passing):
+            longest = passing.get(entry.kind, 0)
+            if not (longest == ANY_NS or 0 < entry.expected_ns <= longest) or entry in refused:
+                continue
+            if entry.kind.sums_only or gate.admits(entry):
+                return entry
+            refused.add(entry)
+            if len(refused) >= ASKED_MAX:
+                return None
+        return None
 
     def advance(self, entry: Entry, rows: int = 1) -> None:
         """The entry's first rows were ordered (or are no longer ready): the next is its first."""
@@ -373,7 +474,7 @@ class FairQueue:
         lines = self._bands[entry.band]
         line = lines[entry.owner]
         if line.remove(entry):
-            self._drop_kind(entry, line)
+            self._leave(entry.kind, line)
         if line.size:
             return
         line.close()
@@ -383,21 +484,28 @@ class FairQueue:
         if not lines:
             del self._bands[entry.band]
             self._order.remove(entry.band)
+            if not self._bands:
+                self._least_ns = ANY_NS
 
-    def _drop_kind(self, entry: Entry, line: _Line) -> None:
-        lines = self._lines_of[entry.kind]
-        lines.discard(line)
-        if not lines:
-            del self._lines_of[entry.kind], self._kinds[entry.claim]
-            self._least_ns.pop(entry.kind, None)
-            place = bisect_left(self._by_cpu, (entry.claim.cpu_milli, entry.kind))
-            del self._by_cpu[place]
-            self._last -= place < self._last
+    def _leave(self, kind: Kind, line: _Line) -> None:
+        """None of the kind waits in the line any more."""
+        kind.lines.discard(line)
+        if not kind.lines:
+            del self._kinds[kind.claim]
+            self._intricate -= not kind.sums_only
+            del self._sized[bisect_left(self._sized, kind.sized)]
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
-    def heads(self) -> list[Entry]:
-        """The first entry of each kind of each line, in the order in which they would be asked."""
+    @property
+    def empty(self) -> bool:
+        return not self._bands
+
+    def heads(self, most: int) -> list[Entry] | None:
+        """The first entry of each kind of each line, in the order in which they would be asked; None if there are more
+        of them than `most`."""
+        if sum(len(line.heads) for lines in self._bands.values() for line in lines.values()) > most:
+            return None
         return [
             head[2]
             for band in self._order
@@ -411,7 +519,7 @@ class FairQueue:
             ranked[2]
             for band in self._order
             for _, _, line in sorted(self._ranked(line) for line in self._bands[band].values())
-            for ranked in sorted(chain.from_iterable(line.heaps.values()))
+            for ranked in sorted(chain.from_iterable(line.kinds.values()))
             if ranked[2].waiting
         ]
 
@@ -419,8 +527,8 @@ class FairQueue:
         """All entries that wait, in no particular order."""
         for lines in self._bands.values():
             for line in lines.values():
-                for heap in line.heaps.values():
-                    yield from (ranked[2] for ranked in heap if ranked[2].waiting)
+                for ranks in line.kinds.values():
+                    yield from (ranked[2] for ranked in ranks if ranked[2].waiting)
 
     def __len__(self) -> int:
         """Rows, counting those that are no longer ready and not yet dropped."""

@@ -34,13 +34,12 @@ class Usage(NamedTuple):
 
 
 class _Account:
-    __slots__ = ("at_ns", "key", "rate_ppm", "usage")
+    __slots__ = ("at_ns", "rate_ppm", "usage")
 
     def __init__(self, at_ns: int, usage: float = 0.0) -> None:
         self.at_ns = at_ns
         self.usage = usage
         self.rate_ppm = 0
-        self.key = 0.0
 
 
 class Shares:
@@ -53,6 +52,8 @@ class Shares:
         self._ahead_s = self._half_life_s * AHEAD_OF_HALF_LIFE
         self._fresh_ns = int(half_life_ns * FRESH_OF_HALF_LIFE)
         self._accounts: dict[str, _Account] = {}
+        self.keys: dict[str, float] = {}
+        """As new as the last `refresh` or change of the owner; 0 of who is not here."""
         self._running: dict[int, tuple[str, int]] = {}
         self._refreshed_ns = 0
 
@@ -83,12 +84,11 @@ class Shares:
             self._settle(account, now_ns)
             self._price(owner, account)
             if not account.rate_ppm and account.usage < FORGOTTEN:
-                del self._accounts[owner]
+                del self._accounts[owner], self.keys[owner]
 
     def key(self, owner: str) -> float:
-        """Smaller goes first. As new as the last `refresh` or change of the owner."""
-        account = self._accounts.get(owner)
-        return account.key if account is not None else 0.0
+        """Smaller goes first."""
+        return self.keys.get(owner, 0.0)
 
     def usage(self, now_ns: int) -> list[Usage]:
         """What each owner has used, most first; `restore` takes it back."""
@@ -99,6 +99,7 @@ class Shares:
 
     def restore(self, kept: Iterable[Usage]) -> None:
         """Begin with what was kept; what runs now is told by `started` afterwards."""
+        self.keys.clear()
         self._accounts = {usage.owner: _Account(usage.at_ns, usage.seconds) for usage in kept}
         for owner, account in self._accounts.items():
             self._price(owner, account)
@@ -111,4 +112,4 @@ class Shares:
             account.at_ns = now_ns
 
     def _price(self, owner: str, account: _Account) -> None:
-        account.key = (account.usage + account.rate_ppm / 1e6 * self._ahead_s) / self._weights.get(owner, 1.0)
+        self.keys[owner] = (account.usage + account.rate_ppm / 1e6 * self._ahead_s) / self._weights.get(owner, 1.0)

@@ -58,7 +58,7 @@ class Ours:
 
     def starts(self, now_ns: int) -> Iterator[tuple[int, Binding]]:
         self.gate.begin(now_ns)
-        self.queue.begin(now_ns, self.gate)
+        self.queue.begin(now_ns)
         while (entry := self.queue.best(self.gate)) is not None:
             yield entry.low, self._start(entry, now_ns)
 

@@ -1,12 +1,13 @@
 """Recorded tasks of a cluster are read as they are written, and replayed without ever holding too much."""
 
+import random
 from pathlib import Path
 
 import pytest
 
 from engine.model.instants import SECOND
 from engine.model.resources import Capacity, Claim
-from tests.sim.admission import Arrival, Greedy, Ours, simulate
+from tests.sim.admission import Arrival, Fifo, Greedy, Ours, busy, simulate, waits_ns
 from tests.sim.traces import MIB, read_trace
 
 GIB = 2**30
@@ -44,6 +45,34 @@ def test_a_column_of_durations_counts(tmp_path: Path):
 def test_another_file_is_refused_with_the_line(tmp_path: Path, text: str):
     with pytest.raises(ValueError, match=r"trace.csv:2: not a line of a cluster trace"):
         read_trace(written(tmp_path, text), HOST)
+
+
+def many(tmp_path: Path, pods: int) -> Path:
+    """A file like the recorded ones: most ask for one GPU or a part of it, few for all; a burst now and then."""
+    draw, created, lines = random.Random(11), 9_437_497, list[str]()
+    for number in range(pods):
+        created += draw.choice((0, 0, 1, 5, 30))
+        gpus, milli = draw.choices(
+            ((0, 0), (1, 250), (1, 500), (1, 1000), (2, 1000), (8, 1000)), (20, 20, 15, 35, 6, 4)
+        )[0]
+        cpu, memory = draw.choice((1000, 4000, 8000)) * max(gpus, 1), draw.choice((1024, 8192, 30_517)) * max(gpus, 1)
+        began, takes = created + draw.randrange(3), int(draw.lognormvariate(4, 1)) + 1
+        qos = draw.choice(("LS", "BE", "Burstable"))
+        ends = f"{created},{began + takes},{began}"
+        lines.append(f"pod-{number},{min(cpu, 64_000)},{memory},{gpus},{milli},,{qos},Succeeded,{ends}\n")
+    return written(tmp_path, HEAD + "".join(lines))
+
+
+def test_a_long_trace_is_replayed_without_holding_too_much_and_about_as_busy_as_can_be(tmp_path: Path):
+    trace = read_trace(many(tmp_path, 1000), HOST)
+    assert (trace.unfinished, trace.too_wide, len(trace.tasks)) == (0, 0, 1000)
+    ours, greedy, fifo = (simulate(trace.tasks, policy(HOST), HOST) for policy in (Ours, Greedy, Fifo))
+    held = [busy(trace.tasks, story, HOST) for story in (ours, greedy, fifo)]
+    assert held[0] >= held[1] - 0.03
+    assert ours.finished_ns <= greedy.finished_ns * 1.05
+    widest = [number for number, task in enumerate(trace.tasks) if task.claim.gpu_milli == 8000]
+    waits = [max(waits_ns(trace.tasks, story)[number] for number in widest) for story in (ours, greedy, fifo)]
+    assert waits[0] < waits[1], "passing freely starves them, else this proves nothing"
 
 
 def test_a_trace_is_replayed_whole(tmp_path: Path):

@@ -25,6 +25,8 @@ from tests.support.builders import flow, task
 from tests.support.stories import Player, Refused
 
 MIB = 2**20
+OTHERS = HostSampled(cpu_foreign_milli=2000, cpu_total_milli=2000)
+"""Others use all of the CPU."""
 CALL = Python("m:f", {"x": "{{ item }}"})
 CORES = ((0, (0,)), (0, (1,)), (1, (2,)), (1, (3,)))
 
@@ -554,3 +556,40 @@ def test_who_is_to_have_the_host_alone_waits_until_a_suspended_attempt_has_ended
     assert player.running == ["low"]
     player.ok("low", run=1)
     assert player.running == ["alone"]
+
+
+def test_who_stands_still_does_not_count_as_the_one_that_runs_while_others_use_all_of_the_cpu():
+    player = Player(flow(task("a"), task("b"), task("c")), cpus=2, memory=1000 * MIB)
+    player.step(OTHERS)
+    player.submit()
+    player.begin("a")
+    player.pause(0, "a")
+    assert player.running == ["a"]
+    player.suspended("a")
+    assert player.running == ["a", "b"]
+    assert kinds(player, "c") == ["pressure"]
+
+
+def test_what_others_hold_back_starts_by_itself_when_they_are_gone_though_nothing_else_happens():
+    """`a` stands still and `b` runs on: no end, no request, no timer; there are only looks at the host."""
+    player = Player(flow(task("a"), task("b"), task("c")), cpus=2, memory=1000 * MIB)
+    player.step(OTHERS)
+    player.submit()
+    player.begin("a")
+    player.pause(0, "a")
+    player.suspended("a")
+    player.begin("b")
+    assert player.machine.next_due() == (0, 0)
+    for _ in range(30):
+        player.advance(1)
+        player.step(HostSampled(cpu_total_milli=2000))
+    assert player.running == ["a", "b", "c"]
+    assert player.freezes == [("a", True)], "it was paused by somebody, who has not said that it may go on"
+
+
+def test_who_was_told_to_go_on_does_so_in_spite_of_what_others_use():
+    player = two()
+    player.ok("b")
+    player.step(OTHERS)
+    player.resume(0, "a")
+    assert player.freezes[-1] == ("a", False)
