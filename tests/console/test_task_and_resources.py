@@ -8,6 +8,7 @@ import pytest
 from engine.protocol.messages import Act, ListQueue
 from engine.protocol.rows import AttemptRow, GroupRow, QueueRow, SpecRow, TaskRow
 from orchctl.console.hostlines import Use, host_lines
+from orchctl.console.screens.task import TaskScreen
 from orchctl.console.tasklines import task_page
 from orchctl.console.theme import Signs
 from tests.support.console_engine import World
@@ -133,6 +134,26 @@ async def test_the_neighbours_of_a_task_are_opened_from_its_screen_and_back_agai
         console.console.open_task(12, "parse[11]")
         await console.shows("parse[11]  ✗ failed")
         assert len(console.console.screen_stack) == stack
+
+
+@pytest.mark.asyncio
+async def test_the_chosen_neighbour_stays_in_sight_while_the_page_grows_above_it(tmp_path: Path) -> None:
+    world = world_of_a_row()
+    async with console_on(tmp_path, world, run=12) as console:
+        await console.shows("publish")
+        console.console.open_task(12, "parse[11]")
+        await console.shows("parse[11]  ✗ failed", "tab neighbours", "out of memory")
+        await console.press("tab")
+        await console.shows("▌  needs       ✓ fetch")
+        world.attempts += [
+            AttemptRow(task="parse", index=11, number=number, attempt=100 + number, status="running")
+            for number in range(4, 9)
+        ]
+        console.engine.publish()
+        screen = console.console.screen
+        assert isinstance(screen, TaskScreen)
+        await until(lambda: len(screen._attempts.rows) == 8)
+        await console.shows("▌  needs       ✓ fetch")
 
 
 @pytest.mark.asyncio

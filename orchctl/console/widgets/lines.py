@@ -271,10 +271,10 @@ class LinkedView(TextView):
         self._picked = -1
 
     def set_linked(self, lines: list[Line], links: Sequence[int]) -> None:
-        """The lines, and the numbers of those that can be opened, ascending."""
-        self._links = links
+        """The lines, and the numbers of those that can be opened, ascending. Where they move, so does the sight."""
+        moved, self._links = links != self._links, links
         self.set_lines(lines)
-        self._pick(min(self._picked, len(links) - 1), show=False)
+        self._pick(min(self._picked, len(links) - 1), show=moved)
 
     @property
     def picked(self) -> int | None:
