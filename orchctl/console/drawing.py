@@ -33,6 +33,17 @@ def fitted(spans: Iterable[Span], width: int) -> Line:
     return line
 
 
+def in_two_columns(lines: Sequence[Line], height: int, width: int) -> list[Line]:
+    """The lines in two columns of that width, the left one full before the right one begins; in as many rows as there
+    are lines if they need more than that height."""
+    height = max(height, (len(lines) + 1) // 2)
+    right = [*lines[height:], *([] for _ in range(2 * height - len(lines)))]
+    return [
+        [*ends(fitted(one, width), [], width), (" ", "plain"), *other] if other else one
+        for one, other in zip(lines[:height], right, strict=False)
+    ]
+
+
 def width_of(spans: Iterable[Span]) -> int:
     return sum(cells(text) for text, _ in spans)
 

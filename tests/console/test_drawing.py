@@ -19,6 +19,15 @@ def _text(line: drawing.Line) -> str:
     return "".join(text for text, _ in line)
 
 
+def test_lines_in_two_columns_fill_the_left_one_first_and_stand_side_by_side() -> None:
+    lines = [[(f"line {at}", "plain")] for at in range(5)]
+    assert [_text(line) for line in drawing.in_two_columns(lines, 3, 8)] == [
+        "line 0   line 3", "line 1   line 4", "line 2"]  # fmt: skip
+    assert [_text(line) for line in drawing.in_two_columns(lines, 2, 8)] == [
+        "line 0   line 3", "line 1   line 4", "line 2"]  # fmt: skip
+    assert [_text(line) for line in drawing.in_two_columns(lines[:2], 4, 8)] == ["line 0", "line 1"]
+
+
 def test_a_bar_is_always_as_wide_as_asked_and_one_failure_in_a_million_is_seen() -> None:
     dice = random.Random(5)
     for _ in range(500):

@@ -59,6 +59,32 @@ async def test_the_graph_keeps_its_shape_on_a_wide_screen_beside_the_details(
 
 
 @pytest.mark.asyncio
+async def test_details_lie_below_the_graph_on_a_narrow_screen_that_has_the_lines(tmp_path: Path) -> None:
+    async with console_on(tmp_path, pipeline(), run=12, shape="") as console:
+        shown = await console.shows("quarantine", "version ", "note      nightly")
+        assert _body(shown).startswith(GRAPH)
+        assert max(len(line) for line in shown.splitlines()) <= 80
+        await console.press("j", "j", "j")
+        await console.shows("▌✓ count", "×37 rows")
+        await console.press("i")
+        await console.lacks("×37 rows")
+        await console.press("i", "2", "1")
+        shown = await console.shows("▌✓ count", "×37 rows")
+        assert shown.splitlines()[4:9] == ["", *GRAPH.replace(" ✓ count", "▌✓ count").splitlines()[2:]]
+
+
+@pytest.mark.asyncio
+async def test_a_graph_that_needs_the_lines_has_them_to_itself(tmp_path: Path) -> None:
+    async with console_on(tmp_path, pipeline(), run=12, shape="", size=(80, 16)) as console:
+        shown = await console.shows("quarantine")
+        assert "note      nightly" not in shown
+        await console.pilot.resize_terminal(80, 24)
+        await console.shows("note      nightly")
+        await console.pilot.resize_terminal(80, 16)
+        await console.lacks("note      nightly")
+
+
+@pytest.mark.asyncio
 async def test_no_color_shows_the_same_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     async with console_on(tmp_path, pipeline(), run=12, shape="") as console:

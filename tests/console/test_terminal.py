@@ -121,7 +121,7 @@ async def test_nothing_that_is_alive_reaches_the_terminal(tmp_path: Path, enviro
         await terminal.shows("ingest-daily\\x1b]52")
         await terminal.shows("! \\x1b]52")
         for keys, shown in (
-            (b"\r", "publish"), (b"i", "\\x1b]52"), (b"j", "fetch"), (b"jj", "publish"), (b"2", "102 rows"),
+            (b"\r", "publish"), (b"j", "fetch"), (b"jj", "publish"), (b"2", "102 rows"),
             (b"6", "6 Events*"), (b"3", "3 Gantt*"), (b"4", "4 Grid*"), (b"1", "publish"),
             (b"x", "Why "), (b"h", "publish"),
             (b"kk", "publish"), (b"\r", "WHAT IT DOES"), (b"G", "NEIGHBOURS"), (b"h", "publish"),

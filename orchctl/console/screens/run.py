@@ -41,6 +41,9 @@ from orchctl.console.widgets.outline import Outline
 from orchctl.console.widgets.results import ResultsView
 from orchctl.console.widgets.vtable import Source, VirtualTable
 
+_DETAILS_LEAST = 7
+"""Below a graph they are shown if there are so many lines for them."""
+
 
 class RunScreen(RunHead):
     """The screen of one run."""
@@ -90,7 +93,7 @@ class RunScreen(RunHead):
         self.results_view = ResultsView(signs, self.results, self._standing, widget_id="results")
         self.details = Details(signs, feed, run, self.now_s, lambda: lens.moment, widget_id="details")
         yield self.bar("head", self.draw_head, HEAD_HEIGHT)
-        with Horizontal(id="body"):
+        with Horizontal(id="body") as self._body:
             with ContentSwitcher(initial=self._pane, id="panes") as self._panes:
                 yield self.graph
                 yield self.outline
@@ -109,8 +112,8 @@ class RunScreen(RunHead):
         return None if row is None else (row.status, row.tasks)
 
     def _room(self) -> Size:
-        """What a pane has to itself."""
-        return self._panes.size
+        """What a pane has to itself where no details lie below it."""
+        return Size(self._panes.size.width, self._body.size.height)
 
     def _table(self, source: Source, name: str) -> VirtualTable:
         marked = self.selection.marked
@@ -224,19 +227,37 @@ class RunScreen(RunHead):
         return "" if found is None or isinstance(found, RunRow) else found.task
 
     def on_resize(self, event: events.Resize) -> None:
-        self._cells.show(min(14, grid_runs_that_fit(event.size.width - (39 if self.details.display else 0))))
+        self._cells.show(min(14, grid_runs_that_fit(event.size.width - (39 if self._details_beside else 0))))
         self._place_details(event.size.width)
 
     def _place_details(self, width: int) -> None:
-        useful = self._pane in LISTED and (self._pane not in ("gantt", "grid") or self._details is not None)
-        shown = useful and (self._details if self._details is not None else width >= WIDE)
-        if self.details.display != bool(shown):
-            self.details.display = bool(shown)
+        self.details.lie_below(self._lines_below(width))
+        wanted = self._details if self._details is not None else self._details_fit(width)
+        shown = wanted and self._pane in LISTED
+        if self.details.display != shown:
+            self.details.display = shown
         self.call_after_refresh(self.graph.resized)
         self._show_details()
 
+    @property
+    def _details_beside(self) -> bool:
+        return self.details.display and not self.details.below
+
+    def _lines_below(self, width: int) -> int:
+        """What a graph leaves free on a narrow screen, if that is enough for the details."""
+        if width >= WIDE or self._pane != "graph" or not self.graph.known:
+            return 0
+        free = self._body.size.height - self.graph.count
+        return free if free >= _DETAILS_LEAST else 0
+
+    def _details_fit(self, width: int) -> bool:
+        """Whether there is room for them that the pane does not need."""
+        return self._pane not in ("gantt", "grid") and (width >= WIDE or self.details.below > 0)
+
     def action_details(self) -> None:
-        self._details = self.memory.details = not self.details.display
+        wanted = not self.details.display
+        fit = self._details_fit(self.console_app.size.width)
+        self._details = self.memory.details = None if wanted == fit else wanted
         self._place_details(self.console_app.size.width)
 
     def action_back(self) -> None:
@@ -430,6 +451,9 @@ class RunScreen(RunHead):
             if wanted != self._pane:
                 self._go(wanted)
             elif self._pane == "graph":
+                width = self.console_app.size.width
+                if self._lines_below(width) != self.details.below:
+                    self._place_details(width)
                 self._show_details()
                 self.update_bar("head")
 

@@ -11,7 +11,7 @@ from textual import events
 from engine.model.errors import EngineError
 from engine.protocol.messages import ExplainRun, GetStats, ListAttempts, Rows
 from engine.protocol.rows import AttemptRow, GroupRow, MomentRow, ReasonRow, RunRow, StatsRow, TaskRow
-from orchctl.console.drawing import FINISHED, Line
+from orchctl.console.drawing import FINISHED, Line, in_two_columns, rule
 from orchctl.console.feed import Feed
 from orchctl.console.past import attempts_then
 from orchctl.console.runlines import (
@@ -34,7 +34,10 @@ _WAITS = frozenset(("waiting", "ready", "backing_off"))
 class Details(TextView):
     """Details of a run, a task or a row."""
 
-    DEFAULT_CSS = "Details { width: 38; padding: 0 0 0 1; background: $surface; scrollbar-gutter: stable; }"
+    DEFAULT_CSS = """
+    Details { width: 38; padding: 0 0 0 1; background: $surface; scrollbar-gutter: stable; }
+    Details.below { dock: bottom; width: 100%; }
+    """
 
     def __init__(
         self,
@@ -58,6 +61,15 @@ class Details(TextView):
         self._reasons: list[ReasonRow] = []
         self._stats: StatsRow | None = None
         self._asking = False
+        self.below = 0
+        """How many lines it has at the foot of the screen; 0 where it stands beside what it tells of."""
+
+    def lie_below(self, lines: int) -> None:
+        """Take so many lines at the foot of the screen; 0: stand beside."""
+        if lines != self.below:
+            self.below = lines
+            self.set_class(lines > 0, "below")
+            self.styles.height = lines or "1fr"
 
     def on_mount(self) -> None:
         self.set_interval(EVERY_S, self._ask_again)
@@ -84,6 +96,8 @@ class Details(TextView):
         """Make the lines anew: times go on."""
         subject = self._subject
         width = max(10, self.size.width - 1)
+        if self.below:
+            width = (width - 3) // 2
         now_s = self._now()
         match subject:
             case RunRow():
@@ -95,7 +109,10 @@ class Details(TextView):
             case None:
                 lines = []
         lines += stats_details(self._stats, width, self.signs)
-        self.set_lines([*lines, *self._waits(width), *attempts_details(self._attempts, width, self.signs, now_s)])
+        lines += [*self._waits(width), *attempts_details(self._attempts, width, self.signs, now_s)]
+        if self.below:
+            lines = [rule(self.signs, 2 * width + 1), *in_two_columns(lines, self.below - 1, width)]
+        self.set_lines(lines)
 
     def _waits(self, width: int) -> list[Line]:
         if not self._reasons:
