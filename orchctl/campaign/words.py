@@ -49,7 +49,13 @@ def value_of(value: float, unit: str) -> str:
     value = value or 0.0  # not -0
     if unit == "s" and value >= 0:
         return f"{value:.4g}s" if value >= 1 else f"{value * 1e3:.4g}ms"
-    return size_text(value) if unit == "B" else f"{value:.4g}"
+    return size_text(value) if unit == "B" else _digits(value)
+
+
+def _digits(value: float) -> str:
+    """Four significant digits, with an exponent only where nobody would read all the zeros."""
+    rounded = float(f"{value:.4g}")
+    return f"{rounded:,.0f}" if 1e4 <= abs(rounded) < 1e12 else f"{value:.4g}"
 
 
 def faults_of(one: Measurements) -> Iterator[str]:
