@@ -1,9 +1,11 @@
 """What others do. The audit is read again whenever the engine's revision has moved on, and what another operator, or
-another console or command of the same one, did meanwhile is told in one line.
+another console or command of the same one, did meanwhile is told in one line. It waits until what stands there was
+read: an answer to an own act outranks it.
 """
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -14,6 +16,7 @@ from engine.protocol.messages import GetEngine, ListAudit, Rows
 from engine.protocol.rows import AuditRow, EngineRow
 from orchctl.console.feed import Feed
 from orchctl.console.store import Change, Picture
+from orchctl.text import count_text
 
 EVERY_S = 2.0
 _LINES = 20
@@ -31,12 +34,23 @@ def from_text(row: AuditRow) -> str:
     return f"{row.via} {row.place}".strip()
 
 
-class Notices:
-    """Tells of acts that are not this console's own."""
+def told(rows: list[AuditRow]) -> str:
+    """The newest of some acts in one sentence, and how many there were before."""
+    newest = "; ".join(audit_text(row) for row in rows[-_SHOWN:])
+    return f"{newest}; and {count_text(len(rows) - _SHOWN, 'act')} before" if len(rows) > _SHOWN else newest
 
-    def __init__(self, feed: Feed, tell: Callable[[str, str], None]) -> None:
+
+class Notices:
+    """Tells of acts that are not this console's own. `said_at` gives the instant of the newest sentence of all, by the
+    monotonic clock.
+    """
+
+    def __init__(self, feed: Feed, tell: Callable[[str, str], None], said_at: Callable[[], float]) -> None:
         self._feed = feed
         self._tell = tell
+        self._said_at = said_at
+        self.read_s = 5.0
+        """What is told now stands at least so long."""
         self._engine: Picture[EngineRow] = Picture(EngineRow, self._changed)
         self._seen = -1
         self._news = asyncio.Event()
@@ -60,19 +74,18 @@ class Notices:
             self._news.clear()
             with suppress(EngineError, msgspec.ValidationError):
                 answer = await self._feed.ask(ListAudit(limit=_LINES), Rows)
-                self._take(msgspec.convert(answer.rows, list[AuditRow]))
+                others = self._news_of(msgspec.convert(answer.rows, list[AuditRow]))
+                if others:
+                    await asyncio.sleep(self._said_at() + self.read_s - time.monotonic())
+                    self._tell(told(others), "yellow")
             await asyncio.sleep(EVERY_S)
 
-    def _take(self, rows: list[AuditRow]) -> None:
-        """Lines of the audit, the newest first. Those that were there before this console are no news."""
+    def _news_of(self, rows: list[AuditRow]) -> list[AuditRow]:
+        """What others did since the last look, the oldest first, of lines of the audit, the newest first. Those that
+        were there before this console are no news."""
         newest = max((row.revision for row in rows), default=0)
         before, self._seen = self._seen, max(newest, self._seen)
-        if before < 0:
-            return
-        others = [row for row in reversed(rows) if row.revision > before and not self._is_own(row)]
-        for row in others[-_SHOWN:]:
-            more = f"  and {len(others) - _SHOWN} more acts" if len(others) > _SHOWN and row is others[-1] else ""
-            self._tell(f"{audit_text(row)}{more}", "yellow")
+        return [row for row in reversed(rows) if row.revision > before >= 0 and not self._is_own(row)]
 
     def _is_own(self, row: AuditRow) -> bool:
         return (row.uid, row.via, row.place) == (os.getuid(), "console", self._feed.place)

@@ -85,7 +85,7 @@ class Console(App[int]):
         self.use = Use()
         self.undo: Intent | None = None
         """What takes the last act back, where something does."""
-        self.notices = Notices(self.feed, self.say)
+        self.notices = Notices(self.feed, self.say, self._said_at)
         self._first_run = run
         self._feeding: asyncio.Task[None] | None = None
         self._behind = False
@@ -176,10 +176,16 @@ class Console(App[int]):
 
     def say(self, text: str, style: str = "plain") -> None:
         """Tell the operator, whichever screen is in sight; behind a question too."""
-        for screen in reversed(self.screen_stack):
-            if isinstance(screen, BaseScreen):
-                screen.say(text, style)
-                return
+        screen = self._in_sight()
+        if screen is not None:
+            screen.say(text, style)
+
+    def _said_at(self) -> float:
+        screen = self._in_sight()
+        return 0.0 if screen is None else screen.said_at
+
+    def _in_sight(self) -> BaseScreen | None:
+        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, BaseScreen)), None)
 
     def open_run(self, run: int) -> None:
         """Show one run."""

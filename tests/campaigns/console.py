@@ -24,7 +24,7 @@ from tests.support.home import Home, home, kill_pid, wait_for
 from tests.support.operator import Operator, operator
 
 ROWS = 100_000
-HOST = "[host]\ncpus = 32\nmemory = '64GiB'\n"
+HOST = "[host]\ncpus = 28\nmemory = '64GiB'\n"
 SSH = {"SSH_CONNECTION": "10.0.0.1 22 10.0.0.2 22"}
 CURSOR = "▌"
 NAPS = """import time
@@ -37,7 +37,7 @@ LARGE = f"""name: large
 tasks:
   nap:
     python: naps:nap
-    args: {{seconds: 0.03}}
+    args: {{seconds: 0.055}}
     for_each: "{{{{ range({ROWS}) }}}}"
 """
 SMALL = """name: small

@@ -193,7 +193,9 @@ async def test_acts_of_others_are_told_and_ones_own_are_not(tmp_path: Path) -> N
     world = standing()
     async with console_on(tmp_path, world) as console:
         await console.shows("ingest-daily")
-        await until(lambda: console.console.notices._seen == 9)
+        notices = console.console.notices
+        await until(lambda: notices._seen == 9)
+        notices.read_s = 1.0
         row = world.audit[0]
         world.audit.insert(0, AuditRow(
             revision=10, at=row.at, uid=1, actor="alice", via="cli", verb="cancel", target="r11", result="accepted",
@@ -208,11 +210,13 @@ async def test_acts_of_others_are_told_and_ones_own_are_not(tmp_path: Path) -> N
         )  # fmt: skip
         world.audit.insert(0, own)
         console.engine.publish()
-        await until(lambda: console.console.notices._seen == 11)
+        await until(lambda: notices._seen == 11)
         assert "me by console" not in console.text()
         world.audit.insert(0, msgspec.structs.replace(own, revision=12, place="pts/77"))
         console.engine.publish()
+        answered_at = console.console.screen.said_at
         await console.shows("me by console pts/77: cancel r12")
+        assert console.console.screen.said_at >= answered_at + notices.read_s, "an own answer is read first"
 
 
 @pytest.mark.asyncio

@@ -2,6 +2,7 @@
 and staleness current, and the way an act goes from a key over its confirmation to the engine and back.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
@@ -68,6 +69,8 @@ class BaseScreen(Screen[None]):
         self._notice = ""
         self._notice_style = "plain"
         self._notice_until = 0.0
+        self.said_at = 0.0
+        """By the monotonic clock: when the newest sentence came."""
         self._notice_height = 1
         self._bars: dict[str, Bar] = {}
         self._before_prompt = ""
@@ -153,6 +156,7 @@ class BaseScreen(Screen[None]):
         self._notice = inert(text)
         self._notice_style = style
         self._notice_until = self.console_app.now_s() + NOTICE_S
+        self.said_at = time.monotonic()
         self._fit_notice()
         self.update_bar("notice")
 
