@@ -421,11 +421,8 @@ def two_operators(bars: Bars) -> None:
                 person.shows("yes")
             one.press(b"y")
             two.press(b"y")
-            done, refused = "cancelled", "refused"
             for person in (one, two):
-                person.until(
-                    lambda lines: any(done in line.lower() or refused in line for line in lines[-2:-1]), "an answer", 10
-                )
+                person.until(lambda lines: "cancelled:" in lines[-2] or _refusal(lines[-2]), "an answer", 10)
             said = [" ".join(person.lines()[-2:-1]) for person in (one, two)]
             bars.figure("told that it was refused", sum(_refusal(line) for line in said), "of 2")
             results = [row["result"] for row in place.rows("audit") if row["verb"] == "cancel"]
