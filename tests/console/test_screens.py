@@ -251,6 +251,19 @@ async def test_details_stand_beside_the_outline_where_there_is_room(tmp_path: Pa
 
 
 @pytest.mark.asyncio
+async def test_details_give_no_reason_to_wait_for_what_goes_on_meanwhile(tmp_path: Path) -> None:
+    world = ingest()
+    async with console_on(tmp_path, world, run=12, size=(120, 40)) as console:
+        await console.shows("note      nightly")
+        await console.press("j", "j", "j")
+        await console.shows("WHY IT WAITS", "pool warehouse: asks 1, 0 free;")
+        publish = world.groups[12][-1]
+        world.groups[12][-1] = msgspec.structs.replace(publish, status="running", tasks={"running": 1})
+        console.engine.publish()
+        await console.lacks("WHY IT WAITS")
+
+
+@pytest.mark.asyncio
 async def test_details_come_by_key_on_a_narrow_screen_and_show_the_attempts_of_a_row(tmp_path: Path) -> None:
     async with console_on(tmp_path, ingest(), run=12) as console:
         await console.shows("publish")

@@ -82,6 +82,7 @@ class Details(TextView):
         moment = self._moment()
         revision = 0 if moment is None else moment.revision
         other = _name(subject) != _name(self._subject) or revision != self._asked_at
+        stands = None if self._subject is None else self._subject.status
         self._subject = subject
         self._asked_at = revision
         if other:
@@ -89,6 +90,7 @@ class Details(TextView):
             self._reasons = []
             self._stats = None
             self.top()
+        if other or (subject is not None and subject.status != stands):
             self._ask()
         self.redraw()
 
@@ -115,7 +117,7 @@ class Details(TextView):
         self.set_lines(lines)
 
     def _waits(self, width: int) -> list[Line]:
-        if not self._reasons:
+        if not self._reasons or not _stands_waiting(self._subject):
             return []
         lines: list[Line] = [[], [("WHY IT WAITS", "heading")]]
         for row in self._reasons[:3]:
@@ -168,12 +170,17 @@ class Details(TextView):
         return msgspec.convert(found[0], StatsRow) if found else None
 
     async def _reasons_of(self, subject: RunRow | GroupRow | TaskRow) -> list[ReasonRow]:
-        stands_still = isinstance(subject, TaskRow) and subject.suspended
-        if isinstance(subject, RunRow) or not (subject.status in _WAITS or stands_still):
+        if isinstance(subject, RunRow) or not _stands_waiting(subject):
             return []
         index = subject.index if isinstance(subject, TaskRow) else None
         request = ExplainRun(run=self._run, task=subject.task, index=index, limit=3)
         return msgspec.convert((await self._feed.ask(request, Rows)).rows, list[ReasonRow])
+
+
+def _stands_waiting(subject: RunRow | GroupRow | TaskRow | None) -> bool:
+    """Whether there is a reason why a task or a row does not go on."""
+    stands_still = isinstance(subject, TaskRow) and subject.suspended
+    return isinstance(subject, GroupRow | TaskRow) and (subject.status in _WAITS or stands_still)
 
 
 def _name(subject: RunRow | GroupRow | TaskRow | None) -> tuple[str, str, int | None]:
