@@ -18,13 +18,14 @@ from engine.model.errors import Unavailable
 from engine.protocol.messages import Welcome
 from orchctl.client.connection import EngineGone, NoEngine, open_connection
 from orchctl.paths import Home
-from orchctl.text import inert
+from orchctl.text import inert, size_text
 
 START_WITHIN_S = 10.0
 _LINGER_S = 2.0
 _LOOK_AGAIN_S = 0.005
 _KERNEL_MIN = (5, 10)
 _TAIL_BYTES = 4096
+_DISK_BYTES_MIN = 2 * 2**20
 _FAULT = 1  # the exit code of a Python program that an exception ended
 
 
@@ -124,7 +125,13 @@ def _wait(home: Home, process: "subprocess.Popen[bytes]", began: int, deadline: 
 def _tail(home: Home, began: int) -> str:
     said = log_tail(home.engine_log, 12, began)
     where = f"its log is {home.engine_log}"
-    return "\n".join(["it said:", *(f"  {line}" for line in said), where]) if said else where
+    if said:
+        return "\n".join(["it said:", *(f"  {line}" for line in said), where])
+    space = os.statvfs(home.folder)
+    left = space.f_bavail * space.f_frsize
+    if left < _DISK_BYTES_MIN:  # then it could not write why
+        return f"the disk of {home.folder} is full, {size_text(left)} left: free some space\n{where}"
+    return where
 
 
 def log_tail(path: Path, lines: int, began: int = 0) -> list[str]:

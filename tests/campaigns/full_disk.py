@@ -62,10 +62,11 @@ def main() -> int:
             if done.returncode == 0:
                 acknowledged.append(done.stdout.strip())
             else:
-                refusals.append(done.stderr.strip().splitlines()[0])
+                refusals.append(done.stderr.strip())
             time.sleep(0.1)
         if not refusals:
             found.append("a full disk refused nothing")
+        found += [f"this does not say why: {text}" for text in refusals if "full" not in text]
         for filler in folder.glob("filler-*"):
             filler.unlink()
         time.sleep(2)
@@ -80,7 +81,8 @@ def main() -> int:
         if total != len(acknowledged):
             found.append(f"{total} runs are there, {len(acknowledged)} were acknowledged")
         place.close()
-        sys.stdout.write(f"{len(acknowledged)} acknowledged, {len(refusals)} refused: {sorted(set(refusals))}\n")
+        kinds = sorted({text.splitlines()[0] for text in refusals})
+        sys.stdout.write(f"{len(acknowledged)} acknowledged, {len(refusals)} refused: {kinds}\n")
     for sentence in found:
         sys.stdout.write(sentence + "\n")
     return 1 if found else 0
