@@ -3,7 +3,7 @@
 Each tree has its own time of the next look: half of what it would need to reach a limit at the rate at which it grows,
 or at the rate that is feared of such a thing, less often while it stays as it is. So a quota is overshot by at most the
 rate of growth times the time between two looks, and the outcome says both. Trees that are due together are read in one
-sweep. All looks together take at most a twentieth of a core; beyond that they come later. With nothing to watch the
+sweep. All of this takes at most a twentieth of a core; beyond that the looks come later. With nothing to watch the
 meter sleeps.
 """
 
@@ -23,7 +23,8 @@ from engine.execution.tree_use import Sweep, Tree, Use, cpu_of, memory_of
 from engine.execution.wire import Message
 from engine.model.samples import Sample
 
-_SHARE_OF_CORE = 0.05
+_SHARE_OF_CORE = 0.045
+"""For the looks; the loop around them takes some of the twentieth too."""
 _FIRST_S = 0.02
 _LEAST_S = 0.02
 _MOST_S = 1.0
